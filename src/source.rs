@@ -23,6 +23,8 @@ pub enum Kind {
     Command,
     /// A file that says which packages are installed: requirements, lock file, `pyproject.toml`.
     Requirements,
+    /// Our own configuration; findings point into it.
+    Config,
 }
 
 impl Kind {
@@ -34,6 +36,7 @@ impl Kind {
             Self::Python => "django",
             Self::Command => "command",
             Self::Requirements => "requirements",
+            Self::Config => "wslint",
         }
     }
 }

@@ -1,0 +1,259 @@
+//! Compiles the grammars and turns `rules/` into static tables, so that nothing of it costs
+//! time at start-up and a rule whose check does not exist does not compile.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+use proc_macro2::TokenStream;
+use quote::quote;
+use serde::Deserialize;
+
+#[allow(dead_code, reason = "the binary uses the rest of it")]
+#[path = "src/rule/schema.rs"]
+mod schema;
+
+type Error = Box<dyn std::error::Error>;
+
+fn main() -> Result<(), Error> {
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    println!("cargo::rerun-if-changed=rules");
+    write(&out.join("rules.rs"), &rules(Path::new("rules"))?)?;
+    write(&out.join("endpoints.rs"), &endpoints(&fs::read_to_string("rules/endpoints.toml")?)?)?;
+    write(&out.join("edges.rs"), &edges(&fs::read_to_string("rules/edges.toml")?)?)?;
+    Ok(())
+}
+
+fn write(path: &Path, tokens: &TokenStream) -> Result<(), Error> {
+    Ok(fs::write(path, tokens.to_string())?)
+}
+
+/// The table of all rules, sorted by id (the rule file's path).
+fn rules(folder: &Path) -> Result<TokenStream, Error> {
+    let mut files = BTreeMap::new();
+    for group in fs::read_dir(folder)? {
+        let group = group?.path();
+        if !group.is_dir() {
+            continue;
+        }
+        for file in fs::read_dir(&group)? {
+            let file = file?.path();
+            if file.extension().is_some_and(|extension| extension == "toml") {
+                let relative = file.strip_prefix(folder)?.with_extension("");
+                files.insert(relative.to_string_lossy().replace('\\', "/"), file);
+            }
+        }
+    }
+    let mut table = TokenStream::new();
+    for (id, file) in files {
+        let rule = schema::RuleFile::read(&fs::read_to_string(&file)?)
+            .and_then(|read| rule(&id, &read))
+            .map_err(|error| format!("{}: {error}", file.display()))?;
+        table.extend(quote!(#rule,));
+    }
+    Ok(quote! {
+        static RULES: &[Rule] = &[#table];
+    })
+}
+
+fn rule(id: &str, rule: &schema::RuleFile) -> Result<TokenStream, String> {
+    let severity = match rule.severity.as_str() {
+        "error" => quote!(Severity::Error),
+        "warning" => quote!(Severity::Warning),
+        _ => quote!(Severity::Info),
+    };
+    let check = match (&rule.check, &rule.pattern) {
+        (Some(path), _) => {
+            let path: syn::Path =
+                syn::parse_str(path).map_err(|_| format!("`{path}` is no path of a function"))?;
+            quote!(Check::Function(crate::#path))
+        }
+        (None, Some(pattern)) => {
+            let query = query(pattern)?;
+            quote!(Check::Query(#query))
+        }
+        (None, None) => unreachable!("RuleFile::read asks for one of them"),
+    };
+    let proof = match &rule.source {
+        Some(source) => quote!(Proof::Source(Cow::Borrowed(#source))),
+        None => quote!(Proof::Server),
+    };
+    let examples = rule.example.iter().map(example);
+    let (summary, why, fix) = (&rule.summary, rule.why.trim(), rule.fix.trim());
+    let references = &rule.references;
+    Ok(quote! {
+        Rule {
+            id: Cow::Borrowed(#id),
+            severity: #severity,
+            summary: Cow::Borrowed(#summary),
+            why: Cow::Borrowed(#why),
+            fix: Cow::Borrowed(#fix),
+            proof: #proof,
+            references: Cow::Borrowed(&[#(Cow::Borrowed(#references)),*]),
+            examples: Cow::Borrowed(&[#(#examples),*]),
+            check: #check,
+        }
+    })
+}
+
+fn query(pattern: &schema::PatternFile) -> Result<TokenStream, String> {
+    let kind = match pattern.kind.as_str() {
+        "nginx" => quote!(Kind::Nginx),
+        "caddy" => quote!(Kind::Caddyfile),
+        "django" => quote!(Kind::Python),
+        other => return Err(format!("unknown kind `{other}`")),
+    };
+    let predicate = |matches: bool| {
+        move |(capture, regex): (&String, &String)| {
+            quote!(Predicate {
+                capture: Cow::Borrowed(#capture),
+                regex: Cow::Borrowed(#regex),
+                matches: #matches,
+            })
+        }
+    };
+    let regex = pattern.regex.iter().map(predicate(true));
+    let not = pattern.not.iter().map(predicate(false));
+    let labels = pattern.labels.iter().map(pair);
+    let contains = match &pattern.contains {
+        Some(contains) => quote!(Some(Cow::Borrowed(#contains))),
+        None => quote!(None),
+    };
+    let schema::PatternFile {
+        query,
+        at,
+        message,
+        label,
+        help,
+        ..
+    } = pattern;
+    Ok(quote! {
+        QueryRule {
+            kind: #kind,
+            query: Cow::Borrowed(#query),
+            contains: #contains,
+            predicates: Cow::Borrowed(&[#(#regex,)* #(#not,)*]),
+            at: Cow::Borrowed(#at),
+            message: Cow::Borrowed(#message),
+            label: Cow::Borrowed(#label),
+            labels: Cow::Borrowed(&[#(#labels),*]),
+            help: Cow::Borrowed(&[#(Cow::Borrowed(#help)),*]),
+        }
+    })
+}
+
+fn example(example: &schema::ExampleFile) -> TokenStream {
+    let schema::ExampleFile { title, breaks, .. } = example;
+    let handshake = match &example.handshake {
+        Some(handshake) => {
+            let url = &handshake.url;
+            let status = option(handshake.status.map(|status| quote!(#status)));
+            let headers = handshake.headers.iter().map(pair);
+            quote!(Some(ExampleHandshake {
+                url: Cow::Borrowed(#url),
+                status: #status,
+                headers: Cow::Borrowed(&[#(#headers),*]),
+            }))
+        }
+        None => quote!(None),
+    };
+    let server = option(example.server.as_ref().map(|server| quote!(Cow::Borrowed(#server))));
+    let files = example.files.iter().map(pair);
+    quote! {
+        Example {
+            title: Cow::Borrowed(#title),
+            breaks: #breaks,
+            handshake: #handshake,
+            server: #server,
+            files: Cow::Borrowed(&[#(#files),*]),
+        }
+    }
+}
+
+fn pair((name, value): (&String, &String)) -> TokenStream {
+    quote!((Cow::Borrowed(#name), Cow::Borrowed(#value)))
+}
+
+fn option(value: Option<TokenStream>) -> TokenStream {
+    match value {
+        Some(value) => quote!(Some(#value)),
+        None => quote!(None),
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct EndpointsFile {
+    endpoint: Vec<EndpointFile>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct EndpointFile {
+    path: String,
+    software: String,
+    #[serde(default)]
+    polls_first: bool,
+    source: String,
+}
+
+fn endpoints(text: &str) -> Result<TokenStream, Error> {
+    let table: EndpointsFile = toml::from_str(text)?;
+    let rows = table.endpoint.iter().map(|row| {
+        let EndpointFile {
+            path,
+            software,
+            polls_first,
+            source,
+        } = row;
+        quote!(Endpoint {
+            path: #path,
+            software: #software,
+            polls_first: #polls_first,
+            source: #source,
+        })
+    });
+    Ok(quote!(static ENDPOINTS: &[Endpoint] = &[#(#rows),*];))
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+struct EdgeFile {
+    title: String,
+    ends_tls: bool,
+    origin: String,
+    sends: BTreeMap<String, String>,
+    not_sent: BTreeMap<String, String>,
+    source: String,
+}
+
+fn edges(text: &str) -> Result<TokenStream, Error> {
+    let table: BTreeMap<String, EdgeFile> = toml::from_str(text)?;
+    let mut rows = Vec::new();
+    for (kind, row) in &table {
+        let origin = match row.origin.as_str() {
+            "plain" => quote!(Origin::Plain),
+            "tls" => quote!(Origin::Tls),
+            other => return Err(format!("edges.toml: origin = \"{other}\": write plain or tls").into()),
+        };
+        let header = |(name, value): (&String, &String)| quote!((#name, #value));
+        let sends = row.sends.iter().map(header);
+        let not_sent = row.not_sent.iter().map(header);
+        let EdgeFile {
+            title,
+            ends_tls,
+            source,
+            ..
+        } = row;
+        rows.push(quote!(Edge {
+            kind: #kind,
+            title: #title,
+            ends_tls: #ends_tls,
+            origin: #origin,
+            sends: &[#(#sends),*],
+            not_sent: &[#(#not_sent),*],
+            source: #source,
+        }));
+    }
+    Ok(quote!(static EDGES: &[Edge] = &[#(#rows),*];))
+}

@@ -1,0 +1,48 @@
+//! What a rule's check may look at: the project and the resolved model of each technology.
+
+use crate::finding::Undecided;
+use crate::project::Project;
+use crate::{caddy, django, nginx};
+
+/// The project with its models.
+#[derive(Debug)]
+pub struct Context<'a> {
+    /// The sources and the configuration.
+    pub project: &'a Project,
+    /// The nginx configurations, resolved.
+    pub nginx: nginx::Model,
+    /// The Caddyfiles, adapted.
+    pub caddy: caddy::Model,
+    /// The Django applications, evaluated.
+    pub django: django::Model,
+}
+
+impl<'a> Context<'a> {
+    /// Resolves everything in `project`.
+    pub fn resolve(project: &'a Project) -> Self {
+        let (django, (nginx, caddy)) = rayon::join(
+            || django::Model::resolve(project),
+            || {
+                rayon::join(
+                    || nginx::Model::resolve(project),
+                    || caddy::Model::resolve(project),
+                )
+            },
+        );
+        Self {
+            project,
+            nginx,
+            caddy,
+            django,
+        }
+    }
+
+    /// What the models could not resolve, syntax errors among it.
+    pub fn undecided(&self) -> impl Iterator<Item = &Undecided> {
+        self.nginx
+            .undecided
+            .iter()
+            .chain(&self.caddy.undecided)
+            .chain(&self.django.undecided)
+    }
+}

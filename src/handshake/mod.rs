@@ -1,0 +1,200 @@
+//! The handshake: the GET that opens a WebSocket, and the hops that it meets.
+//!
+//! RFC 6455, section 4. Anything but 101 is a dead socket: a browser follows no redirect in a
+//! handshake and shows the page only close code 1006.
+
+mod route;
+
+pub use route::{Endpoint, Evidence, endpoints, known_endpoint};
+
+use crate::source::Span;
+use crate::value::Value;
+
+/// Whose handshake it is. Browsers differ in one header that configurations stumble over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Browser {
+    /// Sends `Connection: Upgrade`. Safari and Edge do the same.
+    Chrome,
+    /// Sends `Connection: keep-alive, Upgrade`.
+    Firefox,
+}
+
+impl Browser {
+    /// Both forms; a configuration must let both through.
+    pub const ALL: [Self; 2] = [Self::Chrome, Self::Firefox];
+
+    /// The Connection header that it sends.
+    pub const fn connection(self) -> &'static str {
+        match self {
+            Self::Chrome => "Upgrade",
+            Self::Firefox => "keep-alive, Upgrade",
+        }
+    }
+
+    /// Its name in messages.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Chrome => "Chrome",
+            Self::Firefox => "Firefox",
+        }
+    }
+}
+
+/// A header line as far as it is known.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Header {
+    /// The name as written; names compare without case.
+    pub name: String,
+    /// Its value.
+    pub value: Value,
+    /// What set it; `None` where the client did.
+    pub from: Option<Span>,
+}
+
+/// A request on its way from hop to hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Request {
+    /// Whether it arrives over TLS.
+    pub tls: bool,
+    /// The host that it asks for, lower case, without port; empty when every server is asked.
+    pub host: String,
+    /// The port that it arrives at.
+    pub port: u16,
+    /// The method; a handshake's is GET.
+    pub method: String,
+    /// The path, from `/`, without the query.
+    pub path: String,
+    /// The query, without `?`; `None` where there is none.
+    pub query: Option<String>,
+    /// Minor version of HTTP/1 that carries it: 1 for HTTP/1.1.
+    pub http1_minor: u8,
+    /// The headers, in order; Host is not among them.
+    pub headers: Vec<Header>,
+}
+
+impl Request {
+    /// The handshake that `browser` sends to open `path` (with query) on `host`.
+    pub fn handshake(browser: Browser, tls: bool, host: &str, port: u16, target: &str) -> Self {
+        let (path, query) = match target.split_once('?') {
+            Some((path, query)) => (path, Some(query.to_owned())),
+            None => (target, None),
+        };
+        let scheme = if tls { "https" } else { "http" };
+        let header = |name: &str, value: &str| Header {
+            name: name.to_owned(),
+            value: Value::Known(value.to_owned()),
+            from: None,
+        };
+        Self {
+            tls,
+            host: host.to_ascii_lowercase(),
+            port,
+            method: "GET".to_owned(),
+            path: path.to_owned(),
+            query,
+            http1_minor: 1,
+            headers: vec![
+                header("Upgrade", "websocket"),
+                header("Connection", browser.connection()),
+                header("Origin", &format!("{scheme}://{host}")),
+                // The key of RFC 6455, section 1.3; any 16 bytes in base64 would do.
+                header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+                header("Sec-WebSocket-Version", "13"),
+                header("Sec-WebSocket-Extensions", "permessage-deflate"),
+            ],
+        }
+    }
+
+    /// The header lines of that name, in order.
+    pub fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Header> {
+        self.headers
+            .iter()
+            .filter(move |header| header.name.eq_ignore_ascii_case(name))
+    }
+}
+
+/// Whether a comma-separated header value holds `token`, without regard to case (RFC 9110, 5.6.1).
+pub fn has_token(value: &str, token: &str) -> bool {
+    value
+        .split(',')
+        .any(|item| item.trim_matches([' ', '\t']).eq_ignore_ascii_case(token))
+}
+
+/// Where a hop sends a request on to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Whether it is spoken to over TLS.
+    pub tls: bool,
+    /// Host or address; unknown where a variable decides.
+    pub host: Value,
+    /// Port.
+    pub port: Value<u16>,
+    /// The directive that names it.
+    pub from: Span,
+}
+
+/// What a hop does with a request.
+#[derive(Clone, Debug)]
+pub enum Outcome {
+    /// Sends it on, perhaps changed.
+    Forwards {
+        /// To whom; several where the hop balances between them.
+        to: Vec<Upstream>,
+        /// The request as it leaves.
+        request: Box<Request>,
+    },
+    /// Answers by itself, and nobody behind it ever sees the handshake.
+    Answers {
+        /// The status that the client gets; `None` where it closes or hangs instead.
+        status: Option<u16>,
+    },
+    /// Cannot be decided from the files.
+    Undecided {
+        /// What is missing, for a person.
+        why: String,
+    },
+}
+
+/// A span that made a hop do what it does.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Because {
+    /// Where.
+    pub span: Span,
+    /// What it does, in a few words.
+    pub message: String,
+}
+
+/// What one hop made of one request, and why.
+#[derive(Clone, Debug)]
+pub struct Passage {
+    /// What it does.
+    pub outcome: Outcome,
+    /// The spans that decided it, in the order of events.
+    pub because: Vec<Because>,
+}
+
+/// Whatever receives a handshake: an edge, an nginx server, a Caddy site, a Django application.
+pub trait Hop {
+    /// What becomes of `request` here.
+    fn receive(&self, request: &Request) -> Passage;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_are_whole_words_of_a_list() {
+        assert!(has_token("keep-alive, Upgrade", "upgrade"));
+        assert!(!has_token("upgrade keep-alive", "upgrade"));
+        assert!(!has_token("", "upgrade"));
+    }
+
+    #[test]
+    fn a_handshake_has_the_browsers_form() {
+        let request = Request::handshake(Browser::Firefox, true, "Example.com", 443, "/ws?a=1");
+        assert_eq!((request.path.as_str(), request.query.as_deref()), ("/ws", Some("a=1")));
+        let connection = request.lines("connection").next().map(|header| header.value.clone());
+        assert_eq!(connection, Some(Value::Known("keep-alive, Upgrade".into())));
+    }
+}

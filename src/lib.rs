@@ -1,0 +1,25 @@
+//! wslint proves whether a WebSocket handshake gets through your configuration.
+//!
+//! ```text
+//! source → syntax → model → handshake → rules → findings → output
+//! ```
+//!
+//! Data flows one way: nothing to the left knows anything to its right. Each technology
+//! ([`nginx`], [`caddy`], [`django`]) resolves its files as the real server would and lets a
+//! [`handshake`] through; a [`rule`] names and explains a loss.
+
+pub mod caddy;
+
+
+pub mod context;
+pub mod django;
+pub mod edge;
+pub mod finding;
+pub mod handshake;
+pub mod nginx;
+
+pub mod project;
+pub mod rule;
+pub mod source;
+pub mod syntax;
+pub mod value;

@@ -1,0 +1,437 @@
+//! Discovery: from the paths that were given to projects with their files.
+//!
+//! A directory is a project of its own. For a file, the root is the nearest folder upward with
+//! a `wslint.toml` (or `[tool.wslint]`), else the top of the git checkout, else its own folder.
+//! Given files filter what is reported; they never narrow what is known.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Component, Path, PathBuf};
+use std::sync::Mutex;
+
+use ignore::{WalkBuilder, WalkState};
+
+use super::config::{self, Config, ConfigError};
+use super::kinds;
+use super::load::globs_of;
+use crate::source::{Position, Source, SourceId};
+
+/// Something that kept us from doing our work; exit status 2.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// The file, as output shows it.
+    pub path: String,
+    /// Where in it, if that is known.
+    pub position: Option<Position>,
+    /// What is wrong.
+    pub message: String,
+}
+
+impl Problem {
+    pub(super) fn in_config(source: &Source, error: &ConfigError) -> Self {
+        Self {
+            path: source.display.clone(),
+            position: error.range.as_ref().map(|range| source.position(range.start)),
+            message: error.message.clone(),
+        }
+    }
+}
+
+impl std::fmt::Display for Problem {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.position {
+            Some(at) => write!(f, "{}:{}:{}: {}", self.path, at.line, at.column, self.message),
+            None => write!(f, "{}: {}", self.path, self.message),
+        }
+    }
+}
+
+/// How to look for files.
+#[derive(Debug, Clone, Default)]
+pub struct Options {
+    /// The working directory, which shown paths are relative to.
+    pub cwd: PathBuf,
+    /// `--config`: read this file in place of the nearest one.
+    pub config: Option<PathBuf>,
+    /// `--isolated`: read no configuration.
+    pub isolated: bool,
+    /// `--exclude`, added to the configuration's.
+    pub exclude: Vec<String>,
+    /// `--force-exclude`: leave out given files too.
+    pub force_exclude: bool,
+}
+
+impl Options {
+    /// How output shows the file `path` of the project at `root`.
+    pub fn display(&self, root: &Path, path: &str) -> String {
+        let full = root.join(path);
+        relative(&full, &self.cwd).unwrap_or_else(|| slashed(&full))
+    }
+}
+
+/// One project to load: its root, its files, and what to report of it.
+#[derive(Debug)]
+pub struct Plan {
+    /// The root, absolute.
+    pub root: PathBuf,
+    /// What was found, relative to the root, sorted.
+    pub files: Vec<String>,
+    /// The files to report on; `None` for all.
+    pub only: Option<BTreeSet<String>>,
+    /// The configuration.
+    pub config: Config,
+    /// The text it came from; its spans point into source 0.
+    pub config_source: Option<Source>,
+}
+
+/// The rule ids and groups that configurations may name.
+pub(super) fn rule_names() -> Vec<&'static str> {
+    let mut names: BTreeSet<&'static str> = BTreeSet::from(["all", "wslint", "wslint/unused-ignore"]);
+    for rule in crate::rule::rules() {
+        names.insert(rule.id.as_ref());
+        names.insert(rule.group());
+    }
+    // Groups exist before their first rule does.
+    names.extend(["nginx", "caddy", "django", "stack"]);
+    names.into_iter().collect()
+}
+
+/// Finds the projects that `paths` belong to. What is wrong with one path does not keep the
+/// others from being found; it is added to `problems`.
+pub fn plan(paths: &[PathBuf], options: &Options, problems: &mut Vec<Problem>) -> Vec<Plan> {
+    let mut roots: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>> = BTreeMap::new();
+    for path in paths {
+        let full = normal(&options.cwd.join(path));
+        match std::fs::metadata(&full) {
+            Ok(meta) if meta.is_dir() => {
+                roots.insert(full, None);
+            }
+            Ok(_) => {
+                let root = root_of(&full, options);
+                if let Some(files) = roots.entry(root).or_insert_with(|| Some(BTreeSet::new())) {
+                    files.insert(full);
+                }
+            }
+            Err(error) => problems.push(Problem {
+                path: slashed(path),
+                position: None,
+                message: error.to_string(),
+            }),
+        }
+    }
+    // A given folder within another given one is covered by it.
+    let whole: Vec<PathBuf> = roots
+        .iter()
+        .filter(|(_, only)| only.is_none())
+        .map(|(root, _)| root.clone())
+        .collect();
+    roots.retain(|root, only| {
+        !whole
+            .iter()
+            .any(|other| root.starts_with(other) && (other != root || only.is_some()))
+    });
+    roots
+        .into_iter()
+        .flat_map(|(root, only)| project(root, only, options, problems))
+        .collect()
+}
+
+/// The nearest folder upward with a configuration, else the top of the checkout, else the
+/// file's own folder.
+fn root_of(file: &Path, options: &Options) -> PathBuf {
+    let own = file.parent().unwrap_or(file);
+    let mut checkout = None;
+    for folder in own.ancestors() {
+        if !options.isolated && has_config(folder) {
+            return folder.to_owned();
+        }
+        if folder.join(".git").exists() {
+            checkout = Some(folder);
+            break;
+        }
+    }
+    checkout.unwrap_or(own).to_owned()
+}
+
+fn has_config(folder: &Path) -> bool {
+    ["wslint.toml", ".wslint.toml"]
+        .iter()
+        .any(|name| folder.join(name).is_file())
+        || std::fs::read_to_string(folder.join("pyproject.toml"))
+            .is_ok_and(|text| config::pyproject_configures(&text))
+}
+
+/// Walks one root. A folder below it with a configuration of its own is a project within the
+/// project, so one root may give several plans.
+fn project(
+    root: PathBuf,
+    only: Option<BTreeSet<PathBuf>>,
+    options: &Options,
+    problems: &mut Vec<Problem>,
+) -> Vec<Plan> {
+    let mut excludes = options.exclude.clone();
+    let (root_config, root_source) = match configuration(&root, options) {
+        Ok(found) => found,
+        Err(problem) => {
+            problems.push(problem);
+            return Vec::new();
+        }
+    };
+    excludes.extend(root_config.exclude.iter().cloned());
+    let excluded = match globs_of(&excludes) {
+        Ok(set) => set,
+        Err(error) => {
+            problems.push(Problem {
+                path: error.glob().unwrap_or_default().to_owned(),
+                position: None,
+                message: format!("not a glob: {}", error.kind()),
+            });
+            return Vec::new();
+        }
+    };
+    let mut files = walk(&root, &excluded, problems, options);
+    // Given files are looked at though a `.gitignore` hides them, but for `--force-exclude`.
+    for file in only.iter().flatten() {
+        if let Some(path) = relative(file, &root)
+            && !(options.force_exclude && excluded.is_match(&path))
+        {
+            files.insert(path);
+        }
+    }
+    // Projects within the project: the folders that hold a configuration of their own.
+    let mut inner: Vec<String> = Vec::new();
+    if options.config.is_none() && !options.isolated {
+        for path in &files {
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            if folder.is_empty() {
+                continue;
+            }
+            let configures = match name {
+                "wslint.toml" | ".wslint.toml" => true,
+                "pyproject.toml" => has_config(&root.join(folder)),
+                _ => false,
+            };
+            if configures {
+                inner.push(folder.to_owned());
+            }
+        }
+    }
+    // The deepest folder that holds a file owns it.
+    let mut owned: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for path in files {
+        let owner = inner
+            .iter()
+            .filter(|folder| path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/')))
+            .max_by_key(|folder| folder.len())
+            .cloned()
+            .unwrap_or_default();
+        owned.entry(owner).or_default().push(path);
+    }
+    let mut plans = Vec::new();
+    for (folder, paths) in owned {
+        let (root, config, config_source) = if folder.is_empty() {
+            (root.clone(), root_config.clone(), copy(&root_source))
+        } else {
+            let root = root.join(&folder);
+            match configuration(&root, options) {
+                Ok((config, source)) => (root, config, source),
+                Err(problem) => {
+                    problems.push(problem);
+                    continue;
+                }
+            }
+        };
+        let strip = |path: &str| {
+            if folder.is_empty() {
+                path.to_owned()
+            } else {
+                path[folder.len() + 1..].to_owned()
+            }
+        };
+        let only = only.as_ref().map(|files| {
+            files
+                .iter()
+                .filter_map(|file| relative(file, &root))
+                .filter(|path| !(options.force_exclude && excluded.is_match(path)))
+                .collect::<BTreeSet<_>>()
+        });
+        let inner_excluded = globs_of(&config.exclude).ok();
+        let files = paths
+            .iter()
+            .map(|path| strip(path))
+            .filter(|path| {
+                folder.is_empty() || inner_excluded.as_ref().is_none_or(|globs| !globs.is_match(path))
+            })
+            .collect();
+        plans.push(Plan {
+            root,
+            files,
+            only,
+            config,
+            config_source,
+        });
+    }
+    plans
+}
+
+fn copy(source: &Option<Source>) -> Option<Source> {
+    source.as_ref().map(|source| {
+        Source::new(
+            source.id,
+            source.path.clone(),
+            source.display.clone(),
+            source.kind,
+            source.text.clone(),
+            None,
+        )
+    })
+}
+
+/// The configuration of the project at `root`, and the text that it came from.
+fn configuration(root: &Path, options: &Options) -> Result<(Config, Option<Source>), Problem> {
+    if options.isolated {
+        return Ok((Config::default(), None));
+    }
+    let given = options.config.as_ref().map(|path| normal(&options.cwd.join(path)));
+    let found = match given {
+        Some(path) => Some(path),
+        None => root
+            .ancestors()
+            .flat_map(|folder| {
+                ["wslint.toml", ".wslint.toml", "pyproject.toml"].map(|name| folder.join(name))
+            })
+            .find(|path| {
+                path.is_file()
+                    && (!path.ends_with("pyproject.toml")
+                        || std::fs::read_to_string(path)
+                            .is_ok_and(|text| config::pyproject_configures(&text)))
+            }),
+    };
+    let Some(path) = found else {
+        return Ok((Config::default(), None));
+    };
+    let display = relative(&path, &options.cwd).unwrap_or_else(|| slashed(&path));
+    let text = std::fs::read_to_string(&path).map_err(|error| Problem {
+        path: display.clone(),
+        position: None,
+        message: error.to_string(),
+    })?;
+    let pyproject = path.file_name().is_some_and(|name| name == "pyproject.toml");
+    let in_project = relative(&path, root).unwrap_or_else(|| display.clone());
+    let source = Source::new(
+        SourceId(0),
+        in_project,
+        display,
+        crate::source::Kind::Config,
+        text,
+        None,
+    );
+    // Rules of the user's own are loaded later: their names can't be told from typos here.
+    let names = rule_names();
+    let config = config::parse(&source.text, SourceId(0), pyproject, &names)
+        .map_err(|error| Problem::in_config(&source, &error))?;
+    Ok((config, Some(source)))
+}
+
+/// All files below `root` that are not ignored, relative to it.
+fn walk(
+    root: &Path,
+    excluded: &globset::GlobSet,
+    problems: &mut Vec<Problem>,
+    options: &Options,
+) -> BTreeSet<String> {
+    let found = Mutex::new((Vec::new(), Vec::new()));
+    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    // Hidden files count (`.caddy`), hidden folders too but for version control's own.
+    let walker = WalkBuilder::new(root)
+        .hidden(false)
+        .require_git(false)
+        .threads(threads)
+        .filter_entry(|entry| !matches!(entry.file_name().to_str(), Some(".git" | ".hg" | ".jj" | "node_modules")))
+        .build_parallel();
+    walker.run(|| {
+        let mut batch = Batch {
+            files: Vec::new(),
+            problems: Vec::new(),
+            into: &found,
+        };
+        Box::new(move |entry| {
+            match entry {
+                Ok(entry) => {
+                    let is_file = entry.file_type().is_some_and(|kind| !kind.is_dir());
+                    if is_file && let Some(path) = relative(entry.path(), root) {
+                        if !excluded.is_match(&path) {
+                            batch.files.push(path);
+                        }
+                    } else if !is_file
+                        && !excluded.is_empty()
+                        && relative(entry.path(), root).is_some_and(|path| excluded.is_match(&path))
+                    {
+                        return WalkState::Skip;
+                    }
+                }
+                Err(error) => batch.problems.push(error.to_string()),
+            }
+            WalkState::Continue
+        })
+    });
+    let (files, errors) = found.into_inner().unwrap_or_default();
+    let mut errors: Vec<String> = errors;
+    errors.sort();
+    problems.extend(errors.into_iter().map(|message| Problem {
+        path: relative(root, &options.cwd).filter(|path| !path.is_empty()).unwrap_or_else(|| slashed(root)),
+        position: None,
+        message,
+    }));
+    files.into_iter().collect()
+}
+
+/// What one thread of a walk found, handed over when the thread ends.
+struct Batch<'a> {
+    files: Vec<String>,
+    problems: Vec<String>,
+    into: &'a Mutex<(Vec<String>, Vec<String>)>,
+}
+
+impl Drop for Batch<'_> {
+    fn drop(&mut self) {
+        if let Ok(mut all) = self.into.lock() {
+            all.0.append(&mut self.files);
+            all.1.append(&mut self.problems);
+        }
+    }
+}
+
+/// `path` relative to `base`, with `/`; `None` if it lies outside.
+fn relative(path: &Path, base: &Path) -> Option<String> {
+    path.strip_prefix(base).ok().map(slashed)
+}
+
+/// The path with `/`; what is not Unicode in it is replaced.
+fn slashed(path: &Path) -> String {
+    let text = path.to_string_lossy();
+    if std::path::MAIN_SEPARATOR == '/' {
+        text.into_owned()
+    } else {
+        text.replace(std::path::MAIN_SEPARATOR, "/")
+    }
+}
+
+/// The path without `.` and `..`, by its words alone: links are left as they are.
+fn normal(path: &Path) -> PathBuf {
+    let mut normal = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::CurDir => {}
+            Component::ParentDir => {
+                normal.pop();
+            }
+            other => normal.push(other),
+        }
+    }
+    normal
+}
+
+/// Whether a file of this name may be one of ours.
+pub fn is_candidate(path: &str) -> bool {
+    kinds::guess(path).is_some()
+}

@@ -1,0 +1,196 @@
+//! Which kind a file is, by its name and, where that leaves doubt, by its content.
+
+use memchr::memmem;
+
+use crate::source::Kind;
+
+/// What a file's name says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Guess {
+    /// It is of this kind.
+    Certain(Kind),
+    /// It may be of this kind: look inside with [`confirms`].
+    Perhaps(Kind),
+}
+
+/// Suffixes that templating tools add to a configuration's name.
+const TEMPLATE_SUFFIXES: &[&str] = &[
+    ".j2", ".jinja", ".jinja2", ".erb", ".tmpl", ".tpl", ".template", ".in", ".dist", ".example",
+    ".sample", ".default",
+];
+
+/// Names of Python modules that Django projects keep settings, entry points and routes in.
+/// What has another name is found by following imports from these.
+const PYTHON_NAMES: &[&str] = &[
+    "asgi", "wsgi", "routing", "routes", "consumers", "manage", "websocket", "websockets", "sockets",
+    "ws", "ws_urls", "websocket_urls", "channels",
+];
+
+/// What `path` (relative, with `/`) says by its name.
+pub(super) fn guess(path: &str) -> Option<Guess> {
+    use Guess::{Certain, Perhaps};
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let lower = name.to_ascii_lowercase();
+    if lower == "wslint.toml" || lower == ".wslint.toml" {
+        return Some(Certain(Kind::Config));
+    }
+    let plain = TEMPLATE_SUFFIXES
+        .iter()
+        .find_map(|suffix| lower.strip_suffix(suffix))
+        .unwrap_or(&lower);
+    if plain == "caddyfile"
+        || plain.ends_with(".caddyfile")
+        || plain.ends_with(".caddy")
+        || (plain.starts_with("caddyfile.") && !plain.ends_with(".md"))
+        || plain.starts_with("caddyfile-")
+    {
+        return Some(Certain(Kind::Caddyfile));
+    }
+    if plain == "nginx.conf" || plain.ends_with(".nginx") || plain.ends_with(".nginx.conf") {
+        return Some(Perhaps(Kind::Nginx));
+    }
+    if plain.ends_with(".conf") || plain.contains("nginx") && !has_code_suffix(plain) {
+        return Some(Perhaps(Kind::Nginx));
+    }
+    if ["sites-available/", "sites-enabled/", "conf.d/"]
+        .iter()
+        .any(|folder| path.contains(folder))
+        && !has_code_suffix(plain)
+    {
+        return Some(Perhaps(Kind::Nginx));
+    }
+    if let Some(module) = lower.strip_suffix(".py") {
+        let folder = path.rsplit('/').nth(1).unwrap_or_default();
+        let named = PYTHON_NAMES.contains(&module)
+            || module.contains("settings")
+            || module.contains("routing")
+            || module.contains("consumer")
+            || matches!(folder, "settings" | "config" | "conf");
+        return named.then_some(Perhaps(Kind::Python));
+    }
+    if lower == "pyproject.toml" {
+        return Some(Certain(Kind::Requirements));
+    }
+    if matches!(lower.as_str(), "uv.lock" | "poetry.lock" | "pdm.lock" | "pipfile.lock" | "pipfile")
+        || (lower.starts_with("requirements") && (lower.ends_with(".txt") || lower.ends_with(".in")))
+        || (path.contains("requirements/") && lower.ends_with(".txt"))
+    {
+        return Some(Certain(Kind::Requirements));
+    }
+    if lower == "procfile"
+        || lower == "dockerfile"
+        || lower.starts_with("dockerfile.")
+        || lower.ends_with(".dockerfile")
+        || ((lower.starts_with("docker-compose") || lower.starts_with("compose"))
+            && (lower.ends_with(".yml") || lower.ends_with(".yaml")))
+    {
+        return Some(Certain(Kind::Command));
+    }
+    if lower.ends_with(".service")
+        || lower.ends_with(".sh")
+        || matches!(lower.as_str(), "entrypoint" | "start" | "run" | "supervisord.conf")
+    {
+        return Some(Perhaps(Kind::Command));
+    }
+    None
+}
+
+/// Suffixes of files that are programs or documents though `nginx` is in their name.
+fn has_code_suffix(name: &str) -> bool {
+    const CODE: &[&str] = &[
+        ".py", ".rb", ".go", ".rs", ".js", ".ts", ".sh", ".md", ".rst", ".txt", ".yml", ".yaml",
+        ".json", ".toml", ".html", ".css", ".php", ".pl", ".lua", ".c", ".h", ".service", ".png",
+        ".svg", ".pem", ".key", ".crt", ".log", ".lock", ".xml", ".ini", ".cfg", ".sql", ".gz",
+        ".zip", ".patch", ".diff", ".env", ".dockerfile", ".java", ".tf", ".hcl", ".nix",
+    ];
+    CODE.iter().any(|suffix| name.ends_with(suffix)) || name.starts_with("dockerfile")
+}
+
+/// Whether the bytes bear out what the name suggested.
+pub(super) fn confirms(kind: Kind, bytes: &[u8]) -> bool {
+    match kind {
+        Kind::Nginx => is_nginx(bytes),
+        Kind::Python => is_django(bytes),
+        Kind::Command => ["gunicorn", "uvicorn", "daphne", "hypercorn", "uwsgi", "runserver"]
+            .iter()
+            .any(|server| memmem::find(bytes, server.as_bytes()).is_some()),
+        _ => true,
+    }
+}
+
+/// nginx, and not logstash, logrotate, Apache, supervisor, systemd or the many other formats
+/// whose files end in `.conf`: some line must begin like a directive of nginx's.
+fn is_nginx(bytes: &[u8]) -> bool {
+    const DIRECTIVES: &[&[u8]] = &[
+        b"server", b"location", b"upstream", b"http", b"map", b"geo", b"events", b"stream",
+        b"proxy_pass", b"proxy_set_header", b"proxy_http_version", b"listen", b"include", b"fastcgi_",
+        b"proxy_", b"uwsgi_", b"grpc_", b"add_header", b"return", b"rewrite", b"worker_processes",
+        b"ssl_", b"gzip", b"limit_", b"set", b"root", b"try_files", b"split_clients", b"resolver",
+    ];
+    let mut seen = false;
+    for line in bytes.split(|byte| *byte == b'\n') {
+        let line = line.trim_ascii();
+        if line.is_empty() || line.starts_with(b"#") {
+            continue;
+        }
+        // Apache's sections, INI sections and XML never begin a line of nginx's.
+        if line.starts_with(b"<") && !line.starts_with(b"<%") || is_ini_section(line) {
+            return false;
+        }
+        let named = DIRECTIVES.iter().any(|name| line.starts_with(name));
+        let shaped = line.ends_with(b";") || line.ends_with(b"{") || line.ends_with(b"}");
+        seen |= named && (shaped || line.contains(&b';') || line.contains(&b'{'));
+    }
+    // Logstash has blocks (`input {`, `filter {`, `output {`) and `=>`, but no directives.
+    seen && memmem::find(bytes, b" => ").is_none()
+}
+
+fn is_ini_section(line: &[u8]) -> bool {
+    line.starts_with(b"[") && line.ends_with(b"]") && !line.contains(&b' ')
+}
+
+/// A Python module that names something which we read; the rest is never parsed.
+fn is_django(bytes: &[u8]) -> bool {
+    const MARKS: &[&[u8]] = &[
+        b"SECURE_", b"ALLOWED_HOSTS", b"CHANNEL_LAYERS", b"ASGI_APPLICATION", b"INSTALLED_APPS",
+        b"DJANGO_SETTINGS_MODULE", b"ProtocolTypeRouter", b"URLRouter", b"websocket_urlpatterns",
+        b"as_asgi", b"get_asgi_application", b"get_wsgi_application", b"WebsocketConsumer",
+        b"channels", b"import *", b"re_path", b"socketio", b"simple_websocket",
+    ];
+    MARKS.iter().any(|mark| memmem::find(bytes, mark).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_tell_kinds() {
+        use Guess::{Certain, Perhaps};
+        for (path, expected) in [
+            ("Caddyfile", Some(Certain(Kind::Caddyfile))),
+            ("deploy/.caddy", Some(Certain(Kind::Caddyfile))),
+            ("Caddyfile.prod", Some(Certain(Kind::Caddyfile))),
+            ("etc/nginx/nginx.conf", Some(Perhaps(Kind::Nginx))),
+            ("templates/app.conf.j2", Some(Perhaps(Kind::Nginx))),
+            ("sites-enabled/default", Some(Perhaps(Kind::Nginx))),
+            ("docs/nginx.md", None),
+            ("shop/settings/production.py", Some(Perhaps(Kind::Python))),
+            ("shop/models.py", None),
+            ("Procfile", Some(Certain(Kind::Command))),
+            ("README.md", None),
+        ] {
+            assert_eq!(guess(path), expected, "{path}");
+        }
+    }
+
+    #[test]
+    fn content_tells_nginx_from_its_namesakes() {
+        assert!(confirms(Kind::Nginx, b"server {\n listen 80;\n}\n"));
+        assert!(confirms(Kind::Nginx, b"proxy_set_header Host $host;\n"));
+        assert!(!confirms(Kind::Nginx, b"input {\n beats { port => 5044 }\n}\n"));
+        assert!(!confirms(Kind::Nginx, b"/var/log/nginx/*.log {\n daily\n rotate 7\n}\n"));
+        assert!(!confirms(Kind::Nginx, b"<VirtualHost *:80>\n ProxyPass / http://a/\n</VirtualHost>\n"));
+        assert!(!confirms(Kind::Nginx, b"[program:web]\ncommand=daphne\n"));
+    }
+}

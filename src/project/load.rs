@@ -1,0 +1,348 @@
+//! Reading: each file once, in parallel, whatever its bytes are.
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::Path;
+
+use rayon::prelude::*;
+
+use super::discover::{Options, Plan, Problem};
+use super::kinds::{Guess, confirms, guess};
+use super::{Project, config, template};
+use crate::finding::Undecided;
+use crate::source::{Kind, Source, SourceId, Span};
+
+/// Files above this many bytes are not read but noted: no configuration written by people
+/// comes near it, and parsing one would cost a hundred times its size in memory.
+pub const MAX_SOURCE_BYTES: u64 = 4 << 20;
+
+/// Rounds of following includes and imports. Real chains are short; a generated bomb ends here.
+const MAX_ROUNDS: usize = 16;
+
+/// Files read by following references, over all rounds.
+const MAX_FOLLOWED: usize = 20_000;
+
+/// A file's text as it was read.
+struct Read {
+    path: String,
+    kind: Kind,
+    text: String,
+    note: Option<String>,
+}
+
+/// Reads one file and confirms its kind; `Ok(None)` if it is none of ours.
+fn read(root: &Path, path: &str, guess: Guess) -> Result<Option<Read>, (String, String)> {
+    let full = root.join(path);
+    let fail = |error: std::io::Error| (path.to_owned(), error.to_string());
+    let meta = std::fs::metadata(&full).map_err(fail)?;
+    let (Guess::Certain(kind) | Guess::Perhaps(kind)) = guess;
+    if !meta.is_file() {
+        return Ok(None);
+    }
+    if meta.len() > MAX_SOURCE_BYTES {
+        // A fifty-megabyte `.conf` is hardly nginx; only a certain name is worth a word.
+        let note = format!(
+            "larger than {} MiB, so it was not read",
+            MAX_SOURCE_BYTES >> 20
+        );
+        return Ok(matches!(guess, Guess::Certain(_)).then(|| Read {
+            path: path.to_owned(),
+            kind,
+            text: String::new(),
+            note: Some(note),
+        }));
+    }
+    let bytes = std::fs::read(&full).map_err(fail)?;
+    if matches!(guess, Guess::Perhaps(_)) && !confirms(kind, &bytes) {
+        return Ok(None);
+    }
+    let (text, note) = decode(bytes);
+    Ok(Some(Read {
+        path: path.to_owned(),
+        kind,
+        text,
+        note,
+    }))
+}
+
+/// The bytes as text. What is not UTF-8 becomes `?`, byte for byte, so that offsets stay true.
+fn decode(bytes: Vec<u8>) -> (String, Option<String>) {
+    let (mut text, mut note) = match String::from_utf8(bytes) {
+        Ok(text) => (text, None),
+        Err(error) => {
+            let line = 1 + memchr::memchr_iter(b'\n', &error.as_bytes()[..error.utf8_error().valid_up_to()]).count();
+            let mut text = String::with_capacity(error.as_bytes().len());
+            for chunk in error.as_bytes().utf8_chunks() {
+                text.push_str(chunk.valid());
+                text.extend(chunk.invalid().iter().map(|_| '?'));
+            }
+            (text, Some(format!("not UTF-8 (first on line {line}); those bytes are read as `?`")))
+        }
+    };
+    if memchr::memchr(0, text.as_bytes()).is_some() {
+        text = text.replace('\0', "?");
+        note = Some("holds NUL bytes; they are read as `?`".to_owned());
+    }
+    (text, note)
+}
+
+/// Reads everything that `plan` found and whatever those files include or import.
+///
+/// # Errors
+/// What is wrong with the project's configuration. Files that can't be read are in `problems`.
+pub fn load(plan: &Plan, options: &Options, problems: &mut Vec<Problem>) -> Result<Project, Problem> {
+    let mut builder = Builder::new(plan, options);
+    builder.project.config = plan.config.clone();
+    let seeds: Vec<(String, Guess)> = plan
+        .files
+        .iter()
+        .filter_map(|path| Some((path.clone(), builder.guess(path)?)))
+        .collect();
+    builder.read(&seeds, problems);
+    let mut from = 0;
+    for _ in 0..MAX_ROUNDS {
+        let wanted = builder.wanted(from);
+        if wanted.is_empty() || builder.project.sources.len() > MAX_FOLLOWED {
+            break;
+        }
+        from = builder.project.sources.len();
+        builder.read(&wanted, problems);
+    }
+    Ok(builder.finish())
+}
+
+/// Builds a project round by round.
+struct Builder<'a> {
+    project: Project,
+    options: Option<&'a Options>,
+    overrides: Vec<(globset::GlobSet, Kind)>,
+    /// What was tried, so that nothing is read twice.
+    tried: BTreeSet<String>,
+}
+
+impl<'a> Builder<'a> {
+    fn new(plan: &Plan, options: &'a Options) -> Self {
+        let overrides = plan
+            .config
+            .files
+            .iter()
+            .filter_map(|(kind, globs)| Some((globs_of(globs).ok()?, crate::rule::kind(kind)?)))
+            .collect();
+        let mut project = Project {
+            root: plan.root.clone(),
+            files: plan.files.iter().cloned().collect(),
+            ..Project::default()
+        };
+        if let Some(source) = &plan.config_source {
+            project.add(source.path.clone(), options.display(&plan.root, &source.path), Kind::Config, source.text.clone());
+        }
+        let tried = project.sources.iter().map(|source| source.path.clone()).collect();
+        Self {
+            project,
+            options: Some(options),
+            overrides,
+            tried,
+        }
+    }
+
+    fn guess(&self, path: &str) -> Option<Guess> {
+        self.overrides
+            .iter()
+            .find(|(globs, _)| globs.is_match(path))
+            .map(|(_, kind)| Guess::Certain(*kind))
+            .or_else(|| guess(path))
+    }
+
+    fn read(&mut self, files: &[(String, Guess)], problems: &mut Vec<Problem>) {
+        let root = self.project.root.clone();
+        let mut results: Vec<_> = files
+            .iter()
+            .filter(|(path, _)| self.tried.insert(path.clone()))
+            .collect::<Vec<_>>()
+            .into_par_iter()
+            .map(|(path, guess)| read(&root, path, *guess))
+            .collect();
+        for result in results.drain(..) {
+            match result {
+                Ok(Some(read)) => {
+                    let display = match self.options {
+                        Some(options) => options.display(&root, &read.path),
+                        None => read.path.clone(),
+                    };
+                    let id = self.project.add(read.path, display, read.kind, read.text);
+                    if let Some(message) = read.note {
+                        self.project.undecided.push(Undecided {
+                            span: Span::new(id, 0..0),
+                            message,
+                        });
+                    }
+                }
+                Ok(None) => {}
+                Err((path, message)) => problems.push(Problem {
+                    path: self.options.map_or(path.clone(), |options| options.display(&root, &path)),
+                    message,
+                    position: None,
+                }),
+            }
+        }
+    }
+
+    /// What the sources from `from` on refer to and nobody has read: a superset by the tail of
+    /// the path; the models decide which of it is really meant.
+    fn wanted(&self, from: usize) -> Vec<(String, Guess)> {
+        let mut references: BTreeSet<(String, Kind)> = BTreeSet::new();
+        for source in &self.project.sources[from..] {
+            let found = match source.kind {
+                Kind::Nginx => crate::nginx::references(source),
+                Kind::Caddyfile => crate::caddy::references(source),
+                Kind::Python | Kind::Command => crate::django::references(source),
+                _ => Vec::new(),
+            };
+            let kind = match source.kind {
+                Kind::Command => Kind::Python,
+                kind => kind,
+            };
+            references.extend(found.into_iter().map(|tail| (tail, kind)));
+        }
+        let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
+        if !references.is_empty() {
+            for path in &self.project.files {
+                let name = path.rsplit('/').next().unwrap_or(path);
+                by_name.entry(name).or_default().push(path);
+            }
+        }
+        let mut wanted = Vec::new();
+        for (tail, kind) in references {
+            let name = tail.rsplit('/').next().unwrap_or(&tail);
+            if name.contains(['*', '?', '[']) {
+                let folder = tail.rsplit_once('/').map_or("", |(folder, _)| folder);
+                let Ok(glob) = globset::Glob::new(name).map(|glob| glob.compile_matcher()) else {
+                    continue;
+                };
+                wanted.extend(
+                    self.project
+                        .files
+                        .iter()
+                        .filter(|path| {
+                            let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
+                            has_tail(parent, folder) && glob.is_match(name)
+                        })
+                        .map(|path| (path.clone(), kind)),
+                );
+            } else {
+                let found = by_name.get(name).into_iter().flatten();
+                wanted.extend(
+                    found
+                        .filter(|path| has_tail(path, &tail))
+                        .map(|path| ((*path).to_owned(), kind)),
+                );
+            }
+        }
+        wanted
+            .into_iter()
+            .filter(|(path, _)| !self.tried.contains(path))
+            // A Python module that names nothing of ours may still import one that does.
+            .map(|(path, kind)| (path, Guess::Certain(kind)))
+            .collect()
+    }
+
+    fn finish(self) -> Project {
+        self.project.sorted()
+    }
+}
+
+/// Whether `path` is `tail` or ends in `/tail`.
+fn has_tail(path: &str, tail: &str) -> bool {
+    path.strip_suffix(tail)
+        .is_some_and(|rest| tail.is_empty() || rest.is_empty() || rest.ends_with('/'))
+}
+
+/// One matcher for several globs.
+///
+/// # Errors
+/// The glob that does not compile.
+pub(super) fn globs_of(globs: &[String]) -> Result<globset::GlobSet, globset::Error> {
+    let mut set = globset::GlobSetBuilder::new();
+    for glob in globs {
+        // A glob without a slash means a name, wherever it is, as in `.gitignore`.
+        let anywhere = if glob.contains('/') { glob.clone() } else { format!("**/{glob}") };
+        set.add(globset::GlobBuilder::new(&anywhere).literal_separator(true).build()?);
+        // A folder means what it holds.
+        let below = format!("{}/**", anywhere.trim_end_matches('/'));
+        set.add(globset::GlobBuilder::new(&below).literal_separator(true).build()?);
+    }
+    set.build()
+}
+
+impl Project {
+    fn add(&mut self, path: String, display: String, kind: Kind, text: String) -> SourceId {
+        let id = SourceId(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
+        let mask = matches!(kind, Kind::Nginx | Kind::Caddyfile | Kind::Python)
+            .then(|| template::mask(&text, &path))
+            .flatten();
+        self.sources.push(Source::new(id, path, display, kind, text, mask));
+        id
+    }
+
+    /// Sorted by path, whatever the order of reading; the configuration stays first.
+    fn sorted(mut self) -> Self {
+        let mut order: Vec<usize> = (0..self.sources.len()).collect();
+        order.sort_by(|a, b| {
+            let key = |at: &usize| {
+                let source = &self.sources[*at];
+                (source.kind != Kind::Config, source.path.clone())
+            };
+            key(a).cmp(&key(b))
+        });
+        let mut new_ids = vec![SourceId(0); order.len()];
+        for (new, old) in order.iter().enumerate() {
+            new_ids[*old] = SourceId(u32::try_from(new).unwrap_or(u32::MAX));
+        }
+        for note in &mut self.undecided {
+            note.span.source = new_ids[note.span.source.0 as usize];
+        }
+        let mut sources: Vec<_> = self.sources.drain(..).map(Some).collect();
+        for (new, old) in order.iter().enumerate() {
+            if let Some(mut source) = sources[*old].take() {
+                source.id = SourceId(u32::try_from(new).unwrap_or(u32::MAX));
+                self.by_path.insert(source.path.clone(), source.id);
+                self.sources.push(source);
+            }
+        }
+        self
+    }
+}
+
+/// A project of files that are in memory.
+pub(super) fn in_memory<'a>(
+    files: impl IntoIterator<Item = (&'a str, &'a str)>,
+) -> Result<Project, Problem> {
+    let mut project = Project::default();
+    for (path, text) in files {
+        project.files.insert(path.to_owned());
+        let (Some(Guess::Certain(kind) | Guess::Perhaps(kind))) = guess(path) else {
+            // What an example includes by an unusual name is what it is an example of.
+            if let Some(kind) = fragment_kind(path) {
+                project.add(path.to_owned(), path.to_owned(), kind, text.to_owned());
+            }
+            continue;
+        };
+        project.add(path.to_owned(), path.to_owned(), kind, text.to_owned());
+    }
+    let mut project = project.sorted();
+    if let Some(source) = project.of_kind(Kind::Config).next() {
+        let known = super::discover::rule_names();
+        let config = config::parse(&source.text, source.id, false, &known)
+            .map_err(|error| Problem::in_config(source, &error))?;
+        project.config = config;
+    }
+    Ok(project)
+}
+
+/// The kind of a file in memory whose name says nothing.
+fn fragment_kind(path: &str) -> Option<Kind> {
+    match path.rsplit_once('.') {
+        Some((_, "py")) => Some(Kind::Python),
+        Some((_, "md" | "txt" | "yml" | "yaml" | "html" | "json")) => None,
+        _ => Some(Kind::Nginx),
+    }
+}

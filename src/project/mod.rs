@@ -1,0 +1,74 @@
+//! A project: all sources under one root, read once; cross-file questions are asked of it.
+
+pub mod config;
+mod discover;
+mod kinds;
+mod load;
+mod suppress;
+mod template;
+
+pub use config::{Config, Declared, Targets, Version};
+pub use discover::{Options, Plan, Problem, plan};
+pub use load::{MAX_SOURCE_BYTES, load};
+pub use suppress::{Suppression, Suppressions};
+
+use std::collections::{BTreeSet, HashMap};
+use std::path::PathBuf;
+
+use crate::finding::Undecided;
+use crate::source::{Kind, Source, SourceId, Span};
+
+/// All sources under one root.
+#[derive(Debug, Default)]
+pub struct Project {
+    /// The root folder.
+    pub root: PathBuf,
+    /// The sources; [`SourceId`] indexes them.
+    pub sources: Vec<Source>,
+    /// The configuration.
+    pub config: Config,
+    /// What was found on disk, read or not, relative to the root, with `/`.
+    pub files: BTreeSet<String>,
+    /// What could not be read as it should be.
+    pub undecided: Vec<Undecided>,
+    by_path: HashMap<String, SourceId>,
+}
+
+impl Project {
+    /// The source of that id.
+    pub fn source(&self, id: SourceId) -> &Source {
+        &self.sources[id.0 as usize]
+    }
+
+    /// The source that was read from `path`, relative to the root, with `/`.
+    pub fn by_path(&self, path: &str) -> Option<&Source> {
+        self.by_path.get(path).map(|id| self.source(*id))
+    }
+
+    /// The sources of one kind, sorted by path.
+    pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Source> {
+        self.sources.iter().filter(move |source| source.kind == kind)
+    }
+
+    /// The text under `span`.
+    pub fn slice(&self, span: Span) -> &str {
+        self.source(span.source).slice(span)
+    }
+
+    /// Where `span` starts, for messages: `deploy/nginx.conf:12`.
+    pub fn place(&self, span: Span) -> String {
+        let source = self.source(span.source);
+        format!("{}:{}", source.display, source.position(span.start as usize).line)
+    }
+
+    /// A project of these files, without a disk: for tests, editors and rule examples. A
+    /// `wslint.toml` among them configures it.
+    ///
+    /// # Errors
+    /// What is wrong with its `wslint.toml`.
+    pub fn in_memory<'a>(
+        files: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, Problem> {
+        load::in_memory(files)
+    }
+}
