@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::discover::{Options, Plan, Problem};
 use super::kinds::{Guess, confirms, guess};
-use super::{Project, config, template};
+use super::{Config, Project, config, template};
 use crate::finding::Undecided;
 use crate::source::{Kind, Source, SourceId, Span};
 
@@ -319,7 +319,7 @@ pub(super) fn in_memory<'a>(
     let mut project = Project::default();
     for (path, text) in files {
         project.files.insert(path.to_owned());
-        let (Some(Guess::Certain(kind) | Guess::Perhaps(kind))) = guess(path) else {
+        let Some(Guess::Certain(kind) | Guess::Perhaps(kind)) = guess(path) else {
             // What an example includes by an unusual name is what it is an example of.
             if let Some(kind) = fragment_kind(path) {
                 project.add(path.to_owned(), path.to_owned(), kind, text.to_owned());
@@ -329,12 +329,15 @@ pub(super) fn in_memory<'a>(
         project.add(path.to_owned(), path.to_owned(), kind, text.to_owned());
     }
     let mut project = project.sorted();
-    if let Some(source) = project.of_kind(Kind::Config).next() {
-        let known = super::discover::rule_names();
-        let config = config::parse(&source.text, source.id, false, &known)
-            .map_err(|error| Problem::in_config(source, &error))?;
-        project.config = config;
-    }
+    let config = match project.of_kind(Kind::Config).next() {
+        Some(source) => {
+            let known = super::discover::rule_names();
+            config::parse(&source.text, source.id, false, &known)
+                .map_err(|error| Problem::in_config(source, &error))?
+        }
+        None => Config::default(),
+    };
+    project.config = config;
     Ok(project)
 }
 
