@@ -19,8 +19,14 @@ fn main() -> Result<(), Error> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed=rules");
     write(&out.join("rules.rs"), &rules(Path::new("rules"))?)?;
-    write(&out.join("endpoints.rs"), &endpoints(&fs::read_to_string("rules/endpoints.toml")?)?)?;
-    write(&out.join("edges.rs"), &edges(&fs::read_to_string("rules/edges.toml")?)?)?;
+    write(
+        &out.join("endpoints.rs"),
+        &endpoints(&fs::read_to_string("rules/endpoints.toml")?)?,
+    )?;
+    write(
+        &out.join("edges.rs"),
+        &edges(&fs::read_to_string("rules/edges.toml")?)?,
+    )?;
     Ok(())
 }
 
@@ -38,7 +44,10 @@ fn rules(folder: &Path) -> Result<TokenStream, Error> {
         }
         for file in fs::read_dir(&group)? {
             let file = file?.path();
-            if file.extension().is_some_and(|extension| extension == "toml") {
+            if file
+                .extension()
+                .is_some_and(|extension| extension == "toml")
+            {
                 let relative = file.strip_prefix(folder)?.with_extension("");
                 files.insert(relative.to_string_lossy().replace('\\', "/"), file);
             }
@@ -157,7 +166,12 @@ fn example(example: &schema::ExampleFile) -> TokenStream {
         }
         None => quote!(None),
     };
-    let server = option(example.server.as_ref().map(|server| quote!(Cow::Borrowed(#server))));
+    let server = option(
+        example
+            .server
+            .as_ref()
+            .map(|server| quote!(Cow::Borrowed(#server))),
+    );
     let files = example.files.iter().map(pair);
     quote! {
         Example {
@@ -234,7 +248,9 @@ fn edges(text: &str) -> Result<TokenStream, Error> {
         let origin = match row.origin.as_str() {
             "plain" => quote!(Origin::Plain),
             "tls" => quote!(Origin::Tls),
-            other => return Err(format!("edges.toml: origin = \"{other}\": write plain or tls").into()),
+            other => {
+                return Err(format!("edges.toml: origin = \"{other}\": write plain or tls").into());
+            }
         };
         let header = |(name, value): (&String, &String)| quote!((#name, #value));
         let sends = row.sends.iter().map(header);

@@ -1,7 +1,8 @@
 //! What a rule's check may look at: the project and the resolved model of each technology.
 
 use crate::finding::Undecided;
-use crate::project::Project;
+use crate::project::{Project, Suppressions};
+use crate::source::SourceId;
 use crate::{caddy, django, nginx};
 
 /// The project with its models.
@@ -15,6 +16,7 @@ pub struct Context<'a> {
     pub caddy: caddy::Model,
     /// The Django applications, evaluated.
     pub django: django::Model,
+    suppressions: Vec<Suppressions>,
 }
 
 impl<'a> Context<'a> {
@@ -34,7 +36,13 @@ impl<'a> Context<'a> {
             nginx,
             caddy,
             django,
+            suppressions: crate::check::suppressions(project),
         }
+    }
+
+    /// The suppression comments of a source.
+    pub fn suppressions(&self, source: SourceId) -> &Suppressions {
+        &self.suppressions[source.0 as usize]
     }
 
     /// What the models could not resolve, syntax errors among it.

@@ -73,10 +73,7 @@ impl EdgeChain {
         let Some(edge) = self.innermost() else {
             return false;
         };
-        self.ends_tls()
-            && !self
-                .tls
-                .unwrap_or(matches!(edge.origin, Origin::Tls))
+        self.ends_tls() && !self.tls.unwrap_or(matches!(edge.origin, Origin::Tls))
     }
 
     /// The headers that tell the first proxy that the client used TLS.

@@ -140,7 +140,12 @@ impl<'a> Report<'a> {
 
     /// A finding of this rule to fill in and hand to [`Report::push`]: what breaks, the bytes
     /// that one would change, and what to write next to them.
-    pub fn finding(&self, message: impl Into<String>, span: Span, label: impl Into<String>) -> Finding {
+    pub fn finding(
+        &self,
+        message: impl Into<String>,
+        span: Span,
+        label: impl Into<String>,
+    ) -> Finding {
         Finding {
             rule: self.rule.id.clone(),
             severity: self.rule.severity,

@@ -9,7 +9,8 @@
 //! [`handshake`] through; a [`rule`] names and explains a loss.
 
 pub mod caddy;
-
+pub mod check;
+pub mod cli;
 
 pub mod context;
 pub mod django;
@@ -17,6 +18,7 @@ pub mod edge;
 pub mod finding;
 pub mod handshake;
 pub mod nginx;
+pub mod output;
 
 pub mod project;
 pub mod rule;

@@ -151,7 +151,9 @@ impl Source {
 
     /// Whether a template expression supplies any byte of `span`: its value is unknown.
     pub fn is_masked(&self, span: Span) -> bool {
-        let at = self.masks.partition_point(|mask| mask.end <= span.start as usize);
+        let at = self
+            .masks
+            .partition_point(|mask| mask.end <= span.start as usize);
         self.masks
             .get(at)
             .is_some_and(|mask| mask.start < span.end as usize)
@@ -199,7 +201,14 @@ mod tests {
 
     fn source(text: &str) -> Source {
         let id = SourceId(0);
-        Source::new(id, "a/b.conf".into(), "a/b.conf".into(), Kind::Nginx, text.into(), None)
+        Source::new(
+            id,
+            "a/b.conf".into(),
+            "a/b.conf".into(),
+            Kind::Nginx,
+            text.into(),
+            None,
+        )
     }
 
     #[test]

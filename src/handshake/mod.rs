@@ -193,8 +193,14 @@ mod tests {
     #[test]
     fn a_handshake_has_the_browsers_form() {
         let request = Request::handshake(Browser::Firefox, true, "Example.com", 443, "/ws?a=1");
-        assert_eq!((request.path.as_str(), request.query.as_deref()), ("/ws", Some("a=1")));
-        let connection = request.lines("connection").next().map(|header| header.value.clone());
+        assert_eq!(
+            (request.path.as_str(), request.query.as_deref()),
+            ("/ws", Some("a=1"))
+        );
+        let connection = request
+            .lines("connection")
+            .next()
+            .map(|header| header.value.clone());
         assert_eq!(connection, Some(Value::Known("keep-alive, Upgrade".into())));
     }
 }

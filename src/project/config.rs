@@ -3,12 +3,13 @@
 //! Every error names the file, the line, the key and, for a misspelt one, the nearest right one.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::edge::{self, EdgeChain};
-use crate::rule::{Severity, closest};
+use crate::rule::{self, Rule, Severity, closest};
 use crate::source::{SourceId, Span};
 
 /// A version as far as it is given: `1.28` is `[1, 28, 0]`.
@@ -49,13 +50,15 @@ impl Declared {
     pub fn host(&self) -> Option<String> {
         let (_, rest) = self.endpoint.split_once("://")?;
         let authority = rest.split('/').next().unwrap_or_default();
-        let host = authority.rsplit_once(':').map_or(authority, |(host, port)| {
-            if port.bytes().all(|byte| byte.is_ascii_digit()) {
-                host
-            } else {
-                authority
-            }
-        });
+        let host = authority
+            .rsplit_once(':')
+            .map_or(authority, |(host, port)| {
+                if port.bytes().all(|byte| byte.is_ascii_digit()) {
+                    host
+                } else {
+                    authority
+                }
+            });
         Some(host.to_ascii_lowercase())
     }
 }
@@ -69,8 +72,8 @@ pub struct Config {
     pub ignore: Vec<String>,
     /// Globs of files to leave out.
     pub exclude: Vec<String>,
-    /// Folders of the user's own rules, relative to the project's root.
-    pub rules: Vec<String>,
+    /// The user's own rules, from the folders that `rules` names.
+    pub own_rules: Vec<Rule>,
     /// Globs of files of a kind that discovery can't guess, by the kind's name.
     pub files: BTreeMap<String, Vec<String>>,
     /// Declared endpoints.
@@ -102,7 +105,7 @@ struct Raw {
     select: Vec<Spanned<String>>,
     ignore: Vec<Spanned<String>>,
     exclude: Vec<String>,
-    rules: Vec<String>,
+    rules: Vec<Spanned<String>>,
     files: BTreeMap<Spanned<String>, Vec<String>>,
     websocket: RawWebSocket,
     edge: Option<Spanned<RawEdge>>,
@@ -127,12 +130,18 @@ struct RawEdge {
     #[serde(default)]
     sends: Option<BTreeMap<String, String>>,
     #[serde(default)]
-    #[allow(dead_code, reason = "accepted by the contract; no rule of today reads it")]
+    #[allow(
+        dead_code,
+        reason = "accepted by the contract; no rule of today reads it"
+    )]
     idle_timeout: Option<u32>,
 }
 
 #[derive(Deserialize)]
-#[serde(untagged, expecting = "an edge's kind, or a list of kinds, outermost first")]
+#[serde(
+    untagged,
+    expecting = "an edge's kind, or a list of kinds, outermost first"
+)]
 enum OneOrMany {
     One(Spanned<String>),
     Many(Vec<Spanned<String>>),
@@ -173,7 +182,8 @@ pub fn pyproject_configures(text: &str) -> bool {
 }
 
 /// Reads a configuration. `source` is what its spans point into; `pyproject` says that the
-/// configuration is the `[tool.wslint]` table. `known_rule` tells a rule id or group.
+/// configuration is the `[tool.wslint]` table. `folder` is where the file lies, which the
+/// folders of own rules are relative to; `None` for a configuration without a disk.
 ///
 /// # Errors
 /// The first thing that is wrong, with its byte range.
@@ -181,7 +191,7 @@ pub fn parse(
     text: &str,
     source: SourceId,
     pyproject: bool,
-    known_rules: &[&str],
+    folder: Option<&Path>,
 ) -> Result<Config, ConfigError> {
     #[derive(Deserialize)]
     struct Outer {
@@ -197,7 +207,7 @@ pub fn parse(
         toml::from_str::<Raw>(text)
     };
     let raw = raw.map_err(|error| from_toml(&error))?;
-    resolve(raw, source, known_rules)
+    resolve(raw, source, folder)
 }
 
 fn from_toml(error: &toml::de::Error) -> ConfigError {
@@ -221,13 +231,30 @@ fn from_toml(error: &toml::de::Error) -> ConfigError {
     }
 }
 
-fn resolve(raw: Raw, source: SourceId, known_rules: &[&str]) -> Result<Config, ConfigError> {
+/// The rules of the folders that `names` lists.
+fn own_rules(names: &[Spanned<String>], folder: Option<&Path>) -> Result<Vec<Rule>, ConfigError> {
+    let mut own = Vec::new();
+    for name in names {
+        let Some(folder) = folder else { continue };
+        let rules =
+            rule::load_folder(&folder.join(name.get_ref())).map_err(|error| ConfigError {
+                range: Some(name.span()),
+                message: error.to_string(),
+            })?;
+        own.extend(rules);
+    }
+    Ok(own)
+}
+
+fn resolve(raw: Raw, source: SourceId, folder: Option<&Path>) -> Result<Config, ConfigError> {
+    let own_rules = own_rules(&raw.rules, folder)?;
     let rule_name = |name: &Spanned<String>| -> Result<String, ConfigError> {
         let value = name.get_ref();
-        if known_rules.contains(&value.as_str()) {
+        let known = || rule::names(&own_rules);
+        if known().any(|known| known == value) {
             return Ok(value.clone());
         }
-        let hint = closest(value, known_rules.iter().copied())
+        let hint = closest(value, known())
             .map_or_else(String::new, |right| format!("; did you mean `{right}`?"));
         Err(ConfigError {
             range: Some(name.span()),
@@ -273,7 +300,6 @@ fn resolve(raw: Raw, source: SourceId, known_rules: &[&str]) -> Result<Config, C
         select: raw.select.iter().map(rule_name).collect::<Result<_, _>>()?,
         ignore: raw.ignore.iter().map(rule_name).collect::<Result<_, _>>()?,
         exclude: raw.exclude,
-        rules: raw.rules,
         files: raw
             .files
             .into_iter()
@@ -299,6 +325,7 @@ fn resolve(raw: Raw, source: SourceId, known_rules: &[&str]) -> Result<Config, C
             .into_iter()
             .map(|(name, severity)| Ok((rule_name(&name)?, severity)))
             .collect::<Result<_, _>>()?,
+        own_rules,
     })
 }
 
@@ -375,19 +402,17 @@ pub fn parse_version(text: &str) -> Option<Version> {
 mod tests {
     use super::*;
 
-    const RULES: &[&str] = &["nginx", "nginx/upgrade-value"];
-
     fn read(text: &str) -> Result<Config, ConfigError> {
-        parse(text, SourceId(0), false, RULES)
+        parse(text, SourceId(0), false, None)
     }
 
     #[test]
     fn reads_every_key_of_the_contract() {
         let text = r#"
 select = ["nginx"]
-ignore = ["nginx/upgrade-value"]
+ignore = ["wslint/unused-ignore"]
 exclude = ["old/**"]
-rules = ["ops/rules"]
+rules = []
 [files]
 nginx = ["deploy/*.tmpl"]
 [websocket]
@@ -400,13 +425,19 @@ nginx = "1.28"
 [nginx]
 paths = { "/etc/nginx/" = "deploy/nginx/" }
 [severity]
-"nginx/upgrade-value" = "info"
+"wslint/unused-ignore" = "info"
 "#;
         let config = read(text).expect("valid");
-        assert_eq!(config.endpoints[1].host().as_deref(), Some("api.example.com"));
+        assert_eq!(
+            config.endpoints[1].host().as_deref(),
+            Some("api.example.com")
+        );
         assert_eq!(config.endpoints[1].path(), "/ws/health/");
         assert_eq!(config.targets.nginx, Some([1, 28, 0]));
-        assert_eq!(config.edge.sends(), [("X-Forwarded-Proto".into(), "https".into())]);
+        assert_eq!(
+            config.edge.sends(),
+            [("X-Forwarded-Proto".into(), "https".into())]
+        );
         assert!(config.edge.speaks_plain_http());
         let span = config.edge.declared.expect("declared");
         assert_eq!(&text[span.range()], r#""cloudfront", "alb""#);
@@ -416,19 +447,32 @@ paths = { "/etc/nginx/" = "deploy/nginx/" }
     fn reads_the_table_of_a_pyproject() {
         let text = "[project]\nname = \"x\"\n[tool.wslint]\nselect = [\"nginx\"]\n";
         assert!(pyproject_configures(text));
-        let config = parse(text, SourceId(0), true, RULES).expect("valid");
+        let config = parse(text, SourceId(0), true, None).expect("valid");
         assert_eq!(config.select, ["nginx"]);
     }
 
     #[test]
     fn an_error_names_the_key_and_suggests() {
         let error = read("[websocket]\nendpoint = [\"/ws\"]\n").expect_err("unknown key");
-        assert_eq!(error.message, "unknown key `endpoint`; did you mean `endpoints`?");
+        assert_eq!(
+            error.message,
+            "unknown key `endpoint`; did you mean `endpoints`?"
+        );
         assert_eq!(error.range, Some(12..20));
-        let error = read("ignore = [\"nginx/upgrade-valeu\"]").expect_err("unknown rule");
-        assert!(error.message.ends_with("did you mean `nginx/upgrade-value`?"), "{}", error.message);
+        let error = read("ignore = [\"wslint/unused-ignroe\"]").expect_err("unknown rule");
+        assert!(
+            error
+                .message
+                .ends_with("did you mean `wslint/unused-ignore`?"),
+            "{}",
+            error.message
+        );
         let error = read("[edge]\nkind = \"cloudfare\"").expect_err("unknown edge");
-        assert!(error.message.contains("did you mean `cloudflare`?"), "{}", error.message);
+        assert!(
+            error.message.contains("did you mean `cloudflare`?"),
+            "{}",
+            error.message
+        );
         assert!(read("[websocket]\nendpoints = [\"ws\"]").is_err());
         assert!(read("[targets]\nnginx = \"stable\"").is_err());
     }

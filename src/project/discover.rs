@@ -11,7 +11,6 @@ use std::sync::Mutex;
 use ignore::{WalkBuilder, WalkState};
 
 use super::config::{self, Config, ConfigError};
-use super::kinds;
 use super::load::globs_of;
 use crate::source::{Position, Source, SourceId};
 
@@ -30,7 +29,10 @@ impl Problem {
     pub(super) fn in_config(source: &Source, error: &ConfigError) -> Self {
         Self {
             path: source.display.clone(),
-            position: error.range.as_ref().map(|range| source.position(range.start)),
+            position: error
+                .range
+                .as_ref()
+                .map(|range| source.position(range.start)),
             message: error.message.clone(),
         }
     }
@@ -39,7 +41,11 @@ impl Problem {
 impl std::fmt::Display for Problem {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self.position {
-            Some(at) => write!(f, "{}:{}:{}: {}", self.path, at.line, at.column, self.message),
+            Some(at) => write!(
+                f,
+                "{}:{}:{}: {}",
+                self.path, at.line, at.column, self.message
+            ),
             None => write!(f, "{}: {}", self.path, self.message),
         }
     }
@@ -58,9 +64,17 @@ pub struct Options {
     pub exclude: Vec<String>,
     /// `--force-exclude`: leave out given files too.
     pub force_exclude: bool,
+    /// A file whose content comes from stdin, and that content.
+    pub stdin: Option<(PathBuf, Vec<u8>)>,
 }
 
 impl Options {
+    /// The file that stdin stands for, absolute, and what it holds.
+    pub(super) fn stdin(&self) -> Option<(PathBuf, &[u8])> {
+        let (name, bytes) = self.stdin.as_ref()?;
+        Some((normal(&self.cwd.join(name)), bytes))
+    }
+
     /// How output shows the file `path` of the project at `root`.
     pub fn display(&self, root: &Path, path: &str) -> String {
         let full = root.join(path);
@@ -83,18 +97,6 @@ pub struct Plan {
     pub config_source: Option<Source>,
 }
 
-/// The rule ids and groups that configurations may name.
-pub(super) fn rule_names() -> Vec<&'static str> {
-    let mut names: BTreeSet<&'static str> = BTreeSet::from(["all", "wslint", "wslint/unused-ignore"]);
-    for rule in crate::rule::rules() {
-        names.insert(rule.id.as_ref());
-        names.insert(rule.group());
-    }
-    // Groups exist before their first rule does.
-    names.extend(["nginx", "caddy", "django", "stack"]);
-    names.into_iter().collect()
-}
-
 /// Finds the projects that `paths` belong to. What is wrong with one path does not keep the
 /// others from being found; it is added to `problems`.
 pub fn plan(paths: &[PathBuf], options: &Options, problems: &mut Vec<Problem>) -> Vec<Plan> {
@@ -106,6 +108,13 @@ pub fn plan(paths: &[PathBuf], options: &Options, problems: &mut Vec<Problem>) -
                 roots.insert(full, None);
             }
             Ok(_) => {
+                let root = root_of(&full, options);
+                if let Some(files) = roots.entry(root).or_insert_with(|| Some(BTreeSet::new())) {
+                    files.insert(full);
+                }
+            }
+            // What stdin holds need not exist on disk yet.
+            Err(_) if options.stdin.as_ref().is_some_and(|(name, _)| name == path) => {
                 let root = root_of(&full, options);
                 if let Some(files) = roots.entry(root).or_insert_with(|| Some(BTreeSet::new())) {
                     files.insert(full);
@@ -220,7 +229,10 @@ fn project(
     for path in files {
         let owner = inner
             .iter()
-            .filter(|folder| path.strip_prefix(folder.as_str()).is_some_and(|rest| rest.starts_with('/')))
+            .filter(|folder| {
+                path.strip_prefix(folder.as_str())
+                    .is_some_and(|rest| rest.starts_with('/'))
+            })
             .max_by_key(|folder| folder.len())
             .cloned()
             .unwrap_or_default();
@@ -259,7 +271,10 @@ fn project(
             .iter()
             .map(|path| strip(path))
             .filter(|path| {
-                folder.is_empty() || inner_excluded.as_ref().is_none_or(|globs| !globs.is_match(path))
+                folder.is_empty()
+                    || inner_excluded
+                        .as_ref()
+                        .is_none_or(|globs| !globs.is_match(path))
             })
             .collect();
         plans.push(Plan {
@@ -291,7 +306,10 @@ fn configuration(root: &Path, options: &Options) -> Result<(Config, Option<Sourc
     if options.isolated {
         return Ok((Config::default(), None));
     }
-    let given = options.config.as_ref().map(|path| normal(&options.cwd.join(path)));
+    let given = options
+        .config
+        .as_ref()
+        .map(|path| normal(&options.cwd.join(path)));
     let found = match given {
         Some(path) => Some(path),
         None => root
@@ -315,7 +333,9 @@ fn configuration(root: &Path, options: &Options) -> Result<(Config, Option<Sourc
         position: None,
         message: error.to_string(),
     })?;
-    let pyproject = path.file_name().is_some_and(|name| name == "pyproject.toml");
+    let pyproject = path
+        .file_name()
+        .is_some_and(|name| name == "pyproject.toml");
     let in_project = relative(&path, root).unwrap_or_else(|| display.clone());
     let source = Source::new(
         SourceId(0),
@@ -325,9 +345,7 @@ fn configuration(root: &Path, options: &Options) -> Result<(Config, Option<Sourc
         text,
         None,
     );
-    // Rules of the user's own are loaded later: their names can't be told from typos here.
-    let names = rule_names();
-    let config = config::parse(&source.text, SourceId(0), pyproject, &names)
+    let config = config::parse(&source.text, SourceId(0), pyproject, path.parent())
         .map_err(|error| Problem::in_config(&source, &error))?;
     Ok((config, Some(source)))
 }
@@ -340,13 +358,20 @@ fn walk(
     options: &Options,
 ) -> BTreeSet<String> {
     let found = Mutex::new((Vec::new(), Vec::new()));
-    let threads = std::thread::available_parallelism().map_or(1, usize::from).min(8);
+    let threads = std::thread::available_parallelism()
+        .map_or(1, usize::from)
+        .min(8);
     // Hidden files count (`.caddy`), hidden folders too but for version control's own.
     let walker = WalkBuilder::new(root)
         .hidden(false)
         .require_git(false)
         .threads(threads)
-        .filter_entry(|entry| !matches!(entry.file_name().to_str(), Some(".git" | ".hg" | ".jj" | "node_modules")))
+        .filter_entry(|entry| {
+            !matches!(
+                entry.file_name().to_str(),
+                Some(".git" | ".hg" | ".jj" | "node_modules")
+            )
+        })
         .build_parallel();
     walker.run(|| {
         let mut batch = Batch {
@@ -377,10 +402,14 @@ fn walk(
     let (files, errors) = found.into_inner().unwrap_or_default();
     let mut errors: Vec<String> = errors;
     errors.sort();
-    problems.extend(errors.into_iter().map(|message| Problem {
-        path: relative(root, &options.cwd).filter(|path| !path.is_empty()).unwrap_or_else(|| slashed(root)),
-        position: None,
-        message,
+    problems.extend(errors.into_iter().map(|message| {
+        Problem {
+            path: relative(root, &options.cwd)
+                .filter(|path| !path.is_empty())
+                .unwrap_or_else(|| slashed(root)),
+            position: None,
+            message,
+        }
     }));
     files.into_iter().collect()
 }
@@ -429,9 +458,4 @@ fn normal(path: &Path) -> PathBuf {
         }
     }
     normal
-}
-
-/// Whether a file of this name may be one of ours.
-pub fn is_candidate(path: &str) -> bool {
-    kinds::guess(path).is_some()
 }

@@ -15,15 +15,36 @@ pub(super) enum Guess {
 
 /// Suffixes that templating tools add to a configuration's name.
 const TEMPLATE_SUFFIXES: &[&str] = &[
-    ".j2", ".jinja", ".jinja2", ".erb", ".tmpl", ".tpl", ".template", ".in", ".dist", ".example",
-    ".sample", ".default",
+    ".j2",
+    ".jinja",
+    ".jinja2",
+    ".erb",
+    ".tmpl",
+    ".tpl",
+    ".template",
+    ".in",
+    ".dist",
+    ".example",
+    ".sample",
+    ".default",
 ];
 
 /// Names of Python modules that Django projects keep settings, entry points and routes in.
 /// What has another name is found by following imports from these.
 const PYTHON_NAMES: &[&str] = &[
-    "asgi", "wsgi", "routing", "routes", "consumers", "manage", "websocket", "websockets", "sockets",
-    "ws", "ws_urls", "websocket_urls", "channels",
+    "asgi",
+    "wsgi",
+    "routing",
+    "routes",
+    "consumers",
+    "manage",
+    "websocket",
+    "websockets",
+    "sockets",
+    "ws",
+    "ws_urls",
+    "websocket_urls",
+    "channels",
 ];
 
 /// What `path` (relative, with `/`) says by its name.
@@ -71,8 +92,11 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     if lower == "pyproject.toml" {
         return Some(Certain(Kind::Requirements));
     }
-    if matches!(lower.as_str(), "uv.lock" | "poetry.lock" | "pdm.lock" | "pipfile.lock" | "pipfile")
-        || (lower.starts_with("requirements") && (lower.ends_with(".txt") || lower.ends_with(".in")))
+    if matches!(
+        lower.as_str(),
+        "uv.lock" | "poetry.lock" | "pdm.lock" | "pipfile.lock" | "pipfile"
+    ) || (lower.starts_with("requirements")
+        && (lower.ends_with(".txt") || lower.ends_with(".in")))
         || (path.contains("requirements/") && lower.ends_with(".txt"))
     {
         return Some(Certain(Kind::Requirements));
@@ -88,7 +112,10 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     }
     if lower.ends_with(".service")
         || lower.ends_with(".sh")
-        || matches!(lower.as_str(), "entrypoint" | "start" | "run" | "supervisord.conf")
+        || matches!(
+            lower.as_str(),
+            "entrypoint" | "start" | "run" | "supervisord.conf"
+        )
     {
         return Some(Perhaps(Kind::Command));
     }
@@ -98,10 +125,49 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
 /// Suffixes of files that are programs or documents though `nginx` is in their name.
 fn has_code_suffix(name: &str) -> bool {
     const CODE: &[&str] = &[
-        ".py", ".rb", ".go", ".rs", ".js", ".ts", ".sh", ".md", ".rst", ".txt", ".yml", ".yaml",
-        ".json", ".toml", ".html", ".css", ".php", ".pl", ".lua", ".c", ".h", ".service", ".png",
-        ".svg", ".pem", ".key", ".crt", ".log", ".lock", ".xml", ".ini", ".cfg", ".sql", ".gz",
-        ".zip", ".patch", ".diff", ".env", ".dockerfile", ".java", ".tf", ".hcl", ".nix",
+        ".py",
+        ".rb",
+        ".go",
+        ".rs",
+        ".js",
+        ".ts",
+        ".sh",
+        ".md",
+        ".rst",
+        ".txt",
+        ".yml",
+        ".yaml",
+        ".json",
+        ".toml",
+        ".html",
+        ".css",
+        ".php",
+        ".pl",
+        ".lua",
+        ".c",
+        ".h",
+        ".service",
+        ".png",
+        ".svg",
+        ".pem",
+        ".key",
+        ".crt",
+        ".log",
+        ".lock",
+        ".xml",
+        ".ini",
+        ".cfg",
+        ".sql",
+        ".gz",
+        ".zip",
+        ".patch",
+        ".diff",
+        ".env",
+        ".dockerfile",
+        ".java",
+        ".tf",
+        ".hcl",
+        ".nix",
     ];
     CODE.iter().any(|suffix| name.ends_with(suffix)) || name.starts_with("dockerfile")
 }
@@ -111,9 +177,16 @@ pub(super) fn confirms(kind: Kind, bytes: &[u8]) -> bool {
     match kind {
         Kind::Nginx => is_nginx(bytes),
         Kind::Python => is_django(bytes),
-        Kind::Command => ["gunicorn", "uvicorn", "daphne", "hypercorn", "uwsgi", "runserver"]
-            .iter()
-            .any(|server| memmem::find(bytes, server.as_bytes()).is_some()),
+        Kind::Command => [
+            "gunicorn",
+            "uvicorn",
+            "daphne",
+            "hypercorn",
+            "uwsgi",
+            "runserver",
+        ]
+        .iter()
+        .any(|server| memmem::find(bytes, server.as_bytes()).is_some()),
         _ => true,
     }
 }
@@ -122,10 +195,35 @@ pub(super) fn confirms(kind: Kind, bytes: &[u8]) -> bool {
 /// whose files end in `.conf`: some line must begin like a directive of nginx's.
 fn is_nginx(bytes: &[u8]) -> bool {
     const DIRECTIVES: &[&[u8]] = &[
-        b"server", b"location", b"upstream", b"http", b"map", b"geo", b"events", b"stream",
-        b"proxy_pass", b"proxy_set_header", b"proxy_http_version", b"listen", b"include", b"fastcgi_",
-        b"proxy_", b"uwsgi_", b"grpc_", b"add_header", b"return", b"rewrite", b"worker_processes",
-        b"ssl_", b"gzip", b"limit_", b"set", b"root", b"try_files", b"split_clients", b"resolver",
+        b"server",
+        b"location",
+        b"upstream",
+        b"http",
+        b"map",
+        b"geo",
+        b"events",
+        b"stream",
+        b"proxy_pass",
+        b"proxy_set_header",
+        b"proxy_http_version",
+        b"listen",
+        b"include",
+        b"fastcgi_",
+        b"proxy_",
+        b"uwsgi_",
+        b"grpc_",
+        b"add_header",
+        b"return",
+        b"rewrite",
+        b"worker_processes",
+        b"ssl_",
+        b"gzip",
+        b"limit_",
+        b"set",
+        b"root",
+        b"try_files",
+        b"split_clients",
+        b"resolver",
     ];
     let mut seen = false;
     for line in bytes.split(|byte| *byte == b'\n') {
@@ -152,10 +250,24 @@ fn is_ini_section(line: &[u8]) -> bool {
 /// A Python module that names something which we read; the rest is never parsed.
 fn is_django(bytes: &[u8]) -> bool {
     const MARKS: &[&[u8]] = &[
-        b"SECURE_", b"ALLOWED_HOSTS", b"CHANNEL_LAYERS", b"ASGI_APPLICATION", b"INSTALLED_APPS",
-        b"DJANGO_SETTINGS_MODULE", b"ProtocolTypeRouter", b"URLRouter", b"websocket_urlpatterns",
-        b"as_asgi", b"get_asgi_application", b"get_wsgi_application", b"WebsocketConsumer",
-        b"channels", b"import *", b"re_path", b"socketio", b"simple_websocket",
+        b"SECURE_",
+        b"ALLOWED_HOSTS",
+        b"CHANNEL_LAYERS",
+        b"ASGI_APPLICATION",
+        b"INSTALLED_APPS",
+        b"DJANGO_SETTINGS_MODULE",
+        b"ProtocolTypeRouter",
+        b"URLRouter",
+        b"websocket_urlpatterns",
+        b"as_asgi",
+        b"get_asgi_application",
+        b"get_wsgi_application",
+        b"WebsocketConsumer",
+        b"channels",
+        b"import *",
+        b"re_path",
+        b"socketio",
+        b"simple_websocket",
     ];
     MARKS.iter().any(|mark| memmem::find(bytes, mark).is_some())
 }
@@ -188,9 +300,18 @@ mod tests {
     fn content_tells_nginx_from_its_namesakes() {
         assert!(confirms(Kind::Nginx, b"server {\n listen 80;\n}\n"));
         assert!(confirms(Kind::Nginx, b"proxy_set_header Host $host;\n"));
-        assert!(!confirms(Kind::Nginx, b"input {\n beats { port => 5044 }\n}\n"));
-        assert!(!confirms(Kind::Nginx, b"/var/log/nginx/*.log {\n daily\n rotate 7\n}\n"));
-        assert!(!confirms(Kind::Nginx, b"<VirtualHost *:80>\n ProxyPass / http://a/\n</VirtualHost>\n"));
+        assert!(!confirms(
+            Kind::Nginx,
+            b"input {\n beats { port => 5044 }\n}\n"
+        ));
+        assert!(!confirms(
+            Kind::Nginx,
+            b"/var/log/nginx/*.log {\n daily\n rotate 7\n}\n"
+        ));
+        assert!(!confirms(
+            Kind::Nginx,
+            b"<VirtualHost *:80>\n ProxyPass / http://a/\n</VirtualHost>\n"
+        ));
         assert!(!confirms(Kind::Nginx, b"[program:web]\ncommand=daphne\n"));
     }
 }

@@ -1,7 +1,7 @@
 //! Reading: each file once, in parallel, whatever its bytes are.
 
 use std::collections::{BTreeSet, HashMap};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rayon::prelude::*;
 
@@ -30,8 +30,16 @@ struct Read {
 }
 
 /// Reads one file and confirms its kind; `Ok(None)` if it is none of ours.
-fn read(root: &Path, path: &str, guess: Guess) -> Result<Option<Read>, (String, String)> {
+fn read(
+    root: &Path,
+    path: &str,
+    guess: Guess,
+    stdin: Option<&(PathBuf, &[u8])>,
+) -> Result<Option<Read>, (String, String)> {
     let full = root.join(path);
+    if let Some((_, bytes)) = stdin.filter(|(name, _)| *name == full) {
+        return Ok(judge(path, guess, bytes.to_vec()));
+    }
     let fail = |error: std::io::Error| (path.to_owned(), error.to_string());
     let meta = std::fs::metadata(&full).map_err(fail)?;
     let (Guess::Certain(kind) | Guess::Perhaps(kind)) = guess;
@@ -51,17 +59,22 @@ fn read(root: &Path, path: &str, guess: Guess) -> Result<Option<Read>, (String, 
             note: Some(note),
         }));
     }
-    let bytes = std::fs::read(&full).map_err(fail)?;
+    Ok(judge(path, guess, std::fs::read(&full).map_err(fail)?))
+}
+
+/// The file with these bytes, if they bear out what its name suggested.
+fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
+    let (Guess::Certain(kind) | Guess::Perhaps(kind)) = guess;
     if matches!(guess, Guess::Perhaps(_)) && !confirms(kind, &bytes) {
-        return Ok(None);
+        return None;
     }
     let (text, note) = decode(bytes);
-    Ok(Some(Read {
+    Some(Read {
         path: path.to_owned(),
         kind,
         text,
         note,
-    }))
+    })
 }
 
 /// The bytes as text. What is not UTF-8 becomes `?`, byte for byte, so that offsets stay true.
@@ -69,13 +82,22 @@ fn decode(bytes: Vec<u8>) -> (String, Option<String>) {
     let (mut text, mut note) = match String::from_utf8(bytes) {
         Ok(text) => (text, None),
         Err(error) => {
-            let line = 1 + memchr::memchr_iter(b'\n', &error.as_bytes()[..error.utf8_error().valid_up_to()]).count();
+            let line = 1 + memchr::memchr_iter(
+                b'\n',
+                &error.as_bytes()[..error.utf8_error().valid_up_to()],
+            )
+            .count();
             let mut text = String::with_capacity(error.as_bytes().len());
             for chunk in error.as_bytes().utf8_chunks() {
                 text.push_str(chunk.valid());
                 text.extend(chunk.invalid().iter().map(|_| '?'));
             }
-            (text, Some(format!("not UTF-8 (first on line {line}); those bytes are read as `?`")))
+            (
+                text,
+                Some(format!(
+                    "not UTF-8 (first on line {line}); those bytes are read as `?`"
+                )),
+            )
         }
     };
     if memchr::memchr(0, text.as_bytes()).is_some() {
@@ -86,10 +108,8 @@ fn decode(bytes: Vec<u8>) -> (String, Option<String>) {
 }
 
 /// Reads everything that `plan` found and whatever those files include or import.
-///
-/// # Errors
-/// What is wrong with the project's configuration. Files that can't be read are in `problems`.
-pub fn load(plan: &Plan, options: &Options, problems: &mut Vec<Problem>) -> Result<Project, Problem> {
+/// Files that can't be read are added to `problems`.
+pub fn load(plan: &Plan, options: &Options, problems: &mut Vec<Problem>) -> Project {
     let mut builder = Builder::new(plan, options);
     builder.project.config = plan.config.clone();
     let seeds: Vec<(String, Guess)> = plan
@@ -107,7 +127,7 @@ pub fn load(plan: &Plan, options: &Options, problems: &mut Vec<Problem>) -> Resu
         from = builder.project.sources.len();
         builder.read(&wanted, problems);
     }
-    Ok(builder.finish())
+    builder.finish()
 }
 
 /// Builds a project round by round.
@@ -133,9 +153,18 @@ impl<'a> Builder<'a> {
             ..Project::default()
         };
         if let Some(source) = &plan.config_source {
-            project.add(source.path.clone(), options.display(&plan.root, &source.path), Kind::Config, source.text.clone());
+            project.add(
+                source.path.clone(),
+                options.display(&plan.root, &source.path),
+                Kind::Config,
+                source.text.clone(),
+            );
         }
-        let tried = project.sources.iter().map(|source| source.path.clone()).collect();
+        let tried = project
+            .sources
+            .iter()
+            .map(|source| source.path.clone())
+            .collect();
         Self {
             project,
             options: Some(options),
@@ -154,12 +183,13 @@ impl<'a> Builder<'a> {
 
     fn read(&mut self, files: &[(String, Guess)], problems: &mut Vec<Problem>) {
         let root = self.project.root.clone();
+        let stdin = self.options.and_then(Options::stdin);
         let mut results: Vec<_> = files
             .iter()
             .filter(|(path, _)| self.tried.insert(path.clone()))
             .collect::<Vec<_>>()
             .into_par_iter()
-            .map(|(path, guess)| read(&root, path, *guess))
+            .map(|(path, guess)| read(&root, path, *guess, stdin.as_ref()))
             .collect();
         for result in results.drain(..) {
             match result {
@@ -178,7 +208,9 @@ impl<'a> Builder<'a> {
                 }
                 Ok(None) => {}
                 Err((path, message)) => problems.push(Problem {
-                    path: self.options.map_or(path.clone(), |options| options.display(&root, &path)),
+                    path: self
+                        .options
+                        .map_or(path.clone(), |options| options.display(&root, &path)),
                     message,
                     position: None,
                 }),
@@ -264,11 +296,23 @@ pub(super) fn globs_of(globs: &[String]) -> Result<globset::GlobSet, globset::Er
     let mut set = globset::GlobSetBuilder::new();
     for glob in globs {
         // A glob without a slash means a name, wherever it is, as in `.gitignore`.
-        let anywhere = if glob.contains('/') { glob.clone() } else { format!("**/{glob}") };
-        set.add(globset::GlobBuilder::new(&anywhere).literal_separator(true).build()?);
+        let anywhere = if glob.contains('/') {
+            glob.clone()
+        } else {
+            format!("**/{glob}")
+        };
+        set.add(
+            globset::GlobBuilder::new(&anywhere)
+                .literal_separator(true)
+                .build()?,
+        );
         // A folder means what it holds.
         let below = format!("{}/**", anywhere.trim_end_matches('/'));
-        set.add(globset::GlobBuilder::new(&below).literal_separator(true).build()?);
+        set.add(
+            globset::GlobBuilder::new(&below)
+                .literal_separator(true)
+                .build()?,
+        );
     }
     set.build()
 }
@@ -279,7 +323,8 @@ impl Project {
         let mask = matches!(kind, Kind::Nginx | Kind::Caddyfile | Kind::Python)
             .then(|| template::mask(&text, &path))
             .flatten();
-        self.sources.push(Source::new(id, path, display, kind, text, mask));
+        self.sources
+            .push(Source::new(id, path, display, kind, text, mask));
         id
     }
 
@@ -330,11 +375,8 @@ pub(super) fn in_memory<'a>(
     }
     let mut project = project.sorted();
     let config = match project.of_kind(Kind::Config).next() {
-        Some(source) => {
-            let known = super::discover::rule_names();
-            config::parse(&source.text, source.id, false, &known)
-                .map_err(|error| Problem::in_config(source, &error))?
-        }
+        Some(source) => config::parse(&source.text, source.id, false, None)
+            .map_err(|error| Problem::in_config(source, &error))?,
         None => Config::default(),
     };
     project.config = config;

@@ -47,7 +47,9 @@ impl Project {
 
     /// The sources of one kind, sorted by path.
     pub fn of_kind(&self, kind: Kind) -> impl Iterator<Item = &Source> {
-        self.sources.iter().filter(move |source| source.kind == kind)
+        self.sources
+            .iter()
+            .filter(move |source| source.kind == kind)
     }
 
     /// The text under `span`.
@@ -58,7 +60,11 @@ impl Project {
     /// Where `span` starts, for messages: `deploy/nginx.conf:12`.
     pub fn place(&self, span: Span) -> String {
         let source = self.source(span.source);
-        format!("{}:{}", source.display, source.position(span.start as usize).line)
+        format!(
+            "{}:{}",
+            source.display,
+            source.position(span.start as usize).line
+        )
     }
 
     /// A project of these files, without a disk: for tests, editors and rule examples. A

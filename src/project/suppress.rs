@@ -1,7 +1,7 @@
 //! Suppression comments: `# wslint: ignore[rule] reason` on the line or the line above, and
 //! `# wslint: ignore-file[rule] reason` for a whole file.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use crate::source::{Source, Span};
 
@@ -16,8 +16,14 @@ pub struct Suppression {
     pub comment: Span,
     /// The lines that it covers, from 1; `None` for the whole file.
     pub lines: Option<(usize, usize)>,
-    /// Whether it suppressed anything.
-    pub used: Cell<bool>,
+    used: AtomicBool,
+}
+
+impl Suppression {
+    /// Whether it suppressed anything so far.
+    pub fn is_used(&self) -> bool {
+        self.used.load(Relaxed)
+    }
 }
 
 /// The suppressions of one source.
@@ -35,12 +41,19 @@ impl Suppressions {
         let mut all = Vec::new();
         for at in memchr::memmem::find_iter(text, b"wslint:") {
             let line_start = memchr::memrchr(b'\n', &text[..at]).map_or(0, |newline| newline + 1);
-            let line_end = memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |length| at + length);
-            let before = text[line_start..at].trim_ascii_end();
-            if !before.ends_with(b"#") || !(before.len() == 1 || before[..before.len() - 1].trim_ascii().is_empty() || before[before.len() - 2].is_ascii_whitespace() || matches!(before[before.len() - 2], b';' | b'{' | b'}')) {
+            let line_end =
+                memchr::memchr(b'\n', &text[at..]).map_or(text.len(), |length| at + length);
+            let Some((b'#', before)) = text[line_start..at].trim_ascii_end().split_last() else {
+                continue;
+            };
+            // A `#` begins a comment only where a token may begin.
+            let begins = before
+                .last()
+                .is_none_or(|byte| byte.is_ascii_whitespace() || b";{}".contains(byte));
+            if !begins {
                 continue;
             }
-            let comment_start = line_start + before.len() - 1;
+            let comment_start = line_start + before.len();
             let comment_end = line_start + text[line_start..line_end].trim_ascii_end().len();
             let after = at + b"wslint:".len();
             let rest = &source.text[after..comment_end.max(after)];
@@ -53,10 +66,18 @@ impl Suppressions {
                 continue;
             };
             let list = &source.text[list_at..comment_end];
-            let Some(close) = list.find(']') else { continue };
+            let Some(close) = list.find(']') else {
+                continue;
+            };
             let line = source.position(at).line;
             let alone = text[line_start..comment_start].trim_ascii().is_empty();
-            let lines = (!whole_file).then(|| if alone { (line, line + 1) } else { (line, line) });
+            let lines = (!whole_file).then(|| {
+                if alone {
+                    (line, line + 1)
+                } else {
+                    (line, line)
+                }
+            });
             let mut from = list_at;
             for name in list[..close].split(',') {
                 let lead = name.len() - name.trim_start().len();
@@ -71,7 +92,7 @@ impl Suppressions {
                     comment: Span::new(source.id, comment_start..comment_end),
                     rule,
                     lines,
-                    used: Cell::new(false),
+                    used: AtomicBool::new(false),
                 });
             }
         }
@@ -88,7 +109,7 @@ impl Suppressions {
                 .lines
                 .is_none_or(|(first, last)| (first..=last).contains(&line));
             if named && covers {
-                suppression.used.set(true);
+                suppression.used.store(true, Relaxed);
                 suppressed = true;
             }
         }
@@ -102,13 +123,22 @@ mod tests {
     use crate::source::{Kind, SourceId};
 
     fn read(text: &str) -> Suppressions {
-        let source = Source::new(SourceId(0), "a".into(), "a".into(), Kind::Nginx, text.into(), None);
+        let source = Source::new(
+            SourceId(0),
+            "a".into(),
+            "a".into(),
+            Kind::Nginx,
+            text.into(),
+            None,
+        );
         Suppressions::read(&source)
     }
 
     #[test]
     fn a_comment_covers_its_line_and_the_next_when_it_stands_alone() {
-        let found = read("a;\n# wslint: ignore[nginx/x, django] old clients\nb;\nc; # wslint: ignore[caddy/y]\nd;\n");
+        let found = read(
+            "a;\n# wslint: ignore[nginx/x, django] old clients\nb;\nc; # wslint: ignore[caddy/y]\nd;\n",
+        );
         assert_eq!(found.all.len(), 3);
         assert!(found.suppress("nginx/x", 3) && found.suppress("django/z", 3));
         assert!(!found.suppress("nginx/x", 4));
@@ -119,6 +149,10 @@ mod tests {
     fn a_file_comment_covers_everything_and_a_string_nothing() {
         let found = read("# wslint: ignore-file[nginx/x] generated\n");
         assert!(found.suppress("nginx/x", 900));
-        assert!(read("set $a 'see x#wslint: ignore[nginx/x]';\n").all.is_empty());
+        assert!(
+            read("set $a 'see x#wslint: ignore[nginx/x]';\n")
+                .all
+                .is_empty()
+        );
     }
 }

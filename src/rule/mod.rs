@@ -17,7 +17,9 @@ use crate::finding::Report;
 use crate::source::Kind;
 
 /// How bad a finding is.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize)]
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, serde::Serialize, serde::Deserialize,
+)]
 #[serde(rename_all = "lowercase")]
 pub enum Severity {
     /// Hygiene, shown with `--pedantic`.
@@ -125,6 +127,19 @@ pub fn rules() -> &'static [Rule] {
     RULES
 }
 
+/// Every name that selects rules: ids, groups and `all`, ours and those of `own`.
+pub fn names(own: &[Rule]) -> impl Iterator<Item = &str> {
+    // The groups of the design exist before their first rule does.
+    ["all", "nginx", "caddy", "django", "stack"]
+        .into_iter()
+        .chain(
+            RULES
+                .iter()
+                .chain(own)
+                .flat_map(|rule| [rule.id.as_ref(), rule.group()]),
+        )
+}
+
 /// The kind that a declarative rule's `kind` names.
 pub fn kind(name: &str) -> Option<Kind> {
     [Kind::Nginx, Kind::Caddyfile, Kind::Python]
@@ -148,7 +163,9 @@ fn distance(a: &str, b: &str) -> usize {
         let mut diagonal = row[0];
         row[0] = i + 1;
         for (j, y) in b.bytes().enumerate() {
-            let cost = (diagonal + usize::from(x != y)).min(row[j] + 1).min(row[j + 1] + 1);
+            let cost = (diagonal + usize::from(x != y))
+                .min(row[j] + 1)
+                .min(row[j + 1] + 1);
             diagonal = std::mem::replace(&mut row[j + 1], cost);
         }
     }

@@ -150,8 +150,7 @@ impl QueryRule {
                 !capture.node.has_error() && !source.is_masked(span)
             });
             let fits = compiled.predicates.iter().all(|(index, regex, matches)| {
-                captured(*index)
-                    .is_some_and(|span| regex.is_match(source.slice(span)) == *matches)
+                captured(*index).is_some_and(|span| regex.is_match(source.slice(span)) == *matches)
             });
             let (true, true, Some(at)) = (certain, fits, captured(compiled.at)) else {
                 continue;

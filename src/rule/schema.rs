@@ -91,7 +91,10 @@ impl RuleFile {
     pub(crate) fn read(text: &str) -> Result<Self, String> {
         let rule: Self = toml::from_str(text).map_err(|error| error.to_string())?;
         if !matches!(rule.severity.as_str(), "error" | "warning" | "info") {
-            return Err(format!("severity = \"{}\": write error, warning or info", rule.severity));
+            return Err(format!(
+                "severity = \"{}\": write error, warning or info",
+                rule.severity
+            ));
         }
         if rule.check.is_some() == rule.pattern.is_some() {
             return Err("a rule has either `check` or a `[pattern]`".to_owned());
@@ -100,7 +103,11 @@ impl RuleFile {
             (Some("server"), None) | (None, Some(_)) => {}
             _ => return Err("write `proof = \"server\"`, or `source = \"https://…\"`".to_owned()),
         }
-        for (key, text) in [("summary", &rule.summary), ("why", &rule.why), ("fix", &rule.fix)] {
+        for (key, text) in [
+            ("summary", &rule.summary),
+            ("why", &rule.why),
+            ("fix", &rule.fix),
+        ] {
             if text.trim().is_empty() {
                 return Err(format!("`{key}` is empty"));
             }
@@ -120,7 +127,9 @@ impl RuleFile {
             }
         }
         if rule.proof.is_some() && rule.example.iter().any(|e| e.handshake.is_none()) {
-            return Err("a rule proved by a server states the handshake of every example".to_owned());
+            return Err(
+                "a rule proved by a server states the handshake of every example".to_owned(),
+            );
         }
         Ok(rule)
     }

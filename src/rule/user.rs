@@ -15,6 +15,12 @@ pub struct LoadError {
     pub message: String,
 }
 
+impl std::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.path.display(), self.message)
+    }
+}
+
 /// The rules of one folder: `<folder>/<name>.toml` has the id `<folder's name>/<name>`.
 ///
 /// # Errors
@@ -27,14 +33,18 @@ pub fn load_folder(folder: &Path) -> Result<Vec<Rule>, LoadError> {
     let entries = std::fs::read_dir(folder).map_err(|error| fail(folder, error.to_string()))?;
     let mut files: Vec<_> = entries
         .filter_map(|entry| Some(entry.ok()?.path()))
-        .filter(|path| path.extension().is_some_and(|extension| extension == "toml"))
+        .filter(|path| {
+            path.extension()
+                .is_some_and(|extension| extension == "toml")
+        })
         .collect();
     files.sort();
     let group = folder.file_name().unwrap_or_default().to_string_lossy();
     files
         .iter()
         .map(|path| {
-            let text = std::fs::read_to_string(path).map_err(|error| fail(path, error.to_string()))?;
+            let text =
+                std::fs::read_to_string(path).map_err(|error| fail(path, error.to_string()))?;
             let name = path.file_stem().unwrap_or_default().to_string_lossy();
             RuleFile::read(&text)
                 .and_then(|file| rule(format!("{group}/{name}"), file))
@@ -45,7 +55,9 @@ pub fn load_folder(folder: &Path) -> Result<Vec<Rule>, LoadError> {
 
 fn rule(id: String, file: RuleFile) -> Result<Rule, String> {
     if super::rules().iter().any(|rule| rule.id == id) {
-        return Err(format!("`{id}` is a rule of wslint's own: choose another name"));
+        return Err(format!(
+            "`{id}` is a rule of wslint's own: choose another name"
+        ));
     }
     let Some(pattern) = file.pattern else {
         return Err("a rule of your own needs a `[pattern]`".to_owned());
@@ -84,7 +96,10 @@ fn query(pattern: PatternFile) -> Result<QueryRule, String> {
     let not = pattern.not.into_iter().map(predicate(false));
     Ok(QueryRule {
         kind: super::kind(&pattern.kind).ok_or_else(|| {
-            format!("unknown kind `{}`: write nginx, caddy or django", pattern.kind)
+            format!(
+                "unknown kind `{}`: write nginx, caddy or django",
+                pattern.kind
+            )
         })?,
         query: Cow::Owned(pattern.query),
         contains: pattern.contains.map(Cow::Owned),

@@ -1,0 +1,243 @@
+//! `wslint check`.
+
+use std::collections::BTreeSet;
+use std::io::{self, IsTerminal, Read, Write};
+use std::path::PathBuf;
+
+use clap::{Args, ValueEnum};
+
+use super::{Failure, complain};
+use crate::check::{Selection, check};
+use crate::output::{self, Checked, Format};
+use crate::project::config::check_endpoint;
+use crate::project::{self, Declared, Options, Plan, Problem};
+use crate::rule::{self, Severity, closest};
+use crate::source::Kind;
+
+/// The arguments of `wslint check`.
+#[derive(Debug, Args)]
+pub(super) struct Arguments {
+    /// Files or folders to check; `-` reads one file from stdin
+    #[arg(default_value = ".", value_name = "PATH")]
+    paths: Vec<PathBuf>,
+    /// How to show what is found
+    #[arg(long, value_enum, default_value_t = Format::Full)]
+    format: Format,
+    /// Run only these rules or groups (nginx, nginx/connection-value, …)
+    #[arg(long, value_name = "RULE", value_delimiter = ',')]
+    select: Vec<String>,
+    /// Leave out these rules or groups
+    #[arg(long, value_name = "RULE", value_delimiter = ',')]
+    ignore: Vec<String>,
+    /// Show hygiene too
+    #[arg(long)]
+    pedantic: bool,
+    /// The lowest severity that makes the exit status 1
+    #[arg(long, value_enum, default_value_t = FailOn::Warning, value_name = "SEVERITY")]
+    fail_on: FailOn,
+    /// Make the exit status 1 if anything is undecided, too
+    #[arg(long)]
+    strict: bool,
+    /// A path or URL that carries WebSockets (repeatable)
+    #[arg(long, value_name = "URL|PATH")]
+    endpoint: Vec<String>,
+    /// Read this configuration in place of the nearest wslint.toml
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Read no configuration
+    #[arg(long, conflicts_with = "config")]
+    isolated: bool,
+    /// Leave out what this glob matches (repeatable)
+    #[arg(long, value_name = "GLOB")]
+    exclude: Vec<String>,
+    /// Leave out excluded files even if they are given by name
+    #[arg(long)]
+    force_exclude: bool,
+    /// What stdin holds, by the name and place that it would have
+    #[arg(long, value_name = "NAME")]
+    stdin_filename: Option<PathBuf>,
+    /// When to colour the output
+    #[arg(long, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
+    color: Color,
+    /// Show findings only: no notes, no summary
+    #[arg(short, long)]
+    quiet: bool,
+    /// Tell on stderr which files are read, as what, and by which configuration
+    #[arg(short, long, conflicts_with = "quiet")]
+    verbose: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum FailOn {
+    Error,
+    Warning,
+    Info,
+    Never,
+}
+
+impl FailOn {
+    fn fails(self, severity: Severity) -> bool {
+        match self {
+            Self::Error => severity >= Severity::Error,
+            Self::Warning => severity >= Severity::Warning,
+            Self::Info => true,
+            Self::Never => false,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Color {
+    Auto,
+    Always,
+    Never,
+}
+
+impl Color {
+    /// Colour is for terminals, unless NO_COLOR (no-color.org) says otherwise.
+    fn wanted(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Never => false,
+            Self::Auto => {
+                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
+                    && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+                    && io::stdout().is_terminal()
+            }
+        }
+    }
+}
+
+/// Runs the subcommand; the exit status.
+pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<u8, Failure> {
+    let (options, paths) = options(&arguments)?;
+    let mut problems = Vec::new();
+    let plans = project::plan(&paths, &options, &mut problems);
+    check_names(&arguments, &plans)?;
+    // One project after the other: each is parallel in itself, and its trees are gone before
+    // the next begins.
+    let checked: Vec<Checked> = plans
+        .iter()
+        .filter_map(|plan| checked(plan, &arguments, &options, &mut problems))
+        .collect();
+    output::write(&checked, arguments.format, arguments.color.wanted(), out)?;
+    out.flush()?;
+    let for_people = matches!(arguments.format, Format::Full | Format::Concise);
+    let files: usize = checked.iter().map(|one| one.outcome.files).sum();
+    if for_people && !arguments.quiet {
+        output::write_undecided(&checked, &mut io::stderr())?;
+        // Given files that are no kind of ours: not a word, so that a hook may pass anything.
+        if files > 0 {
+            complain(&output::summary(&checked));
+        } else if problems.is_empty() && plans.iter().any(|plan| plan.only.is_none()) {
+            complain("no nginx, Caddy or Django file found here");
+        }
+    }
+    for problem in &problems {
+        complain(&format!("error: {problem}"));
+    }
+    let failed = checked.iter().any(|one| {
+        let findings = &one.outcome.findings;
+        findings
+            .iter()
+            .any(|finding| arguments.fail_on.fails(finding.severity))
+            || (arguments.strict && !one.outcome.undecided.is_empty())
+    });
+    Ok(match (problems.is_empty(), failed) {
+        (false, _) => 2,
+        (true, true) => 1,
+        (true, false) => 0,
+    })
+}
+
+fn options(arguments: &Arguments) -> Result<(Options, Vec<PathBuf>), Failure> {
+    let cwd = std::env::current_dir()
+        .map_err(|error| Failure::Message(format!("no working directory: {error}")))?;
+    for endpoint in &arguments.endpoint {
+        check_endpoint(endpoint)
+            .map_err(|message| Failure::Message(format!("--endpoint: {message}")))?;
+    }
+    let mut paths = arguments.paths.clone();
+    let mut stdin = None;
+    if paths.iter().any(|path| path.as_os_str() == "-") {
+        let Some(name) = &arguments.stdin_filename else {
+            return Err(Failure::Message(
+                "`-` needs --stdin-filename NAME, to know what stdin holds".to_owned(),
+            ));
+        };
+        let mut bytes = Vec::new();
+        io::stdin()
+            .take(project::MAX_SOURCE_BYTES + 1)
+            .read_to_end(&mut bytes)
+            .map_err(|error| Failure::Message(format!("stdin: {error}")))?;
+        paths.retain(|path| path.as_os_str() != "-");
+        paths.push(name.clone());
+        stdin = Some((name.clone(), bytes));
+    }
+    let options = Options {
+        cwd,
+        config: arguments.config.clone(),
+        isolated: arguments.isolated,
+        exclude: arguments.exclude.clone(),
+        force_exclude: arguments.force_exclude,
+        stdin,
+    };
+    Ok((options, paths))
+}
+
+/// A misspelt rule on the command line would silently select nothing.
+fn check_names(arguments: &Arguments, plans: &[Plan]) -> Result<(), Failure> {
+    let own = || plans.iter().flat_map(|plan| &plan.config.own_rules);
+    for name in arguments.select.iter().chain(&arguments.ignore) {
+        let known =
+            rule::names(&[]).any(|known| known == name) || own().any(|rule| rule.is_named_by(name));
+        if !known {
+            let hint = closest(name, rule::names(&[]))
+                .map_or_else(String::new, |right| format!("; did you mean `{right}`?"));
+            return Err(Failure::Message(format!(
+                "no rule or group is called `{name}`{hint}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn checked(
+    plan: &Plan,
+    arguments: &Arguments,
+    options: &Options,
+    problems: &mut Vec<Problem>,
+) -> Option<Checked> {
+    let mut project = project::load(plan, options, problems);
+    project
+        .config
+        .endpoints
+        .extend(arguments.endpoint.iter().map(|endpoint| Declared {
+            endpoint: endpoint.clone(),
+            span: None,
+        }));
+    let selection = Selection {
+        select: arguments.select.clone(),
+        ignore: arguments.ignore.clone(),
+        pedantic: arguments.pedantic,
+        only: plan.only.clone(),
+    };
+    if arguments.verbose {
+        tell(&project, &selection.only);
+    }
+    let outcome = check(&project, &selection);
+    Some(Checked { project, outcome })
+}
+
+fn tell(project: &project::Project, only: &Option<BTreeSet<String>>) {
+    for source in &project.sources {
+        let (kind, path) = (source.kind.name(), &source.display);
+        match (source.kind, only) {
+            (Kind::Config, _) => complain(&format!("configuration: {path}")),
+            (_, Some(only)) if !only.contains(&source.path) => {
+                complain(&format!("{kind}: {path} (for context)"));
+            }
+            _ => complain(&format!("{kind}: {path}")),
+        }
+    }
+}
