@@ -16,6 +16,7 @@ mod schema;
 type Error = Box<dyn std::error::Error>;
 
 fn main() -> Result<(), Error> {
+    grammars();
     let out = PathBuf::from(env::var("OUT_DIR")?);
     println!("cargo::rerun-if-changed=rules");
     write(&out.join("rules.rs"), &rules(Path::new("rules"))?)?;
@@ -32,6 +33,21 @@ fn main() -> Result<(), Error> {
 
 fn write(path: &Path, tokens: &TokenStream) -> Result<(), Error> {
     Ok(fs::write(path, tokens.to_string())?)
+}
+
+/// Compiles our two parsers: generated C that is committed, so that nothing but a C compiler is needed.
+fn grammars() {
+    for name in ["nginx", "caddyfile"] {
+        let source = Path::new("grammars").join(name).join("src");
+        let mut build = cc::Build::new();
+        build.std("c11").include(&source).warnings(false);
+        for file in ["parser.c", "scanner.c"] {
+            let file = source.join(file);
+            println!("cargo::rerun-if-changed={}", file.display());
+            build.file(file);
+        }
+        build.compile(&format!("wslint_grammar_{name}"));
+    }
 }
 
 /// The table of all rules, sorted by id (the rule file's path).

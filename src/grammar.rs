@@ -1,1 +1,99 @@
-//! The bindings to our own grammars.
+//! The tree-sitter grammars of nginx configurations and Caddyfiles, and the tokens of a parsed file.
+//!
+//! Both technologies build their [`Tree`](crate::syntax::Tree) from the tokens rather than from
+//! tree-sitter's nodes: the tokens are all there even where the parser lost its way, so that one
+//! missing `;` costs one directive and not the whole block around it.
+
+use tree_sitter::{Node, Parser, Tree, TreeCursor};
+use tree_sitter_language::LanguageFn;
+
+#[allow(
+    unsafe_code,
+    reason = "the generated parsers are C; each of these functions returns a pointer to a static table"
+)]
+mod ffi {
+    use tree_sitter_language::LanguageFn;
+
+    unsafe extern "C" {
+        fn tree_sitter_wslint_nginx() -> *const ();
+        fn tree_sitter_wslint_caddyfile() -> *const ();
+    }
+
+    pub(super) const NGINX: LanguageFn = unsafe { LanguageFn::from_raw(tree_sitter_wslint_nginx) };
+    pub(super) const CADDYFILE: LanguageFn =
+        unsafe { LanguageFn::from_raw(tree_sitter_wslint_caddyfile) };
+}
+
+/// The grammar of nginx configurations (`grammars/nginx`).
+pub const NGINX: LanguageFn = ffi::NGINX;
+
+/// The grammar of Caddyfiles (`grammars/caddyfile`).
+pub const CADDYFILE: LanguageFn = ffi::CADDYFILE;
+
+/// Parses `text`; `None` only if the grammar does not fit this tree-sitter.
+pub fn parse(language: LanguageFn, text: &str) -> Option<Tree> {
+    let mut parser = Parser::new();
+    parser.set_language(&language.into()).ok()?;
+    // To tree-sitter a NUL is the end of the file; to the servers it is a character like any other.
+    if memchr::memchr(0, text.as_bytes()).is_some() {
+        return parser.parse(text.replace('\0', "\u{1}"), None);
+    }
+    parser.parse(text, None)
+}
+
+/// The tokens of `tree` in file order, comments and whatever could not be read included.
+pub(crate) fn tokens(tree: &Tree) -> Tokens<'_> {
+    Tokens {
+        cursor: tree.walk(),
+        state: State::Arrived,
+    }
+}
+
+/// Walks the leaves of a tree without recursion, however deeply it is nested.
+pub(crate) struct Tokens<'a> {
+    cursor: TreeCursor<'a>,
+    state: State,
+}
+
+#[derive(PartialEq)]
+enum State {
+    /// The cursor stands on a node that was not looked at.
+    Arrived,
+    /// The cursor's node and all below it are done.
+    Done,
+    /// Back at the root.
+    Ended,
+}
+
+impl<'a> Iterator for Tokens<'a> {
+    type Item = Node<'a>;
+
+    fn next(&mut self) -> Option<Node<'a>> {
+        loop {
+            match self.state {
+                State::Ended => return None,
+                State::Arrived => {
+                    if self.cursor.goto_first_child() {
+                        continue;
+                    }
+                    self.state = State::Done;
+                    let node = self.cursor.node();
+                    // Empty are the root of an empty file and what the parser made up in order
+                    // to go on (a `;` that is missing).
+                    if node.start_byte() < node.end_byte() {
+                        return Some(node);
+                    }
+                }
+                State::Done => {
+                    self.state = if self.cursor.goto_next_sibling() {
+                        State::Arrived
+                    } else if self.cursor.goto_parent() {
+                        State::Done
+                    } else {
+                        State::Ended
+                    };
+                }
+            }
+        }
+    }
+}

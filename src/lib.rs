@@ -16,6 +16,7 @@ pub mod context;
 pub mod django;
 pub mod edge;
 pub mod finding;
+pub mod grammar;
 pub mod handshake;
 pub mod nginx;
 pub mod output;

@@ -1,5 +1,7 @@
 //! Resolves caddy as the real server would.
 
+pub mod syntax;
+
 use crate::finding::Undecided;
 use crate::project::Project;
 use crate::source::Source;

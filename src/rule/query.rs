@@ -57,9 +57,9 @@ impl QueryRule {
     /// The grammar of the kind that it reads.
     fn language(&self) -> Language {
         match self.kind {
-            Kind::Caddyfile => tree_sitter_python::LANGUAGE.into(),
+            Kind::Caddyfile => crate::grammar::CADDYFILE.into(),
             Kind::Python => tree_sitter_python::LANGUAGE.into(),
-            _ => tree_sitter_python::LANGUAGE.into(),
+            _ => crate::grammar::NGINX.into(),
         }
     }
 
