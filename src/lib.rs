@@ -11,7 +11,6 @@
 pub mod caddy;
 pub mod check;
 pub mod cli;
-
 pub mod context;
 pub mod django;
 pub mod edge;
@@ -20,7 +19,6 @@ pub mod grammar;
 pub mod handshake;
 pub mod nginx;
 pub mod output;
-
 pub mod project;
 pub mod rule;
 pub mod source;

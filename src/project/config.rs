@@ -124,7 +124,7 @@ struct RawWebSocket {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 struct RawEdge {
-    kind: OneOrMany,
+    kind: Spanned<toml::Value>,
     #[serde(default)]
     tls: Option<bool>,
     #[serde(default)]
@@ -135,16 +135,6 @@ struct RawEdge {
         reason = "accepted by the contract; no rule of today reads it"
     )]
     idle_timeout: Option<u32>,
-}
-
-#[derive(Deserialize)]
-#[serde(
-    untagged,
-    expecting = "an edge's kind, or a list of kinds, outermost first"
-)]
-enum OneOrMany {
-    One(Spanned<String>),
-    Many(Vec<Spanned<String>>),
 }
 
 #[derive(Deserialize, Default)]
@@ -264,13 +254,7 @@ fn resolve(raw: Raw, source: SourceId, folder: Option<&Path>) -> Result<Config, 
     let edge = match &raw.edge {
         Some(edge) => {
             let value = edge.get_ref();
-            let kinds = match &value.kind {
-                OneOrMany::One(kind) => std::slice::from_ref(kind),
-                OneOrMany::Many(kinds) => kinds,
-            };
-            let edges = kinds.iter().map(edge_kind).collect::<Result<_, _>>()?;
-            let first = kinds.first().map(Spanned::span);
-            let last = kinds.last().map(Spanned::span);
+            let edges = edge_kinds(&value.kind)?;
             EdgeChain {
                 edges,
                 tls: value.tls,
@@ -278,9 +262,7 @@ fn resolve(raw: Raw, source: SourceId, folder: Option<&Path>) -> Result<Config, 
                     .sends
                     .as_ref()
                     .map(|sends| sends.iter().map(|(k, v)| (k.clone(), v.clone())).collect()),
-                declared: first
-                    .zip(last)
-                    .map(|(first, last)| Span::new(source, first.start..last.end)),
+                declared: Some(Span::new(source, value.kind.span())),
             }
         }
         None => EdgeChain::default(),
@@ -329,18 +311,34 @@ fn resolve(raw: Raw, source: SourceId, folder: Option<&Path>) -> Result<Config, 
     })
 }
 
-fn edge_kind(kind: &Spanned<String>) -> Result<&'static edge::Edge, ConfigError> {
-    edge::edge(kind.get_ref()).ok_or_else(|| {
-        let names = || edge::edges().iter().map(|edge| edge.kind);
-        let hint = match closest(kind.get_ref(), names()) {
-            Some(right) => format!("did you mean `{right}`?"),
-            None => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
-        };
-        ConfigError {
-            range: Some(kind.span()),
-            message: format!("unknown edge `{}`; {hint}", kind.get_ref()),
-        }
-    })
+/// One kind, or a list of kinds, outermost first.
+fn edge_kinds(value: &Spanned<toml::Value>) -> Result<Vec<&'static edge::Edge>, ConfigError> {
+    let fail = |message: String| ConfigError {
+        range: Some(value.span()),
+        message,
+    };
+    let kinds = match value.get_ref() {
+        toml::Value::Array(kinds) => kinds.as_slice(),
+        kind => std::slice::from_ref(kind),
+    };
+    kinds
+        .iter()
+        .map(|kind| {
+            let Some(kind) = kind.as_str() else {
+                return Err(fail(format!(
+                    "`{kind}` is no edge: write its kind, or a list of kinds, outermost first"
+                )));
+            };
+            edge::edge(kind).ok_or_else(|| {
+                let names = || edge::edges().iter().map(|edge| edge.kind);
+                let hint = match closest(kind, names()) {
+                    Some(right) => format!("did you mean `{right}`?"),
+                    None => format!("known: {}", names().collect::<Vec<_>>().join(", ")),
+                };
+                fail(format!("unknown edge `{kind}`; {hint}"))
+            })
+        })
+        .collect()
 }
 
 fn declared(endpoint: &Spanned<String>, source: SourceId) -> Result<Declared, ConfigError> {
@@ -440,7 +438,7 @@ paths = { "/etc/nginx/" = "deploy/nginx/" }
         );
         assert!(config.edge.speaks_plain_http());
         let span = config.edge.declared.expect("declared");
-        assert_eq!(&text[span.range()], r#""cloudfront", "alb""#);
+        assert_eq!(&text[span.range()], r#"["cloudfront", "alb"]"#);
     }
 
     #[test]
