@@ -122,7 +122,11 @@ struct RawWebSocket {
 }
 
 #[derive(Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+#[serde(
+    deny_unknown_fields,
+    rename_all = "kebab-case",
+    expecting = "a table: `[edge]`, then `kind = \"alb\"`"
+)]
 struct RawEdge {
     kind: Spanned<toml::Value>,
     #[serde(default)]

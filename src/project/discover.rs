@@ -95,7 +95,13 @@ pub struct Plan {
     pub config: Config,
     /// The text it came from; its spans point into source 0.
     pub config_source: Option<Source>,
+    /// The root relative to the configuration's folder, with a `/` at its end: what the
+    /// configuration's globs are relative to. Empty where they are the same.
+    pub base: String,
 }
+
+/// A configuration with the text that it came from, and [`Plan::base`].
+type Configured = (Config, Option<Source>, String);
 
 /// Finds the projects that `paths` belong to. What is wrong with one path does not keep the
 /// others from being found; it is added to `problems`.
@@ -178,7 +184,7 @@ fn project(
     problems: &mut Vec<Problem>,
 ) -> Vec<Plan> {
     let mut excludes = options.exclude.clone();
-    let (root_config, root_source) = match configuration(&root, options) {
+    let (root_config, root_source, root_base) = match configuration(&root, options) {
         Ok(found) => found,
         Err(problem) => {
             problems.push(problem);
@@ -196,6 +202,10 @@ fn project(
             });
             return Vec::new();
         }
+    };
+    let excluded = Excluded {
+        globs: excluded,
+        base: root_base.clone(),
     };
     let mut files = walk(&root, &excluded, problems, options);
     // Given files are looked at though a `.gitignore` hides them, but for `--force-exclude`.
@@ -240,12 +250,13 @@ fn project(
     }
     let mut plans = Vec::new();
     for (folder, paths) in owned {
-        let (root, config, config_source) = if folder.is_empty() {
-            (root.clone(), root_config.clone(), copy(&root_source))
+        let (root, config, config_source, base) = if folder.is_empty() {
+            let source = copy(&root_source);
+            (root.clone(), root_config.clone(), source, root_base.clone())
         } else {
             let root = root.join(&folder);
             match configuration(&root, options) {
-                Ok((config, source)) => (root, config, source),
+                Ok((config, source, base)) => (root, config, source, base),
                 Err(problem) => {
                     problems.push(problem);
                     continue;
@@ -283,6 +294,7 @@ fn project(
             only,
             config,
             config_source,
+            base,
         });
     }
     plans
@@ -302,9 +314,9 @@ fn copy(source: &Option<Source>) -> Option<Source> {
 }
 
 /// The configuration of the project at `root`, and the text that it came from.
-fn configuration(root: &Path, options: &Options) -> Result<(Config, Option<Source>), Problem> {
+fn configuration(root: &Path, options: &Options) -> Result<Configured, Problem> {
     if options.isolated {
-        return Ok((Config::default(), None));
+        return Ok((Config::default(), None, String::new()));
     }
     let given = options
         .config
@@ -325,7 +337,7 @@ fn configuration(root: &Path, options: &Options) -> Result<(Config, Option<Sourc
             }),
     };
     let Some(path) = found else {
-        return Ok((Config::default(), None));
+        return Ok((Config::default(), None, String::new()));
     };
     let display = relative(&path, &options.cwd).unwrap_or_else(|| slashed(&path));
     let text = std::fs::read_to_string(&path).map_err(|error| Problem {
@@ -347,13 +359,18 @@ fn configuration(root: &Path, options: &Options) -> Result<(Config, Option<Sourc
     );
     let config = config::parse(&source.text, SourceId(0), pyproject, path.parent())
         .map_err(|error| Problem::in_config(&source, &error))?;
-    Ok((config, Some(source)))
+    let base = path
+        .parent()
+        .and_then(|folder| relative(root, folder))
+        .filter(|base| !base.is_empty())
+        .map_or_else(String::new, |base| format!("{base}/"));
+    Ok((config, Some(source), base))
 }
 
 /// All files below `root` that are not ignored, relative to it.
 fn walk(
     root: &Path,
-    excluded: &globset::GlobSet,
+    excluded: &Excluded,
     problems: &mut Vec<Problem>,
     options: &Options,
 ) -> BTreeSet<String> {
@@ -388,7 +405,7 @@ fn walk(
                             batch.files.push(path);
                         }
                     } else if !is_file
-                        && !excluded.is_empty()
+                        && !excluded.globs.is_empty()
                         && relative(entry.path(), root).is_some_and(|path| excluded.is_match(&path))
                     {
                         return WalkState::Skip;
@@ -412,6 +429,19 @@ fn walk(
         }
     }));
     files.into_iter().collect()
+}
+
+/// What is left out of a project.
+struct Excluded {
+    globs: globset::GlobSet,
+    base: String,
+}
+
+impl Excluded {
+    /// Whether `path`, relative to the root, is left out.
+    fn is_match(&self, path: &str) -> bool {
+        !self.globs.is_empty() && self.globs.is_match(format!("{}{path}", self.base))
+    }
 }
 
 /// What one thread of a walk found, handed over when the thread ends.

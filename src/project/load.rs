@@ -41,7 +41,20 @@ fn read(
         return Ok(judge(path, guess, bytes.to_vec()));
     }
     let fail = |error: std::io::Error| (path.to_owned(), error.to_string());
-    let meta = std::fs::metadata(&full).map_err(fail)?;
+    let meta = match std::fs::metadata(&full) {
+        Ok(meta) => meta,
+        // Links into a server's own folders are common in repositories and lead nowhere here.
+        Err(error) if std::fs::symlink_metadata(&full).is_ok_and(|meta| meta.is_symlink()) => {
+            let (Guess::Certain(kind) | Guess::Perhaps(kind)) = guess;
+            return Ok(Some(Read {
+                path: path.to_owned(),
+                kind,
+                text: String::new(),
+                note: Some(format!("a link that leads nowhere here: {error}")),
+            }));
+        }
+        Err(error) => return Err(fail(error)),
+    };
     let (Guess::Certain(kind) | Guess::Perhaps(kind)) = guess;
     if !meta.is_file() {
         return Ok(None);
@@ -135,12 +148,14 @@ struct Builder<'a> {
     project: Project,
     options: Option<&'a Options>,
     overrides: Vec<(globset::GlobSet, Kind)>,
+    /// See [`Plan::base`].
+    base: &'a str,
     /// What was tried, so that nothing is read twice.
     tried: BTreeSet<String>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(plan: &Plan, options: &'a Options) -> Self {
+    fn new(plan: &'a Plan, options: &'a Options) -> Self {
         let overrides = plan
             .config
             .files
@@ -169,6 +184,7 @@ impl<'a> Builder<'a> {
             project,
             options: Some(options),
             overrides,
+            base: &plan.base,
             tried,
         }
     }
@@ -176,7 +192,7 @@ impl<'a> Builder<'a> {
     fn guess(&self, path: &str) -> Option<Guess> {
         self.overrides
             .iter()
-            .find(|(globs, _)| globs.is_match(path))
+            .find(|(globs, _)| globs.is_match(format!("{}{path}", self.base)))
             .map(|(_, kind)| Guess::Certain(*kind))
             .or_else(|| guess(path))
     }

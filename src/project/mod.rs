@@ -6,6 +6,8 @@ mod kinds;
 mod load;
 mod suppress;
 mod template;
+#[cfg(test)]
+mod tests;
 
 pub use config::{Config, Declared, Targets, Version};
 pub use discover::{Options, Plan, Problem, plan};
