@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, complain};
+use super::{Failure, complain, working_directory};
 use crate::check::{Selection, check};
 use crate::output::{self, Checked, Format};
 use crate::project::config::check_endpoint;
@@ -151,8 +151,7 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<u8, Failu
 }
 
 fn options(arguments: &Arguments) -> Result<(Options, Vec<PathBuf>), Failure> {
-    let cwd = std::env::current_dir()
-        .map_err(|error| Failure::Message(format!("no working directory: {error}")))?;
+    let cwd = working_directory()?;
     for endpoint in &arguments.endpoint {
         check_endpoint(endpoint)
             .map_err(|message| Failure::Message(format!("--endpoint: {message}")))?;

@@ -18,11 +18,13 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Failure> {
     let name = &arguments.rule;
     // `upgrade-value` is enough where it is clear.
+    let own = super::own_rules()?;
     let mut named = rules()
         .iter()
+        .chain(&own)
         .filter(|rule| rule.id == *name || rule.id.split('/').nth(1) == Some(name));
     let Some(rule) = named.next().filter(|_| named.next().is_none()) else {
-        let hint = match closest(name, rule::names(&[]).filter(|name| name.contains('/'))) {
+        let hint = match closest(name, rule::names(&own).filter(|name| name.contains('/'))) {
             Some(right) => format!("did you mean `{right}`?"),
             None => "`wslint rules` lists them all".to_owned(),
         };

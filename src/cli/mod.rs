@@ -8,9 +8,13 @@ mod explain;
 mod rules;
 
 use std::io::{self, Write};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::project;
+use crate::rule::Rule;
 
 /// Proves whether a WebSocket handshake gets through your configuration, before it ships.
 #[derive(Debug, Parser)]
@@ -76,6 +80,19 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
             ExitCode::from(2)
         }
     }
+}
+
+/// The rules of the user's own that the configuration of the working directory names.
+pub(crate) fn own_rules() -> Result<Vec<Rule>, Failure> {
+    let cwd = working_directory()?;
+    project::configuration_of(&cwd)
+        .map(|config| config.own_rules)
+        .map_err(|problem| Failure::Message(problem.to_string()))
+}
+
+pub(crate) fn working_directory() -> Result<PathBuf, Failure> {
+    std::env::current_dir()
+        .map_err(|error| Failure::Message(format!("no working directory: {error}")))
 }
 
 /// A line on stderr; if even that fails there is nobody left to tell.

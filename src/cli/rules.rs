@@ -33,8 +33,10 @@ struct Row<'a> {
 
 /// Runs the subcommand; the exit status.
 pub(super) fn run(arguments: &Arguments, out: &mut dyn Write) -> Result<u8, Failure> {
+    let own = super::own_rules()?;
     let rows: Vec<Row<'_>> = rules()
         .iter()
+        .chain(&own)
         .map(|rule| Row {
             id: &rule.id,
             severity: rule.severity,

@@ -30,7 +30,7 @@ struct JsonFinding<'a> {
     file: &'a str,
     range: Range,
     labels: Vec<Note<'a>>,
-    help: &'a [String],
+    help: Vec<&'a String>,
     fix: Option<JsonFix<'a>>,
 }
 
@@ -105,9 +105,7 @@ fn note<'a>(project: &'a Project, span: Span, message: &'a str) -> Note<'a> {
 }
 
 fn finding<'a>(project: &'a Project, finding: &'a Finding) -> JsonFinding<'a> {
-    // The primary span's own words come first among the labels.
-    let primary = (!finding.label.is_empty()).then(|| note(project, finding.span, &finding.label));
-    let others = finding
+    let labels = finding
         .labels
         .iter()
         .map(|label| note(project, label.span, &label.message));
@@ -117,8 +115,9 @@ fn finding<'a>(project: &'a Project, finding: &'a Finding) -> JsonFinding<'a> {
         message: &finding.message,
         file: file(project, finding.span),
         range: range(project, finding.span),
-        labels: primary.into_iter().chain(others).collect(),
-        help: &finding.help,
+        labels: labels.collect(),
+        // Why the server behaves so, then what to write.
+        help: finding.notes.iter().chain(&finding.help).collect(),
         fix: finding.fix.as_ref().map(|fix| JsonFix {
             title: &fix.title,
             applicability: match fix.applicability {

@@ -313,6 +313,18 @@ fn copy(source: &Option<Source>) -> Option<Source> {
     })
 }
 
+/// The configuration that counts in `folder`.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn configuration_of(folder: &Path) -> Result<Config, Problem> {
+    let options = Options {
+        cwd: folder.to_owned(),
+        ..Options::default()
+    };
+    configuration(folder, &options).map(|(config, ..)| config)
+}
+
 /// The configuration of the project at `root`, and the text that it came from.
 fn configuration(root: &Path, options: &Options) -> Result<Configured, Problem> {
     if options.isolated {

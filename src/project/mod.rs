@@ -10,7 +10,7 @@ mod template;
 mod tests;
 
 pub use config::{Config, Declared, Targets, Version};
-pub use discover::{Options, Plan, Problem, plan};
+pub use discover::{Options, Plan, Problem, configuration_of, plan};
 pub use load::{MAX_SOURCE_BYTES, load};
 pub use suppress::{Suppression, Suppressions};
 

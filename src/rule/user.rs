@@ -3,6 +3,9 @@
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
 
+use crate::finding::Report;
+use crate::project::Project;
+
 use super::schema::{ExampleFile, PatternFile, RuleFile};
 use super::{Check, Example, ExampleHandshake, Predicate, Proof, QueryRule, Rule, Severity};
 
@@ -64,7 +67,7 @@ fn rule(id: String, file: RuleFile) -> Result<Rule, String> {
     };
     let query = query(pattern)?;
     query.validate()?;
-    Ok(Rule {
+    let rule = Rule {
         id: Cow::Owned(id),
         severity: match file.severity.as_str() {
             "error" => Severity::Error,
@@ -81,7 +84,39 @@ fn rule(id: String, file: RuleFile) -> Result<Rule, String> {
         references: file.references.into_iter().map(Cow::Owned).collect(),
         examples: file.example.into_iter().map(example).collect(),
         check: Check::Query(query),
-    })
+    };
+    shows_what_it_says(&rule)?;
+    Ok(rule)
+}
+
+/// Runs the rule on its own examples: a rule that does not fire where it says so, or fires
+/// where it should not, would mislead everybody silently.
+fn shows_what_it_says(rule: &Rule) -> Result<(), String> {
+    let Check::Query(query) = &rule.check else {
+        return Ok(());
+    };
+    for example in rule.examples.iter() {
+        let files = example
+            .files
+            .iter()
+            .map(|(path, text)| (path.as_ref(), text.as_ref()));
+        let project = Project::in_memory(files).map_err(|problem| problem.to_string())?;
+        let mut report = Report::new(rule);
+        query.run(&project, &mut report);
+        let (findings, _) = report.into_parts();
+        if findings.is_empty() == example.breaks {
+            let what = if example.breaks {
+                "finds nothing"
+            } else {
+                "fires"
+            };
+            return Err(format!(
+                "the rule {what} in its example \"{}\"",
+                example.title
+            ));
+        }
+    }
+    Ok(())
 }
 
 fn query(pattern: PatternFile) -> Result<QueryRule, String> {
@@ -128,4 +163,60 @@ fn example(file: ExampleFile) -> Example {
 
 fn owned((name, value): (String, String)) -> (Cow<'static, str>, Cow<'static, str>) {
     (Cow::Owned(name), Cow::Owned(value))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const RULE: &str = r#"
+severity = "warning"
+summary = "the old chat server"
+why = "it goes away"
+fix = "use the new one"
+source = "the team's plan"
+
+[pattern]
+kind = "nginx"
+query = "(directive name: (word) @directive arg: (word) @url)"
+regex = { directive = "^proxy_pass$", url = "^http://old" }
+at = "url"
+message = "`{url}` goes away"
+label = "the old server"
+
+[[example]]
+title = "old"
+breaks = true
+files."nginx.conf" = "location / { proxy_pass http://old; }"
+
+[[example]]
+title = "new"
+breaks = false
+files."nginx.conf" = "location / { proxy_pass http://new; }"
+"#;
+
+    fn load(text: &str) -> Result<Vec<Rule>, String> {
+        let folder = tempfile::tempdir().expect("a folder");
+        std::fs::write(folder.path().join("old-chat.toml"), text).expect("written");
+        load_folder(folder.path()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_rule_of_ones_own_is_loaded_and_tried_on_its_examples() {
+        let rules = load(RULE).expect("valid");
+        assert!(rules[0].id.ends_with("/old-chat"), "{}", rules[0].id);
+    }
+
+    #[test]
+    fn a_rule_that_does_not_do_what_its_examples_say_is_refused() {
+        let wrong = load(&RULE.replace("^http://old", "^http://odl")).expect_err("never fires");
+        assert!(
+            wrong.contains("finds nothing in its example \"old\""),
+            "{wrong}"
+        );
+        let broken = load(&RULE.replace("(word) @url)", "(wrod) @url)")).expect_err("no query");
+        assert!(broken.contains("query does not compile"), "{broken}");
+        let unknown = load(&RULE.replace("summary", "sumary")).expect_err("no such key");
+        assert!(unknown.contains("sumary"), "{unknown}");
+    }
 }
