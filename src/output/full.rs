@@ -128,6 +128,49 @@ fn shown(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::finding::Report;
+    use crate::rule::rules;
+
+    #[test]
+    fn labels_in_two_files_are_shown_in_both() {
+        let project = Project::in_memory([
+            ("a.conf", "one;\ninclude b.conf;\nthree;\n"),
+            ("b.conf", "proxy_set_header Host \u{1b}[31m$host;\n"),
+        ])
+        .expect("valid");
+        let report = Report::new(&rules()[0]);
+        let (a, b) = (project.sources[0].id, project.sources[1].id);
+        let finding = report
+            .finding(
+                "the pair\u{1b}[0m is lost",
+                Span::new(b, 0..16),
+                "this line discards it",
+            )
+            .severity(Severity::Error)
+            .label(Span::new(a, 5..20), "included here")
+            .note("nginx inherits `proxy_set_header` only where a level has none")
+            .help("write instead:\n    proxy_set_header Upgrade $http_upgrade;");
+        let shown = render(&project, &finding, &Renderer::plain());
+        let expected = format!(
+            "\
+error[{}]: the pair\\u{{1b}}[0m is lost
+ --> b.conf:1:1
+  |
+1 | proxy_set_header Host ?[31m$host;
+  | ^^^^^^^^^^^^^^^^ this line discards it
+  |
+ ::: a.conf:2:1
+  |
+2 | include b.conf;
+  | --------------- included here
+  |
+  = note: nginx inherits `proxy_set_header` only where a level has none
+  = help: write instead:
+              proxy_set_header Upgrade $http_upgrade;",
+            finding.rule
+        );
+        assert_eq!(shown, expected, "\n{shown}");
+    }
 
     #[test]
     fn a_window_is_whole_lines() {
