@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use rayon::prelude::*;
-
 use crate::context::Context;
 use crate::finding::Applicability::Safe;
 use crate::finding::{Edit, Finding, Fix, Report, Undecided};
+use crate::parallel;
 use crate::project::{Project, Suppression, Suppressions};
 use crate::rule::{Check, Rule, Severity, rules};
 use crate::source::{Kind, Source, Span};
@@ -65,7 +64,7 @@ pub fn check(project: &Project, selection: &Selection) -> Outcome {
         ..Outcome::default()
     };
     for rules in [early, late] {
-        let reports: Vec<_> = rules.par_iter().map(|rule| run(rule, &context)).collect();
+        let reports = parallel::map(&rules, project.pays_threads(), |rule| run(rule, &context));
         for (findings, undecided) in reports {
             let kept = findings
                 .into_iter()

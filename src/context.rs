@@ -3,7 +3,7 @@
 use crate::finding::Undecided;
 use crate::project::{Project, Suppressions};
 use crate::source::SourceId;
-use crate::{caddy, django, nginx};
+use crate::{caddy, django, nginx, parallel};
 
 /// The project with its models.
 #[derive(Debug)]
@@ -22,10 +22,13 @@ pub struct Context<'a> {
 impl<'a> Context<'a> {
     /// Resolves everything in `project`.
     pub fn resolve(project: &'a Project) -> Self {
-        let (django, (nginx, caddy)) = rayon::join(
+        let pays = project.pays_threads();
+        let (django, (nginx, caddy)) = parallel::join(
+            pays,
             || django::Model::resolve(project),
             || {
-                rayon::join(
+                parallel::join(
+                    pays,
                     || nginx::Model::resolve(project),
                     || caddy::Model::resolve(project),
                 )

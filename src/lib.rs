@@ -19,6 +19,7 @@ pub mod grammar;
 pub mod handshake;
 pub mod nginx;
 pub mod output;
+pub mod parallel;
 pub mod project;
 pub mod rule;
 pub mod source;

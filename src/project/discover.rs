@@ -4,7 +4,7 @@
 //! a `wslint.toml` (or `[tool.wslint]`), else the top of the git checkout, else its own folder.
 //! Given files filter what is reported; they never narrow what is known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
@@ -107,6 +107,19 @@ type Configured = (Config, Option<Source>, String);
 /// others from being found; it is added to `problems`.
 pub fn plan(paths: &[PathBuf], options: &Options, problems: &mut Vec<Problem>) -> Vec<Plan> {
     let mut roots: BTreeMap<PathBuf, Option<BTreeSet<PathBuf>>> = BTreeMap::new();
+    // A hook passes hundreds of files of a few folders.
+    let mut known: HashMap<PathBuf, PathBuf> = HashMap::new();
+    let mut root_of = |file: &Path| {
+        let folder = file.parent().unwrap_or(file).to_owned();
+        match known.get(&folder) {
+            Some(root) => root.clone(),
+            None => {
+                let root = root_of(&folder, options);
+                known.insert(folder, root.clone());
+                root
+            }
+        }
+    };
     for path in paths {
         let full = normal(&options.cwd.join(path));
         match std::fs::metadata(&full) {
@@ -114,14 +127,14 @@ pub fn plan(paths: &[PathBuf], options: &Options, problems: &mut Vec<Problem>) -
                 roots.insert(full, None);
             }
             Ok(_) => {
-                let root = root_of(&full, options);
+                let root = root_of(&full);
                 if let Some(files) = roots.entry(root).or_insert_with(|| Some(BTreeSet::new())) {
                     files.insert(full);
                 }
             }
             // What stdin holds need not exist on disk yet.
             Err(_) if options.stdin.as_ref().is_some_and(|(name, _)| name == path) => {
-                let root = root_of(&full, options);
+                let root = root_of(&full);
                 if let Some(files) = roots.entry(root).or_insert_with(|| Some(BTreeSet::new())) {
                     files.insert(full);
                 }
@@ -150,10 +163,9 @@ pub fn plan(paths: &[PathBuf], options: &Options, problems: &mut Vec<Problem>) -
         .collect()
 }
 
-/// The nearest folder upward with a configuration, else the top of the checkout, else the
-/// file's own folder.
-fn root_of(file: &Path, options: &Options) -> PathBuf {
-    let own = file.parent().unwrap_or(file);
+/// The nearest folder from `own` upward with a configuration, else the top of the checkout,
+/// else `own`, the file's own folder.
+fn root_of(own: &Path, options: &Options) -> PathBuf {
     let mut checkout = None;
     for folder in own.ancestors() {
         if !options.isolated && has_config(folder) {
@@ -379,6 +391,10 @@ fn configuration(root: &Path, options: &Options) -> Result<Configured, Problem> 
     Ok((config, Some(source), base))
 }
 
+/// Entries up to which one thread walks: starting threads and waiting for them to notice that
+/// nothing is left costs more than this many entries.
+const FEW_ENTRIES: usize = 256;
+
 /// All files below `root` that are not ignored, relative to it.
 fn walk(
     root: &Path,
@@ -386,88 +402,120 @@ fn walk(
     problems: &mut Vec<Problem>,
     options: &Options,
 ) -> BTreeSet<String> {
-    let found = Mutex::new((Vec::new(), Vec::new()));
-    let threads = std::thread::available_parallelism()
-        .map_or(1, usize::from)
-        .min(8);
     // Hidden files count (`.caddy`), hidden folders too but for version control's own.
-    let walker = WalkBuilder::new(root)
+    let mut builder = WalkBuilder::new(root);
+    let (base, left_out) = (root.to_owned(), excluded.clone());
+    builder
         .hidden(false)
         .require_git(false)
-        .threads(threads)
-        .filter_entry(|entry| {
+        .filter_entry(move |entry| {
             !matches!(
                 entry.file_name().to_str(),
                 Some(".git" | ".hg" | ".jj" | "node_modules")
-            )
-        })
-        .build_parallel();
-    walker.run(|| {
-        let mut batch = Batch {
-            files: Vec::new(),
-            problems: Vec::new(),
-            into: &found,
-        };
-        Box::new(move |entry| {
-            match entry {
-                Ok(entry) => {
-                    let is_file = entry.file_type().is_some_and(|kind| !kind.is_dir());
-                    if is_file && let Some(path) = relative(entry.path(), root) {
-                        if !excluded.is_match(&path) {
-                            batch.files.push(path);
-                        }
-                    } else if !is_file
-                        && !excluded.globs.is_empty()
-                        && relative(entry.path(), root).is_some_and(|path| excluded.is_match(&path))
-                    {
-                        return WalkState::Skip;
-                    }
-                }
-                Err(error) => batch.problems.push(error.to_string()),
+            ) && !left_out.covers(entry.path(), &base)
+        });
+    let found = Mutex::new(Found::default());
+    let mut batch = Batch::new(&found);
+    let mut walker = builder.build();
+    let mut left = FEW_ENTRIES;
+    let finished = loop {
+        match walker.next() {
+            None => break true,
+            Some(_) if left == 0 => break false,
+            Some(entry) => {
+                left -= 1;
+                batch.visit(entry, root);
             }
-            WalkState::Continue
-        })
-    });
-    let (files, errors) = found.into_inner().unwrap_or_default();
-    let mut errors: Vec<String> = errors;
-    errors.sort();
-    problems.extend(errors.into_iter().map(|message| {
-        Problem {
-            path: relative(root, &options.cwd)
-                .filter(|path| !path.is_empty())
-                .unwrap_or_else(|| slashed(root)),
-            position: None,
-            message,
         }
+    };
+    if finished {
+        drop(batch);
+    } else {
+        // There is more of it: from the start again, on all cores.
+        batch.here = Found::default();
+        drop(batch);
+        let threads = std::thread::available_parallelism().map_or(1, usize::from);
+        builder.threads(threads.min(8)).build_parallel().run(|| {
+            let mut batch = Batch::new(&found);
+            Box::new(move |entry| batch.visit(entry, root))
+        });
+    }
+    let Found { files, mut errors } = found.into_inner().unwrap_or_default();
+    errors.sort();
+    let at = relative(root, &options.cwd)
+        .filter(|path| !path.is_empty())
+        .unwrap_or_else(|| slashed(root));
+    problems.extend(errors.into_iter().map(|message| Problem {
+        path: at.clone(),
+        position: None,
+        message,
     }));
     files.into_iter().collect()
 }
 
 /// What is left out of a project.
+#[derive(Clone)]
 struct Excluded {
     globs: globset::GlobSet,
     base: String,
 }
 
 impl Excluded {
+    /// Whether the entry at `path` below `root` is left out.
+    fn covers(&self, path: &Path, root: &Path) -> bool {
+        !self.globs.is_empty() && relative(path, root).is_some_and(|path| self.is_match(&path))
+    }
+
     /// Whether `path`, relative to the root, is left out.
     fn is_match(&self, path: &str) -> bool {
         !self.globs.is_empty() && self.globs.is_match(format!("{}{path}", self.base))
     }
 }
 
+/// What a walk found.
+#[derive(Default)]
+struct Found {
+    files: Vec<String>,
+    errors: Vec<String>,
+}
+
 /// What one thread of a walk found, handed over when the thread ends.
 struct Batch<'a> {
-    files: Vec<String>,
-    problems: Vec<String>,
-    into: &'a Mutex<(Vec<String>, Vec<String>)>,
+    here: Found,
+    into: &'a Mutex<Found>,
+}
+
+impl<'a> Batch<'a> {
+    fn new(into: &'a Mutex<Found>) -> Self {
+        Self {
+            here: Found::default(),
+            into,
+        }
+    }
+
+    fn visit(&mut self, entry: Result<ignore::DirEntry, ignore::Error>, root: &Path) -> WalkState {
+        let entry = match entry {
+            Ok(entry) => entry,
+            Err(error) => {
+                self.here.errors.push(error.to_string());
+                return WalkState::Continue;
+            }
+        };
+        let Some(path) = relative(entry.path(), root) else {
+            return WalkState::Continue;
+        };
+        if entry.file_type().is_some_and(|kind| !kind.is_dir()) {
+            self.here.files.push(path);
+        }
+        WalkState::Continue
+    }
 }
 
 impl Drop for Batch<'_> {
     fn drop(&mut self) {
         if let Ok(mut all) = self.into.lock() {
-            all.0.append(&mut self.files);
-            all.1.append(&mut self.problems);
+            all.files.append(&mut self.here.files);
+            all.errors.append(&mut self.here.errors);
         }
     }
 }

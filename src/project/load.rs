@@ -3,12 +3,11 @@
 use std::collections::{BTreeSet, HashMap};
 use std::path::{Path, PathBuf};
 
-use rayon::prelude::*;
-
 use super::discover::{Options, Plan, Problem};
 use super::kinds::{Guess, confirms, guess};
 use super::{Config, Project, config, template};
 use crate::finding::Undecided;
+use crate::parallel;
 use crate::source::{Kind, Source, SourceId, Span};
 
 /// Files above this many bytes are not read but noted: no configuration written by people
@@ -20,6 +19,9 @@ const MAX_ROUNDS: usize = 16;
 
 /// Files read by following references, over all rounds.
 const MAX_FOLLOWED: usize = 20_000;
+
+/// Files from which on they are read on several threads.
+const MANY_FILES: usize = 32;
 
 /// A file's text as it was read.
 struct Read {
@@ -200,14 +202,14 @@ impl<'a> Builder<'a> {
     fn read(&mut self, files: &[(String, Guess)], problems: &mut Vec<Problem>) {
         let root = self.project.root.clone();
         let stdin = self.options.and_then(Options::stdin);
-        let mut results: Vec<_> = files
+        let files: Vec<_> = files
             .iter()
             .filter(|(path, _)| self.tried.insert(path.clone()))
-            .collect::<Vec<_>>()
-            .into_par_iter()
-            .map(|(path, guess)| read(&root, path, *guess, stdin.as_ref()))
             .collect();
-        for result in results.drain(..) {
+        let results = parallel::map(&files, files.len() >= MANY_FILES, |(path, guess)| {
+            read(&root, path, *guess, stdin.as_ref())
+        });
+        for result in results {
             match result {
                 Ok(Some(read)) => {
                     let display = match self.options {

@@ -18,6 +18,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use crate::finding::Undecided;
+use crate::parallel;
 use crate::source::{Kind, Source, SourceId, Span};
 
 /// All sources under one root.
@@ -52,6 +53,11 @@ impl Project {
         self.sources
             .iter()
             .filter(move |source| source.kind == kind)
+    }
+
+    /// Whether there is enough to read that several threads pay.
+    pub fn pays_threads(&self) -> bool {
+        parallel::pays(self.sources.iter().map(|source| source.text.len()).sum())
     }
 
     /// The text under `span`.
