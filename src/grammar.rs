@@ -4,6 +4,8 @@
 //! tree-sitter's nodes: the tokens are all there even where the parser lost its way, so that one
 //! missing `;` costs one directive and not the whole block around it.
 
+use std::ops::Range;
+
 use tree_sitter::{Node, Parser, Tree, TreeCursor};
 use tree_sitter_language::LanguageFn;
 
@@ -41,8 +43,49 @@ pub fn parse(language: LanguageFn, text: &str) -> Option<Tree> {
     parser.parse(text, None)
 }
 
-/// The tokens of `tree` in file order, comments and whatever could not be read included.
-pub(crate) fn tokens(tree: &Tree) -> Tokens<'_> {
+/// What [`read`] calls a quote that nothing closes, with the rest of its line.
+pub(crate) const UNCLOSED: &str = "unclosed quote";
+
+/// How often parsing starts again after a quote that nothing closes. There are three kinds of quotes,
+/// and after the last one of a kind there is no further one; escapes allow for a few more.
+const MAX_RESTARTS: usize = 8;
+
+/// Calls `take` with the kind and the place of each token of `text`, in file order, comments and
+/// whatever could not be read included.
+///
+/// A quote that nothing closes swallows the rest of the file. That is what the server does, but no
+/// help to anybody: here it ends with its line, and the next line is read as if nothing had happened.
+pub(crate) fn read(language: LanguageFn, text: &str, mut take: impl FnMut(&str, Range<usize>)) {
+    let mut from = 0;
+    for restart in 0..=MAX_RESTARTS {
+        let Some(tree) = parse(language, &text[from..]) else {
+            return;
+        };
+        let mut next = None;
+        for token in tokens(&tree) {
+            let (start, end) = (from + token.start_byte(), from + token.end_byte());
+            let skipped = text.get(start..end).filter(|_| token.is_error());
+            let quote = skipped.and_then(|skipped| skipped.find(['"', '\'', '`']));
+            let Some(quote) = quote.filter(|_| restart < MAX_RESTARTS) else {
+                take(token.kind(), start..end);
+                continue;
+            };
+            let start = start + quote;
+            let line = memchr::memchr(b'\n', &text.as_bytes()[start..end]);
+            let end = line.map_or(end, |line| start + line);
+            take(UNCLOSED, start..end);
+            next = Some(end);
+            break;
+        }
+        match next {
+            Some(next) if next < text.len() => from = next,
+            _ => return,
+        }
+    }
+}
+
+/// The tokens of `tree` in file order.
+fn tokens(tree: &Tree) -> Tokens<'_> {
     Tokens {
         cursor: tree.walk(),
         state: State::Arrived,
@@ -50,7 +93,7 @@ pub(crate) fn tokens(tree: &Tree) -> Tokens<'_> {
 }
 
 /// Walks the leaves of a tree without recursion, however deeply it is nested.
-pub(crate) struct Tokens<'a> {
+struct Tokens<'a> {
     cursor: TreeCursor<'a>,
     state: State,
 }

@@ -1,6 +1,8 @@
 //! The grammars against their own corpora (`grammars/*/test/corpus`, in tree-sitter's format, so that
 //! `tree-sitter test` understands them too), and the trees built from them against damaged input.
 
+#![allow(clippy::unwrap_used, reason = "a test that can't go on has failed")]
+
 use std::fs;
 use std::path::Path;
 use std::time::{Duration, Instant};

@@ -17,13 +17,10 @@ const BUFFER: usize = 4096;
 
 /// Parses an nginx configuration, or a fragment that another file includes.
 pub fn parse(source: &Source) -> Tree {
-    let Some(parsed) = grammar::parse(grammar::NGINX, source.parsed_text()) else {
-        return Tree::empty(source.id);
-    };
     let mut builder = Builder::new(source);
-    for token in grammar::tokens(&parsed) {
-        builder.take(token.kind(), token.start_byte(), token.end_byte());
-    }
+    grammar::read(grammar::NGINX, source.parsed_text(), |kind, range| {
+        builder.take(kind, range.start, range.end);
+    });
     builder.finish()
 }
 
@@ -89,6 +86,7 @@ impl<'a> Builder<'a> {
             ";" => self.terminator(start, end),
             "{" => self.open_block(start, end),
             "}" => self.close_block(start, end),
+            grammar::UNCLOSED => self.unclosed(start, end),
             _ => self.unreadable(start, end),
         }
     }
@@ -234,17 +232,30 @@ impl<'a> Builder<'a> {
         index
     }
 
-    /// Something that is no token: a quote that nothing closes, or a backslash before the end.
+    /// A quote that nothing closes: the directive ends here, with its line.
+    fn unclosed(&mut self, start: usize, end: usize) {
+        let quote = &self.source.parsed_text()[start..=start];
+        self.error(
+            start..start + 1,
+            format!("missing terminating {quote} character"),
+        );
+        if !self.words.is_empty() {
+            self.intact = false;
+            self.push(end, None);
+        }
+    }
+
+    /// Something that is no token: a backslash before the end of the file.
     fn unreadable(&mut self, start: usize, end: usize) {
         let text = &self.source.parsed_text()[start..end];
         let start = start + (text.len() - text.trim_start().len());
-        let first = text.trim_start().chars().next();
-        let Some(first) = first else { return };
-        let message = match first {
-            '"' | '\'' => format!("missing terminating {first} character"),
-            _ => format!("unexpected \"{}\"", first.escape_debug()),
+        let Some(first) = text.trim_start().chars().next() else {
+            return;
         };
-        self.error(start..start + first.len_utf8(), message);
+        self.error(
+            start..start + first.len_utf8(),
+            format!("unexpected \"{}\"", first.escape_debug()),
+        );
         self.intact = false;
     }
 
@@ -329,4 +340,246 @@ fn unescape(raw: &str) -> String {
         }
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Kind, SourceId};
+
+    fn source(text: &str) -> Source {
+        let (path, kind) = ("a.conf".to_owned(), Kind::Nginx);
+        Source::new(SourceId(0), path.clone(), path, kind, text.into(), None)
+    }
+
+    fn words(text: &str) -> Vec<String> {
+        let tree = parse(&source(text));
+        assert!(tree.errors.is_empty(), "{:?}", tree.errors);
+        let words = tree.nodes[0].words.iter();
+        words.map(|word| word.text.clone()).collect()
+    }
+
+    /// The errors, each with the text that it underlines.
+    fn errors(text: &str) -> Vec<(String, String)> {
+        let source = source(text);
+        let errors = parse(&source).errors;
+        let pair = |error: SyntaxError| (source.slice(error.span).to_owned(), error.message);
+        errors.into_iter().map(pair).collect()
+    }
+
+    fn only_error(text: &str) -> (String, String) {
+        let mut errors = errors(text);
+        assert_eq!(errors.len(), 1, "{errors:?}");
+        errors.remove(0)
+    }
+
+    #[test]
+    fn words_come_out_as_nginx_reads_them() {
+        assert_eq!(
+            words(
+                r#"a "b c" 'd;{}' e"f g'h #i;
+            j;"#
+            ),
+            ["a", "b c", "d;{}", "e\"f", "g'h", "j"]
+        );
+        assert_eq!(
+            words(r#"a "\"\'\\" '\t\r\n' \.x\ y\;;"#),
+            ["a", "\"'\\", "\t\r\n", r"\.x\ y\;"]
+        );
+        assert_eq!(words("a \"\" '';"), ["a", "", ""]);
+        assert_eq!(words("a ${b}c$d{}"), ["a", "${b}c$d"]);
+        assert_eq!(
+            words("a b\u{a0}c\u{b}d e}f;"),
+            ["a", "b\u{a0}c\u{b}d", "e}f"]
+        );
+        assert_eq!(words("\"return\" 'x'\r\n  y\r;"), ["return", "x", "y"]);
+        assert_eq!(words("if ($a = \"b\"){}"), ["if", "($a", "=", "b", ")"]);
+    }
+
+    #[test]
+    fn the_tree_is_flat_and_knows_its_blocks() {
+        let text = "http { # c\n a; server{b 'c';} }\nd;";
+        let source = source(text);
+        let tree = parse(&source);
+        let names: Vec<&str> = tree.all().map(|directive| directive.name()).collect();
+        assert_eq!(names, ["http", "a", "server", "b", "d"]);
+        let shape: Vec<_> = tree
+            .nodes
+            .iter()
+            .map(|node| (node.parent, node.end, node.depth))
+            .collect();
+        assert_eq!(
+            shape,
+            [
+                (None, 4, 0),
+                (Some(0), 2, 1),
+                (Some(0), 4, 1),
+                (Some(2), 4, 2),
+                (None, 5, 0)
+            ]
+        );
+        assert_eq!(source.slice(tree.nodes[2].span), "server{b 'c';}");
+        assert_eq!(
+            tree.nodes[2].block.map(|block| source.slice(block)),
+            Some("{b 'c';}")
+        );
+        assert_eq!(source.slice(tree.nodes[3].span), "b 'c';");
+        assert_eq!(source.slice(tree.nodes[3].words[1].span), "'c'");
+        assert_eq!(tree.nodes[3].words[1].quote, Quote::Single);
+    }
+
+    #[test]
+    fn lua_is_code_and_no_directives() {
+        let text = "content_by_lua_block { x = '}' }\naccess_by_lua_block {}\na;";
+        let source = source(text);
+        let tree = parse(&source);
+        assert_eq!(tree.nodes.len(), 3);
+        assert_eq!(
+            tree.nodes[0].code.map(|code| source.slice(code).trim()),
+            Some("x = '}'")
+        );
+        assert_eq!((tree.nodes[0].end, tree.nodes[1].code), (1, None));
+        // Also where the parser is recovering and the code comes as words and braces.
+        let tree = parse(&super::tests::source(
+            "} ; content_by_lua_block { if a { b; } c }\nd;",
+        ));
+        let names: Vec<&str> = tree.all().map(|directive| directive.name()).collect();
+        assert_eq!(names, ["content_by_lua_block", "d"]);
+    }
+
+    #[test]
+    fn a_missing_semicolon_costs_one_directive() {
+        let text = "server {\n a b\n}\nc d;\n";
+        let (at, message) = only_error(text);
+        assert_eq!(at, "a b");
+        assert_eq!(
+            message,
+            "directive \"a\" is not terminated by \";\": unexpected \"}\""
+        );
+        let tree = parse(&source(text));
+        let intact: Vec<_> = tree
+            .nodes
+            .iter()
+            .map(|node| (node.words.len(), node.intact))
+            .collect();
+        assert_eq!(intact, [(1, true), (2, false), (2, true)]);
+    }
+
+    #[test]
+    fn what_nginx_refuses_is_named_where_it_stands() {
+        for (text, at, message) in [
+            ("a;}", "}", "unexpected \"}\": no block is open here"),
+            (";", ";", "unexpected \";\": no directive stands before it"),
+            (
+                "a;;",
+                ";",
+                "unexpected \";\": no directive stands before it",
+            ),
+            (
+                "{a;}",
+                "{",
+                "unexpected \"{\": no directive stands before it",
+            ),
+            (
+                "a b",
+                "a b",
+                "directive \"a\" is not terminated by \";\": unexpected end of file",
+            ),
+            (
+                "a {b {c;}",
+                "{",
+                "unexpected end of file, expecting \"}\": the block of \"a\" is not closed",
+            ),
+            (
+                "a \"b\"c;",
+                "c",
+                "unexpected \"c\" directly after a closing quote: a space is missing",
+            ),
+            (
+                "a \"b\"#c\n;",
+                "#",
+                "unexpected \"#\" directly after a closing quote: a space is missing",
+            ),
+            (
+                "a 'b''c';",
+                "'",
+                "unexpected \"'\" directly after a closing quote: a space is missing",
+            ),
+            (
+                "a \"b;\nc \"d\";",
+                "d",
+                "unexpected \"d\" after a string that begins in line 1: a quote is missing there or here",
+            ),
+            (
+                "\u{feff}a;",
+                "\u{feff}",
+                "the file starts with a byte-order mark, which nginx takes for a part of the first directive's name",
+            ),
+        ] {
+            let errors = errors(text);
+            assert_eq!(
+                errors.first(),
+                Some(&(at.to_owned(), message.to_owned())),
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_quote_that_nothing_closes_costs_its_line() {
+        let text = "a {\n b 'c;\n d \"e;\n f g;\n}\nh;\n";
+        let expected = ["'", "\""].map(|quote| {
+            (
+                quote.to_owned(),
+                format!("missing terminating {quote} character"),
+            )
+        });
+        assert_eq!(errors(text), expected);
+        let tree = parse(&source(text));
+        let nodes: Vec<_> = tree
+            .all()
+            .map(|directive| (directive.name(), directive.node().depth))
+            .collect();
+        assert_eq!(nodes, [("a", 0), ("b", 1), ("d", 1), ("f", 1), ("h", 0)]);
+    }
+
+    #[test]
+    fn words_and_comments_fit_into_the_buffer() {
+        for (text, length, ok) in [
+            ("a X;", 4095, true),
+            ("a X;", 4096, false),
+            ("a \"X\";", 4094, true),
+            ("a \"X\";", 4095, false),
+            ("#X\na;", 4094, true),
+            ("#X\na;", 4095, false),
+        ] {
+            let errors = errors(&text.replace('X', &"x".repeat(length)));
+            assert_eq!(errors.is_empty(), ok, "{text} with {length}");
+        }
+    }
+
+    #[test]
+    fn a_template_yields_values_nobody_knows_and_no_errors() {
+        let (text, path) = ("a {{ x }}/y z;\n}", "a.conf.j2".to_owned());
+        let mask = Some((
+            "a xxxxxxx/y z;\n}".to_owned(),
+            std::iter::once(2..9).collect(),
+        ));
+        let source = Source::new(
+            SourceId(0),
+            path.clone(),
+            path,
+            Kind::Nginx,
+            text.into(),
+            mask,
+        );
+        let tree = parse(&source);
+        assert!(tree.errors.is_empty());
+        let words: Vec<_> = tree.nodes[0]
+            .words
+            .iter()
+            .map(|word| (&*word.text, word.templated))
+            .collect();
+        assert_eq!(words, [("a", false), ("{{ x }}/y", true), ("z", false)]);
+    }
 }

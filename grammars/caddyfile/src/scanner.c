@@ -2,8 +2,9 @@
  * Heredocs: `<<MARK`, a line feed, and then anything up to the next MARK, wherever
  * it stands (caddyconfig/caddyfile/lexer.go compares the last characters after each
  * one it reads). Whether the lines share the closing marker's indentation is checked
- * in src/caddy/syntax.rs. The scanner keeps no state.
+ * in src/caddy/syntax.rs.
  */
+#include "tree_sitter/alloc.h"
 #include "tree_sitter/parser.h"
 
 enum TokenType { HEREDOC, ERROR_SENTINEL };
@@ -11,9 +12,22 @@ enum TokenType { HEREDOC, ERROR_SENTINEL };
 /* Longer markers are legal and have never been seen; they become plain words. */
 #define MAX_MARKER 63
 
-void *tree_sitter_wslint_caddyfile_external_scanner_create(void) { return 0; }
+/*
+ * A heredoc that nothing closes is read to the end of the file, in vain. A hostile file could have
+ * that done once for each of its lines, so that there is a limit to what may be read in vain in
+ * all. It is no state of the syntax, and not serialized.
+ */
+#define MAX_WASTED (1 << 24)
 
-void tree_sitter_wslint_caddyfile_external_scanner_destroy(void *payload) { (void)payload; }
+struct Scanner {
+  unsigned wasted;
+};
+
+void *tree_sitter_wslint_caddyfile_external_scanner_create(void) {
+  return ts_calloc(1, sizeof(struct Scanner));
+}
+
+void tree_sitter_wslint_caddyfile_external_scanner_destroy(void *payload) { ts_free(payload); }
 
 unsigned tree_sitter_wslint_caddyfile_external_scanner_serialize(void *payload, char *buffer) {
   (void)payload;
@@ -35,8 +49,9 @@ static bool is_marker(int32_t c) {
 
 bool tree_sitter_wslint_caddyfile_external_scanner_scan(void *payload, TSLexer *lexer,
                                                         const bool *valid) {
-  (void)payload;
+  struct Scanner *scanner = payload;
   if (valid[ERROR_SENTINEL] || !valid[HEREDOC]) return false;
+  if (!scanner || scanner->wasted > MAX_WASTED) return false;
 
   while (lexer->lookahead == ' ' || lexer->lookahead == '\t' || lexer->lookahead == '\r') {
     lexer->advance(lexer, true);
@@ -68,13 +83,16 @@ bool tree_sitter_wslint_caddyfile_external_scanner_scan(void *payload, TSLexer *
   if (length == 0 || lexer->lookahead != '\n') return false;
   lexer->advance(lexer, false);
 
+  unsigned wasted = scanner->wasted;
   matched = 0;
   while (!lexer->eof(lexer)) {
+    scanner->wasted++;
     int32_t c = lexer->lookahead;
     while (matched > 0 && marker[matched] != c) matched = border[matched - 1];
     if (marker[matched] == c) matched++;
     lexer->advance(lexer, false);
     if (matched == length) {
+      scanner->wasted = wasted;
       lexer->mark_end(lexer);
       lexer->result_symbol = HEREDOC;
       return true;
