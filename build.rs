@@ -41,7 +41,11 @@ fn grammars() {
         let source = Path::new("grammars").join(name).join("src");
         let mut build = cc::Build::new();
         // Optimised in debug builds too: it costs half a second once, and every test parses.
-        build.std("c11").opt_level(2).include(&source).warnings(false);
+        build
+            .std("c11")
+            .opt_level(2)
+            .include(&source)
+            .warnings(false);
         for file in ["parser.c", "scanner.c"] {
             let file = source.join(file);
             println!("cargo::rerun-if-changed={}", file.display());
