@@ -15,9 +15,12 @@ const ENVIRONMENT = '\\{\\$[^}\\n]*\\}';
 // A backslash before a blank is no part of a word (and before a line feed it continues the line).
 const ESCAPED = `\\\\[^${SPACE}]`;
 
+// At a word's start a backslash does not keep a quote or a comment from beginning.
+const ESCAPED_START = `\\\\[^${SPACE}"\`#]`;
+
 // `{` and `}` alone are no words. Precedence can't say so (it would beat the longest match and
 // break `{path}`), hence the spelt-out second character.
-const WORD_START = `([^${SPACE}"\`#\\\\{}]|${ESCAPED}|${ENVIRONMENT}|[{}][^${SPACE}\\\\]|[{}]${ESCAPED})`;
+const WORD_START = `([^${SPACE}"\`#\\\\{}]|${ESCAPED_START}|${ENVIRONMENT}|[{}][^${SPACE}\\\\]|[{}]${ESCAPED})`;
 const WORD_PART = `([^${SPACE}\\\\{]|${ESCAPED}|${ENVIRONMENT}|\\{)`;
 const WORD_LAST = `[^${SPACE}\\\\{]`;
 
@@ -72,14 +75,15 @@ export default grammar({
     // Not hidden (`_…`), or these tokens would be invisible inside an ERROR node.
     comma_word: _ => token(prec(1, new RegExp(`${WORD_START}(${WORD_PART}*${WORD_LAST})?,`))),
 
-    // Only `\"` is an escape; everything else stays as it is, line feeds too.
-    double_quoted: _ => token(/"([^"\\]|\\(.|\n))*"/),
-    backquoted: _ => token(/`[^`]*`/),
+    // Only `\"` is an escape; everything else stays as it is, line feeds too. A backslash before the
+    // opening quote escapes the first character after it.
+    double_quoted: _ => token(/(\\"(.|\n)|")([^"\\]|\\(.|\n))*"/),
+    backquoted: _ => token(/\\?`[^`]*`/),
 
     _continuation: _ => token(new RegExp(`\\\\[${BLANK}]*\\n?`)),
 
     // The lexer goes on looking for backslashes in a comment, and one anywhere in it takes the line
     // feed along: the next line continues this one.
-    comment: _ => token(choice(/#[^\n\\]*/, /#[^\n\\]*\\[^\n]*\n?/)),
+    comment: _ => token(choice(/#[^\n\\]*/, /(#[^\n\\]*\\|\\#)[^\n]*\n?/)),
   },
 });

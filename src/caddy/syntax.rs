@@ -15,6 +15,7 @@
 //! raw bytes before it cuts them into words, so that one such word may be several, or none: the
 //! model expands it and then has to split bare words at blanks.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::grammar;
@@ -166,7 +167,7 @@ impl<'a> Parser<'a> {
         let text = match quote {
             Quote::None => raw.replace("\\<", "<"),
             Quote::Double => inner(raw).replace("\\\"", "\""),
-            Quote::Single | Quote::Backtick => inner(raw).to_owned(),
+            Quote::Single | Quote::Backtick => inner(raw).into_owned(),
             Quote::Heredoc => self.heredoc(raw, &range),
         };
         let mut word = Word {
@@ -504,8 +505,17 @@ impl<'a> Parser<'a> {
     }
 }
 
-/// A quoted word without its quotes.
-fn inner(raw: &str) -> &str {
+/// A quoted word without its quotes. A backslash before the opening quote belongs to the first
+/// character after it (lexer.go forgets it only there), and is lost before a backtick.
+fn inner(raw: &str) -> Cow<'_, str> {
+    match raw.strip_prefix('\\') {
+        Some(raw) if raw.starts_with('"') => format!("\\{}", strip(raw)).into(),
+        Some(raw) => strip(raw).into(),
+        None => strip(raw).into(),
+    }
+}
+
+fn strip(raw: &str) -> &str {
     raw.get(1..raw.len() - 1).unwrap_or_default()
 }
 

@@ -328,8 +328,8 @@ static bool ts_lex(TSLexer *lexer, TSStateId state) {
       if (eof) ADVANCE(11);
       if (lookahead == '\n') ADVANCE(12);
       if (lookahead == '"') ADVANCE(1);
-      if (lookahead == '#') ADVANCE(34);
-      if (lookahead == '\\') ADVANCE(31);
+      if (lookahead == '#') ADVANCE(35);
+      if (lookahead == '\\') ADVANCE(30);
       if (lookahead == '`') ADVANCE(2);
       if (lookahead == '{') ADVANCE(13);
       if (lookahead == '}') ADVANCE(14);
@@ -378,8 +378,8 @@ static bool ts_lex(TSLexer *lexer, TSStateId state) {
       END_STATE();
     case 10:
       if (eof) ADVANCE(11);
-      if (lookahead == '#') ADVANCE(34);
-      if (lookahead == '\\') ADVANCE(30);
+      if (lookahead == '#') ADVANCE(35);
+      if (lookahead == '\\') ADVANCE(31);
       if (set_contains(extras_character_set_1, 11, lookahead)) SKIP(10);
       END_STATE();
     case 11:
@@ -516,27 +516,36 @@ static bool ts_lex(TSLexer *lexer, TSStateId state) {
     case 30:
       ACCEPT_TOKEN(sym__continuation);
       if (lookahead == '\n') ADVANCE(29);
-      if (set_contains(sym__continuation_character_set_1, 10, lookahead)) ADVANCE(30);
+      if (lookahead == '"') ADVANCE(9);
+      if (lookahead == '#') ADVANCE(34);
+      if (lookahead == '`') ADVANCE(2);
+      if (set_contains(sym__continuation_character_set_1, 10, lookahead)) ADVANCE(32);
+      if (lookahead != 0) ADVANCE(18);
       END_STATE();
     case 31:
       ACCEPT_TOKEN(sym__continuation);
       if (lookahead == '\n') ADVANCE(29);
-      if (set_contains(sym__continuation_character_set_1, 10, lookahead)) ADVANCE(30);
-      if (lookahead != 0) ADVANCE(18);
+      if (lookahead == '#') ADVANCE(34);
+      if (set_contains(sym__continuation_character_set_1, 10, lookahead)) ADVANCE(32);
       END_STATE();
     case 32:
-      ACCEPT_TOKEN(sym_comment);
+      ACCEPT_TOKEN(sym__continuation);
+      if (lookahead == '\n') ADVANCE(29);
+      if (set_contains(sym__continuation_character_set_1, 10, lookahead)) ADVANCE(32);
       END_STATE();
     case 33:
       ACCEPT_TOKEN(sym_comment);
-      if (lookahead == '\n') ADVANCE(32);
-      if (lookahead != 0) ADVANCE(33);
       END_STATE();
     case 34:
       ACCEPT_TOKEN(sym_comment);
-      if (lookahead == '\\') ADVANCE(33);
+      if (lookahead == '\n') ADVANCE(33);
+      if (lookahead != 0) ADVANCE(34);
+      END_STATE();
+    case 35:
+      ACCEPT_TOKEN(sym_comment);
+      if (lookahead == '\\') ADVANCE(34);
       if (lookahead != 0 &&
-          lookahead != '\n') ADVANCE(34);
+          lookahead != '\n') ADVANCE(35);
       END_STATE();
     default:
       return false;
@@ -1046,12 +1055,13 @@ static const uint16_t ts_small_parse_table[] = {
       sym_comma_word,
       sym_double_quoted,
       sym_backquoted,
-  [333] = 2,
+  [333] = 3,
+    ACTIONS(3), 1,
+      sym__continuation,
+    ACTIONS(5), 1,
+      sym_comment,
     ACTIONS(176), 1,
       ts_builtin_sym_end,
-    ACTIONS(5), 2,
-      sym__continuation,
-      sym_comment,
 };
 
 static const uint32_t ts_small_parse_table_map[] = {
