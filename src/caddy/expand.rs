@@ -1,0 +1,606 @@
+//! A Caddyfile as Caddy sees it after `{$ENV}`, snippets and imports: one tree of directives,
+//! each word still pointing at the bytes that gave it.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use crate::finding::Undecided;
+use crate::project::Project;
+use crate::source::{Source, SourceId, Span};
+use crate::syntax::{self, Quote, Tree};
+
+/// Deeper blocks are not looked at: no configuration nests so, and drops stay shallow.
+const MAX_DEPTH: usize = 64;
+/// Imports within imports; Caddy itself refuses cycles.
+const MAX_IMPORTS: usize = 24;
+/// Directives in one configuration after expansion: a snippet bomb ends here.
+const MAX_DIRECTIVES: usize = 50_000;
+
+/// A word after expansion.
+#[derive(Clone, Debug)]
+pub struct Word {
+    /// Its value; where `unknown` says that a part cannot be known, as it is written.
+    pub text: String,
+    /// How it was written.
+    pub quote: Quote,
+    /// Where it stands (for a snippet's argument: where the argument is given).
+    pub span: Span,
+    /// What supplies a part of it that the files do not show: `{$NAME}`, a template.
+    pub unknown: Option<String>,
+    /// The environment may supply another value than the written default, which this is.
+    pub defaulted: bool,
+}
+
+impl Word {
+    /// The text, unless something outside of the files supplies a part of it.
+    pub fn known(&self) -> Option<&str> {
+        self.unknown.is_none().then_some(self.text.as_str())
+    }
+}
+
+/// A directive after expansion.
+#[derive(Clone, Debug)]
+pub struct Directive {
+    /// The name and then the arguments; empty for global options.
+    pub words: Vec<Word>,
+    /// From the first word to the end of the directive.
+    pub span: Span,
+    /// From the name to the last argument.
+    pub head: Span,
+    /// Its block's directives; `None` where it opens none.
+    pub block: Option<Vec<Directive>>,
+    /// A syntax error touches it, or something in it was too deep or could not be imported.
+    pub partial: bool,
+}
+
+impl Directive {
+    /// The name; empty for global options.
+    pub fn name(&self) -> &str {
+        self.words.first().map_or("", |word| &word.text)
+    }
+
+    /// The arguments.
+    pub fn args(&self) -> &[Word] {
+        self.words.get(1..).unwrap_or_default()
+    }
+
+    /// The n-th argument's text, known or not.
+    pub fn arg(&self, n: usize) -> Option<&str> {
+        self.args().get(n).map(|word| word.text.as_str())
+    }
+
+    /// The directives in its block.
+    pub fn children(&self) -> &[Directive] {
+        self.block.as_deref().unwrap_or_default()
+    }
+}
+
+/// Parsed files by source.
+pub(super) type Trees = HashMap<SourceId, Tree>;
+
+/// What an import gave: arguments and a block, for `{args[0]}` and `{block}`.
+#[derive(Default)]
+struct Given {
+    args: Vec<Word>,
+    block: Vec<Directive>,
+}
+
+/// A snippet: where its content is.
+#[derive(Clone, Copy)]
+struct Snippet<'a> {
+    tree: &'a Tree,
+    node: u32,
+}
+
+/// Expands one root Caddyfile.
+pub(super) struct Expander<'a> {
+    project: &'a Project,
+    trees: &'a Trees,
+    snippets: HashMap<String, Snippet<'a>>,
+    /// What could not be resolved.
+    pub(super) undecided: Vec<Undecided>,
+    /// Files that were imported.
+    pub(super) imported: Vec<SourceId>,
+    budget: usize,
+    stack: Vec<String>,
+}
+
+impl<'a> Expander<'a> {
+    pub(super) fn new(project: &'a Project, trees: &'a Trees) -> Self {
+        Self {
+            project,
+            trees,
+            snippets: HashMap::new(),
+            undecided: Vec::new(),
+            imported: Vec::new(),
+            budget: MAX_DIRECTIVES,
+            stack: Vec::new(),
+        }
+    }
+
+    /// The whole file: sites, named routes and global options, without the snippets.
+    pub(super) fn file(&mut self, tree: &'a Tree) -> Vec<Directive> {
+        let mut out = Vec::new();
+        let given = Rc::new(Given::default());
+        self.nodes(tree, &top_level(tree), &given, 0, &mut out);
+        out
+    }
+
+    fn note(&mut self, span: Span, message: impl Into<String>) {
+        self.undecided.push(Undecided {
+            span,
+            message: message.into(),
+        });
+    }
+
+    /// Expands these nodes into `out`; `false` if some of it is missing.
+    fn nodes(
+        &mut self,
+        tree: &'a Tree,
+        nodes: &[u32],
+        given: &Rc<Given>,
+        depth: usize,
+        out: &mut Vec<Directive>,
+    ) -> bool {
+        let mut whole = true;
+        for &index in nodes {
+            whole &= self.node(tree, index, given, depth, out);
+        }
+        whole
+    }
+
+    fn node(
+        &mut self,
+        tree: &'a Tree,
+        index: u32,
+        given: &Rc<Given>,
+        depth: usize,
+        out: &mut Vec<Directive>,
+    ) -> bool {
+        let at = tree.at(index);
+        let node = at.node();
+        if depth == 0
+            && let [name] = node.words.as_slice()
+            && let Some(name) = name.text.strip_prefix('(').and_then(|name| name.strip_suffix(')'))
+        {
+            self.snippets.insert(name.to_owned(), Snippet { tree, node: index });
+            return true;
+        }
+        if self.budget == 0 {
+            return false;
+        }
+        self.budget -= 1;
+        if self.budget == 0 {
+            self.note(at.head(), "imports expand to too many directives; the rest is not read");
+            return false;
+        }
+        let mut words = Vec::with_capacity(node.words.len());
+        let mut spliced = false;
+        for word in &node.words {
+            spliced |= self.word(word, given, words.is_empty(), &mut words, out);
+        }
+        if words.is_empty() && !node.words.is_empty() && node.block.is_none() {
+            // `{block}`, or an environment variable whose default is empty.
+            return true;
+        }
+        if words.first().is_some_and(|word| word.text == "import" && word.quote == Quote::None) {
+            return self.import(tree, index, words, given, depth, out);
+        }
+        let _ = spliced;
+        let mut partial = !node.intact;
+        let mut block = (node.block.is_some() || node.end > index + 1).then(Vec::new);
+        if let Some(block) = &mut block {
+            if depth >= MAX_DEPTH {
+                self.note(at.head(), "nested too deeply to be followed");
+                partial = true;
+            } else {
+                let below: Vec<u32> = at.children().map(|child| child.index).collect();
+                partial |= !self.nodes(tree, &below, given, depth + 1, block);
+            }
+        }
+        out.push(Directive {
+            span: node.span,
+            head: at.head(),
+            words,
+            block,
+            partial,
+        });
+        true
+    }
+
+    /// Expands one word into `words`, or, where `{block}` begins a line, directives into `out`.
+    fn word(
+        &mut self,
+        word: &syntax::Word,
+        given: &Rc<Given>,
+        first: bool,
+        words: &mut Vec<Word>,
+        out: &mut Vec<Directive>,
+    ) -> bool {
+        if word.quote == Quote::None {
+            if word.text == "{block}" && first {
+                // Caddy 2.9: the tokens of the block that the import was given.
+                self.budget = self.budget.saturating_sub(given.block.len());
+                if self.budget > 0 {
+                    out.extend(given.block.iter().cloned());
+                }
+                return true;
+            }
+            if let Some(key) = word.text.strip_prefix("{blocks.").and_then(|key| key.strip_suffix('}')) {
+                if let Some(entry) = given.block.iter().find(|entry| entry.name() == key) {
+                    words.extend(entry.args().iter().cloned());
+                    self.budget = self.budget.saturating_sub(entry.children().len());
+                    if self.budget > 0 {
+                        out.extend(entry.children().iter().cloned());
+                    }
+                }
+                return true;
+            }
+            if let Some((start, end)) = variadic(&word.text, given.args.len()) {
+                words.extend(given.args[start..end].iter().cloned());
+                return false;
+            }
+        }
+        let from = words.len();
+        environment(word, words);
+        for word in &mut words[from..] {
+            arguments(word, &given.args);
+        }
+        false
+    }
+
+    fn import(
+        &mut self,
+        tree: &'a Tree,
+        index: u32,
+        words: Vec<Word>,
+        given: &Rc<Given>,
+        depth: usize,
+        out: &mut Vec<Directive>,
+    ) -> bool {
+        let at = tree.at(index);
+        let Some(target) = words.get(1).cloned() else {
+            return false;
+        };
+        if target.unknown.is_some() {
+            self.note(target.span, format!("which file `import {}` means depends on the environment", target.text));
+            return false;
+        }
+        if self.stack.len() >= MAX_IMPORTS {
+            self.note(at.head(), "imports are nested too deeply to be followed");
+            return false;
+        }
+        let mut block = Vec::new();
+        if node_has_block(at) && depth < MAX_DEPTH {
+            let below: Vec<u32> = at.children().map(|child| child.index).collect();
+            self.nodes(tree, &below, given, depth + 1, &mut block);
+        }
+        let inner = Rc::new(Given {
+            args: words.into_iter().skip(2).collect(),
+            block,
+        });
+        if let Some(snippet) = self.snippets.get(&target.text).copied() {
+            let key = format!("({})", target.text);
+            if self.stack.contains(&key) {
+                self.note(target.span, format!("snippet `{}` imports itself", target.text));
+                return false;
+            }
+            self.stack.push(key);
+            let below: Vec<u32> = snippet.tree.at(snippet.node).children().map(|child| child.index).collect();
+            // At depth 0 a snippet's content is what it holds: whole sites, or global options.
+            let whole = self.nodes(snippet.tree, &below, &inner, depth, out);
+            self.stack.pop();
+            return whole;
+        }
+        let source = self.project.source(tree.source);
+        let files = match find(self.project, source, &target.text) {
+            Found::Files(files) => files,
+            Found::Missing => {
+                self.note(
+                    target.span,
+                    format!("`{}` is no snippet defined before this line, and no such file is in the project", target.text),
+                );
+                return false;
+            }
+        };
+        let mut whole = true;
+        for id in files {
+            let Some(tree) = self.trees.get(&id) else {
+                continue;
+            };
+            let key = self.project.source(id).path.clone();
+            if self.stack.contains(&key) {
+                self.note(target.span, format!("`{key}` imports itself"));
+                whole = false;
+                continue;
+            }
+            self.imported.push(id);
+            self.stack.push(key);
+            let nodes = if depth == 0 { top_level(tree) } else { fragment(tree) };
+            whole &= self.nodes(tree, &nodes, &inner, depth, out);
+            self.stack.pop();
+        }
+        whole
+    }
+}
+
+fn node_has_block(at: syntax::Directive<'_>) -> bool {
+    at.has_block()
+}
+
+/// The nodes at the top.
+fn top_level(tree: &Tree) -> Vec<u32> {
+    tree.top().map(|node| node.index).collect()
+}
+
+/// The nodes of a file that is imported within a site. What the parser takes for a site without
+/// braces is a directive here, and its content are the directives that follow.
+fn fragment(tree: &Tree) -> Vec<u32> {
+    let mut nodes = Vec::new();
+    for node in tree.top() {
+        nodes.push(node.index);
+        if node.node().block.is_none() {
+            nodes.extend(node.children().map(|child| child.index));
+        }
+    }
+    nodes
+}
+
+/// What an import's pattern stands for.
+pub(super) enum Found {
+    /// These files; none for a glob that matches nothing.
+    Files(Vec<SourceId>),
+    /// Nothing that the project holds.
+    Missing,
+}
+
+/// The files that `import pattern` in `source` means.
+pub(super) fn find(project: &Project, source: &Source, pattern: &str) -> Found {
+    let glob = pattern.contains(['*', '?']);
+    if let Some(absolute) = pattern.strip_prefix('/') {
+        // Where it lies on the server is not known here: the only file with that tail, if there
+        // is just one.
+        let parts: Vec<&str> = absolute.split('/').collect();
+        for from in 0..parts.len() {
+            let tail = parts[from..].join("/");
+            let found: Vec<SourceId> = if glob {
+                matching(project, &format!("**/{tail}"))
+            } else {
+                project
+                    .sources
+                    .iter()
+                    .filter(|source| has_tail(&source.path, &tail))
+                    .map(|source| source.id)
+                    .collect()
+            };
+            match found.len() {
+                0 => {}
+                1 => return Found::Files(found),
+                _ if glob => return Found::Files(found),
+                _ => return Found::Missing,
+            }
+        }
+        return Found::Missing;
+    }
+    let Some(path) = join(source.folder(), pattern) else {
+        return Found::Missing;
+    };
+    if glob {
+        return Found::Files(matching(project, &path));
+    }
+    match project.by_path(&path) {
+        Some(found) => Found::Files(vec![found.id]),
+        None => Found::Missing,
+    }
+}
+
+fn has_tail(path: &str, tail: &str) -> bool {
+    path.strip_suffix(tail).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+}
+
+fn matching(project: &Project, pattern: &str) -> Vec<SourceId> {
+    let Ok(glob) = globset::GlobBuilder::new(pattern).literal_separator(true).build() else {
+        return Vec::new();
+    };
+    let glob = glob.compile_matcher();
+    project
+        .sources
+        .iter()
+        // parse.go: a pattern does not find hidden files.
+        .filter(|source| !source.name().starts_with('.') && glob.is_match(&source.path))
+        .map(|source| source.id)
+        .collect()
+}
+
+/// `folder/pattern` without `.` and `..`; `None` if it leaves the project.
+fn join(folder: &str, pattern: &str) -> Option<String> {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in pattern.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Replaces `{$NAME:default}` in a word: the written default, or unknown without one. Caddy does
+/// so before it cuts the text into words, hence a bare word may become several, or none.
+fn environment(word: &syntax::Word, out: &mut Vec<Word>) {
+    let mut plain = Word {
+        text: word.text.clone(),
+        quote: word.quote,
+        span: word.span,
+        unknown: word.templated.then(|| "a template expression".to_owned()),
+        defaulted: false,
+    };
+    if !word.text.contains("{$") {
+        out.push(plain);
+        return;
+    }
+    let mut text = String::with_capacity(word.text.len());
+    let mut rest = word.text.as_str();
+    while let Some(at) = rest.find("{$") {
+        let (before, from) = rest.split_at(at);
+        text.push_str(before);
+        let Some(end) = from.find('}') else {
+            rest = from;
+            break;
+        };
+        let body = &from[2..end];
+        match body.split_once(':') {
+            Some((_, default)) => {
+                text.push_str(default);
+                plain.defaulted = true;
+            }
+            None => {
+                text.push_str(&from[..=end]);
+                if !body.is_empty() {
+                    plain.unknown.get_or_insert_with(|| format!("the environment variable {body}"));
+                }
+            }
+        }
+        rest = &from[end + 1..];
+    }
+    text.push_str(rest);
+    if word.quote != Quote::None {
+        plain.text = text;
+        out.push(plain);
+        return;
+    }
+    out.extend(text.split_whitespace().map(|part| Word {
+        text: part.to_owned(),
+        ..plain.clone()
+    }));
+}
+
+/// Replaces `{args[0]}` and `{args.0}`; an index that was not given stays as it is, as in Caddy.
+fn arguments(word: &mut Word, args: &[Word]) {
+    if args.is_empty() || !word.text.contains("{args") {
+        return;
+    }
+    let mut text = String::with_capacity(word.text.len());
+    let mut rest = word.text.as_str();
+    let mut whole = None;
+    while let Some(at) = rest.find("{args") {
+        text.push_str(&rest[..at]);
+        let from = &rest[at..];
+        let Some(end) = from.find('}') else {
+            rest = from;
+            break;
+        };
+        let key = &from[5..end];
+        let index = key
+            .strip_prefix('[')
+            .and_then(|key| key.strip_suffix(']'))
+            .or_else(|| key.strip_prefix('.'));
+        match index.and_then(|index| index.parse::<usize>().ok()).and_then(|index| args.get(index)) {
+            Some(arg) => {
+                text.push_str(&arg.text);
+                if word.unknown.is_none() {
+                    word.unknown.clone_from(&arg.unknown);
+                }
+                word.defaulted |= arg.defaulted;
+                if from.len() == word.text.len() && end + 1 == from.len() {
+                    whole = Some(arg.span);
+                }
+            }
+            None => text.push_str(&from[..=end]),
+        }
+        rest = &from[end + 1..];
+    }
+    text.push_str(rest);
+    word.text = text;
+    if let Some(span) = whole {
+        word.span = span;
+    }
+}
+
+/// The range of arguments that a whole word `{args[1:]}` stands for.
+fn variadic(text: &str, count: usize) -> Option<(usize, usize)> {
+    let range = text.strip_prefix("{args[")?.strip_suffix("]}")?;
+    let (start, end) = range.split_once(':')?;
+    let start = if start.is_empty() { 0 } else { start.parse().ok()? };
+    let end = if end.is_empty() { count } else { end.parse().ok()? };
+    (start <= end && end <= count).then_some((start, end))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn expand(files: &[(&str, &str)]) -> (Vec<Directive>, Vec<Undecided>) {
+        let project = Project::in_memory(files.iter().copied()).expect("project");
+        let trees = super::super::parse_all(&project);
+        let root = project.by_path("Caddyfile").expect("a root").id;
+        let mut expander = Expander::new(&project, &trees);
+        let out = expander.file(&trees[&root]);
+        (out, expander.undecided)
+    }
+
+    fn lines(directives: &[Directive], depth: usize, out: &mut Vec<String>) {
+        for directive in directives {
+            let words: Vec<_> = directive.words.iter().map(|word| word.text.as_str()).collect();
+            out.push(format!("{}{}", " ".repeat(depth), words.join(" ")));
+            lines(directive.children(), depth + 1, out);
+        }
+    }
+
+    fn text(files: &[(&str, &str)]) -> String {
+        let mut out = Vec::new();
+        lines(&expand(files).0, 0, &mut out);
+        out.join("\n")
+    }
+
+    #[test]
+    fn snippets_take_arguments_and_blocks() {
+        let file = "(ws) {\n\treverse_proxy {args[0]} {args[1:]} {\n\t\t{block}\n\t}\n}\n\
+                    :80 {\n\timport ws /ws app:1 app:2 {\n\t\theader_up A b\n\t}\n}\n";
+        assert_eq!(
+            text(&[("Caddyfile", file)]),
+            ":80\n reverse_proxy /ws app:1 app:2\n  header_up A b"
+        );
+    }
+
+    #[test]
+    fn environment_defaults_split_bare_words() {
+        let file = "{$SITE:a.test, b.test} {\n\treverse_proxy {$UP:x:1 y:2} {$NONE}\n}\n";
+        let (out, _) = expand(&[("Caddyfile", file)]);
+        let proxy = &out[0].children()[0];
+        assert_eq!(proxy.args().len(), 3);
+        assert!(proxy.args()[0].defaulted);
+        assert!(proxy.args()[2].unknown.is_some());
+    }
+
+    #[test]
+    fn files_are_found_beside_the_one_that_imports_them() {
+        let files = [
+            ("Caddyfile", ":80 {\n\timport parts/*.caddy\n}\n"),
+            ("parts/a.caddy", "encode gzip\nreverse_proxy app:1\n"),
+        ];
+        assert_eq!(text(&files), ":80\n encode gzip\n reverse_proxy app:1");
+    }
+
+    #[test]
+    fn what_is_missing_is_undecided_and_cycles_end() {
+        let (_, undecided) = expand(&[("Caddyfile", ":80 {\n\timport gone\n}\n")]);
+        assert_eq!(undecided.len(), 1);
+        let (_, undecided) = expand(&[("Caddyfile", "(a) {\n\timport a\n}\n:80 {\n\timport a\n}\n")]);
+        assert_eq!(undecided.len(), 1);
+    }
+
+    #[test]
+    fn a_snippet_bomb_ends() {
+        let mut file = String::from("(s0) {\n\trespond x\n}\n");
+        for n in 1..20 {
+            let line = format!("\timport s{}\n", n - 1);
+            file.push_str(&format!("(s{n}) {{\n{}}}\n", line.repeat(10)));
+        }
+        file.push_str(":80 {\n\timport s19\n}\n");
+        let (_, undecided) = expand(&[("Caddyfile", &file)]);
+        assert!(undecided.iter().any(|note| note.message.contains("too many")));
+    }
+}
