@@ -49,6 +49,8 @@ pub struct Directive {
     pub head: Span,
     /// Its block's directives; `None` where it opens none.
     pub block: Option<Vec<Directive>>,
+    /// Whether braces stand around the block: a site may do without.
+    pub braces: bool,
     /// A syntax error touches it, or something in it was too deep or could not be imported.
     pub partial: bool,
 }
@@ -175,9 +177,8 @@ impl<'a> Expander<'a> {
             return false;
         }
         let mut words = Vec::with_capacity(node.words.len());
-        let mut spliced = false;
         for word in &node.words {
-            spliced |= self.word(word, given, words.is_empty(), &mut words, out);
+            self.word(word, given, &mut words, out);
         }
         if words.is_empty() && !node.words.is_empty() && node.block.is_none() {
             // `{block}`, or an environment variable whose default is empty.
@@ -186,9 +187,9 @@ impl<'a> Expander<'a> {
         if words.first().is_some_and(|word| word.text == "import" && word.quote == Quote::None) {
             return self.import(tree, index, words, given, depth, out);
         }
-        let _ = spliced;
         let mut partial = !node.intact;
-        let mut block = (node.block.is_some() || node.end > index + 1).then(Vec::new);
+        // Only at the top is a line without braces a site; see `fragment`.
+        let mut block = (node.block.is_some() || depth == 0 && node.end > index + 1).then(Vec::new);
         if let Some(block) = &mut block {
             if depth >= MAX_DEPTH {
                 self.note(at.head(), "nested too deeply to be followed");
@@ -203,28 +204,22 @@ impl<'a> Expander<'a> {
             head: at.head(),
             words,
             block,
+            braces: node.block.is_some(),
             partial,
         });
         true
     }
 
     /// Expands one word into `words`, or, where `{block}` begins a line, directives into `out`.
-    fn word(
-        &mut self,
-        word: &syntax::Word,
-        given: &Rc<Given>,
-        first: bool,
-        words: &mut Vec<Word>,
-        out: &mut Vec<Directive>,
-    ) -> bool {
+    fn word(&mut self, word: &syntax::Word, given: &Rc<Given>, words: &mut Vec<Word>, out: &mut Vec<Directive>) {
         if word.quote == Quote::None {
-            if word.text == "{block}" && first {
+            if word.text == "{block}" && words.is_empty() {
                 // Caddy 2.9: the tokens of the block that the import was given.
                 self.budget = self.budget.saturating_sub(given.block.len());
                 if self.budget > 0 {
                     out.extend(given.block.iter().cloned());
                 }
-                return true;
+                return;
             }
             if let Some(key) = word.text.strip_prefix("{blocks.").and_then(|key| key.strip_suffix('}')) {
                 if let Some(entry) = given.block.iter().find(|entry| entry.name() == key) {
@@ -234,11 +229,11 @@ impl<'a> Expander<'a> {
                         out.extend(entry.children().iter().cloned());
                     }
                 }
-                return true;
+                return;
             }
             if let Some((start, end)) = variadic(&word.text, given.args.len()) {
                 words.extend(given.args[start..end].iter().cloned());
-                return false;
+                return;
             }
         }
         let from = words.len();
@@ -246,7 +241,6 @@ impl<'a> Expander<'a> {
         for word in &mut words[from..] {
             arguments(word, &given.args);
         }
-        false
     }
 
     fn import(
@@ -271,7 +265,7 @@ impl<'a> Expander<'a> {
             return false;
         }
         let mut block = Vec::new();
-        if node_has_block(at) && depth < MAX_DEPTH {
+        if at.has_block() && depth < MAX_DEPTH {
             let below: Vec<u32> = at.children().map(|child| child.index).collect();
             self.nodes(tree, &below, given, depth + 1, &mut block);
         }
@@ -322,10 +316,6 @@ impl<'a> Expander<'a> {
         }
         whole
     }
-}
-
-fn node_has_block(at: syntax::Directive<'_>) -> bool {
-    at.has_block()
 }
 
 /// The nodes at the top.

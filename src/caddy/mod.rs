@@ -1,27 +1,26 @@
-//! Resolves caddy as the real server would.
+//! Caddy: Caddyfiles adapted as Caddy does, and the handshake's way through their sites.
+//!
+//! [`expand`] replaces environment values, snippets and imports; [`order`] sorts the directives;
+//! [`matcher`], [`handler`] and [`proxy`] give them their meaning; [`hop`] lets a handshake through;
+//! [`route`] says where handshakes arrive and how we know; [`checks`] name a loss.
 
+mod address;
+pub mod checks;
+mod expand;
+pub mod handler;
+pub mod hop;
+mod matcher;
+mod model;
+mod order;
+mod placeholder;
+pub mod proxy;
+pub mod route;
 pub mod syntax;
 
-use crate::finding::Undecided;
-use crate::project::Project;
-use crate::source::Source;
+pub use address::{Address, Ports};
+pub use expand::{Directive, Word};
+pub use matcher::{Doubt, Matcher, Test};
+pub use model::{AutoHttps, Config, Model, Options, Site, references};
 
-/// The resolved configuration.
-#[derive(Debug, Default)]
-pub struct Model {
-    /// What could not be resolved.
-    pub undecided: Vec<Undecided>,
-}
-
-impl Model {
-    /// Resolves everything of caddy in `project`.
-    pub fn resolve(_project: &Project) -> Self {
-        Self::default()
-    }
-}
-
-/// What `source` refers to by path, as tails (`snippets/ws.conf`, `conf.d/*.conf`,
-/// `chat/routing.py`): the project reads every file that ends so.
-pub fn references(_source: &Source) -> Vec<String> {
-    Vec::new()
-}
+#[cfg(test)]
+use model::parse_all;

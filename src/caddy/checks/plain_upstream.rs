@@ -1,0 +1,322 @@
+//! A proxy dials, over plain HTTP, a host that speaks TLS: port 80 there is nothing but a redirect.
+
+use std::collections::{HashMap, HashSet};
+
+use crate::caddy::address::{host_matches, is_public_name};
+use crate::caddy::handler::Handler;
+use crate::caddy::proxy::{Change, Proxy, Scheme, Upstream};
+use crate::caddy::route::{self, Route};
+use crate::caddy::{Address, AutoHttps, Config, Site};
+use crate::context::Context;
+use crate::finding::{Finding, Report};
+use crate::rule::Severity;
+use crate::source::Span;
+
+/// What the project shows about an upstream's host.
+#[derive(Clone, Copy)]
+enum Shown<'a> {
+    /// A site of the project serves it over TLS, and port 80 redirects (or is closed).
+    Tls(&'a Config, &'a Address),
+    /// A site of the project serves it over plain HTTP.
+    Plain,
+    /// Nothing.
+    Nothing,
+}
+
+/// An upstream that is dialled over plain HTTP and should not be.
+struct Suspect<'a> {
+    upstream: &'a Upstream,
+    host: &'a str,
+    shown: Shown<'a>,
+}
+
+/// `caddy/plain-http-upstream`.
+pub fn plain_http_upstream(cx: &Context<'_>, report: &mut Report<'_>) {
+    let sites = Sites::of(cx);
+    let mut seen: HashSet<Span> = HashSet::new();
+    for (route, site, handler, proxy) in route::proxies(&cx.caddy) {
+        if proxy.tls_transport {
+            continue;
+        }
+        let suspects: Vec<Suspect<'_>> = proxy
+            .upstreams
+            .iter()
+            .filter_map(|upstream| suspect(upstream, &sites))
+            .collect();
+        if let Some(first) = suspects.first()
+            && seen.insert(first.upstream.span)
+        {
+            report.push(explain(cx, route, site, handler, proxy, &suspects, report));
+        }
+    }
+}
+
+/// Whether `upstream` is dialled over plain HTTP though it speaks TLS, for all we know.
+fn suspect<'a>(upstream: &'a Upstream, sites: &Sites<'a>) -> Option<Suspect<'a>> {
+    let host = upstream.host.as_deref()?;
+    let plain_port = match (&upstream.scheme, upstream.port?) {
+        (Scheme::None | Scheme::Http, 80) => true,
+        (Scheme::None, 443) => false,
+        _ => return None,
+    };
+    let shown = sites.find(host);
+    let suspicious = match shown {
+        Shown::Tls(..) => true,
+        Shown::Plain => false,
+        Shown::Nothing => is_public_name(host) && (plain_port || upstream.has_port),
+    };
+    suspicious.then_some(Suspect {
+        upstream,
+        host,
+        shown,
+    })
+}
+
+/// The sites of all Caddyfiles, by host.
+struct Sites<'a> {
+    exact: HashMap<&'a str, Vec<(&'a Config, &'a Address)>>,
+    wildcards: Vec<(&'a Config, &'a Address)>,
+}
+
+impl<'a> Sites<'a> {
+    fn of(cx: &'a Context<'_>) -> Self {
+        let mut sites = Self {
+            exact: HashMap::new(),
+            wildcards: Vec::new(),
+        };
+        for config in &cx.caddy.configs {
+            for address in config.sites.iter().flat_map(|site| &site.addresses) {
+                if address.unknown || address.host.is_empty() {
+                    continue;
+                }
+                if address.host.contains('*') {
+                    sites.wildcards.push((config, address));
+                } else {
+                    sites.exact.entry(&address.host).or_default().push((config, address));
+                }
+            }
+        }
+        sites
+    }
+
+    fn find(&self, host: &str) -> Shown<'a> {
+        let exact = self.exact.get(host).into_iter().flatten();
+        let wildcards = self.wildcards.iter().filter(|(_, address)| host_matches(&address.host, host));
+        let mut tls = Shown::Nothing;
+        for (config, address) in exact.chain(wildcards) {
+            let ports = &config.options.ports;
+            let (is_tls, port) = (address.is_tls(ports), address.listens(ports));
+            if !is_tls && port == 80 {
+                return Shown::Plain;
+            }
+            if is_tls && port == ports.https && matches!(tls, Shown::Nothing) {
+                tls = Shown::Tls(config, address);
+            }
+        }
+        tls
+    }
+}
+
+fn explain(
+    cx: &Context<'_>,
+    route: &Route,
+    site: &Site,
+    handler: &Handler,
+    proxy: &Proxy,
+    suspects: &[Suspect<'_>],
+    report: &Report<'_>,
+) -> Finding {
+    // What the project proves is told first; what it only suggests is a warning of its own weight.
+    let proved: Vec<&Suspect<'_>> = suspects.iter().filter(|suspect| matches!(suspect.shown, Shown::Tls(..))).collect();
+    let told: Vec<&Suspect<'_>> = if proved.is_empty() { suspects.iter().collect() } else { proved.clone() };
+    let all_on_443 = told.iter().all(|suspect| suspect.upstream.port == Some(443));
+    let names: Vec<&str> = told.iter().map(|suspect| suspect.host).collect();
+    let (is, answers) = if names.len() == 1 { ("is", "answers") } else { ("are", "answer") };
+    let listed = list(&names);
+    let refused = proved.iter().any(|suspect| {
+        matches!(suspect.shown, Shown::Tls(config, _) if config.options.auto_https != AutoHttps::Full)
+    });
+    let message = match (proved.is_empty(), all_on_443, refused) {
+        (_, true, _) => format!("{listed} {is} dialled in plain HTTP on port 443, where TLS is spoken: the handshake gets 400"),
+        (false, _, false) => {
+            format!("{listed} {is} dialled over plain HTTP and {answers} every handshake with 308 to https://")
+        }
+        (false, _, true) => format!("{listed} {is} dialled over plain HTTP on port 80, where nothing listens"),
+        (true, ..) => format!(
+            "{listed} {is} dialled over plain HTTP: a server that speaks TLS {answers} the handshake with a redirect",
+            answers = "answers"
+        ),
+    };
+    let span = span_of(&told);
+    let label = match (&told[0].upstream.scheme, all_on_443) {
+        (_, true) => "no scheme: Caddy speaks plain HTTP here",
+        (Scheme::Http, _) => "`http://` dials port 80",
+        _ if told[0].upstream.has_port => "port 80",
+        _ => "no scheme: Caddy dials port 80",
+    };
+    let mut finding = report.finding(message, span, label);
+    if !proved.is_empty() {
+        finding = finding.severity(Severity::Error);
+    }
+    let mut labelled = HashSet::new();
+    for suspect in &proved {
+        let Shown::Tls(config, address) = suspect.shown else {
+            continue;
+        };
+        if !labelled.insert(address.span) {
+            continue;
+        }
+        let label = match (all_on_443, config.options.auto_https) {
+            (true, _) => format!("automatic HTTPS: port 443 of `{}` speaks TLS only", suspect.host),
+            (_, AutoHttps::Full) => format!("automatic HTTPS: on port 80 `{}` is nothing but a 308", suspect.host),
+            _ => format!("served over TLS only; port 80 of `{}` is closed", suspect.host),
+        };
+        finding = finding.label(address.span, label);
+        if let (false, Some(line)) = (config.options.auto_https == AutoHttps::Full, config.options.auto_https_line)
+            && labelled.insert(line)
+        {
+            finding = finding.label(line, "switches the redirect off, and with it all of port 80");
+        }
+    }
+    finding = evidence(cx, finding, route, span);
+    finding = finding.note(
+        "`reverse_proxy` speaks TLS only to `https://…`; an upstream without a scheme is plain HTTP, and without a port \
+         it is port 80",
+    );
+    if !proved.is_empty() && !all_on_443 && !refused {
+        finding = finding.note(redirect(route, site, proxy, proved[0].host));
+    }
+    finding = finding.help(over_tls(cx, handler, proxy, suspects));
+    if proved.is_empty() {
+        return finding.help(
+            "if the host really serves plain HTTP, say so: a suppression comment above the line\n\n\
+             # wslint: ignore[caddy/plain-http-upstream] plain HTTP inside the private network",
+        );
+    }
+    finding.help(over_plain_http(cx, &proved))
+}
+
+/// `a`, `a` and `b`, or `a`, `b` and `c`.
+fn list(names: &[&str]) -> String {
+    let quoted: Vec<String> = names.iter().map(|name| format!("`{name}`")).collect();
+    match quoted.split_last() {
+        Some((last, [])) => last.clone(),
+        Some((last, rest)) => format!("{} and {last}", rest.join(", ")),
+        None => String::new(),
+    }
+}
+
+/// From the first to the last of them, where one line holds them all; else the first.
+fn span_of(suspects: &[&Suspect<'_>]) -> Span {
+    let first = suspects[0].upstream.span;
+    let last = suspects[suspects.len() - 1].upstream.span;
+    if first.source == last.source && first.start <= last.start && last.end - first.start < 400 {
+        first.to(last)
+    } else {
+        first
+    }
+}
+
+fn evidence(cx: &Context<'_>, finding: Finding, route: &Route, primary: Span) -> Finding {
+    use crate::handshake::Evidence;
+    let declared = match &route.evidence {
+        Evidence::Declared { endpoint } => cx
+            .project
+            .config
+            .endpoints
+            .iter()
+            .find(|declared| declared.endpoint == *endpoint)
+            .and_then(|declared| declared.span),
+        _ => None,
+    };
+    match declared.or(route.place()) {
+        Some(place) if !primary.contains(place) && !place.contains(primary) => finding.label(place, route.reason()),
+        Some(_) => finding,
+        None => finding.note(route.reason()),
+    }
+}
+
+/// What the client gets, word for word.
+fn redirect(route: &Route, site: &Site, proxy: &Proxy, upstream: &str) -> String {
+    let own = if route.host.is_empty() { "the-clients-host" } else { &route.host };
+    let set = proxy.header_up.iter().rev().find_map(|line| match &line.change {
+        Change::Set(word) if line.field.eq_ignore_ascii_case("host") => Some(word.text.as_str()),
+        _ => None,
+    });
+    let (host, whose) = match set {
+        Some("{upstream_hostport}" | "{http.reverse_proxy.upstream.hostport}") => (upstream, ""),
+        Some(text) if !text.contains('{') => (text, ""),
+        _ if site.takes(own) && !route.host.is_empty() => {
+            (own, ", which is this proxy's own name, since Caddy passes the client's Host on")
+        }
+        _ => (own, ""),
+    };
+    let path = &route.path;
+    format!(
+        "the client gets `308 Permanent Redirect` with `Location: https://{host}{path}`{whose}. The redirect looks at \
+         neither Host nor X-Forwarded-Proto, and no browser follows one in a handshake: the page sees close code 1006"
+    )
+}
+
+/// The proxy's lines with TLS to its upstreams.
+fn over_tls(cx: &Context<'_>, handler: &Handler, proxy: &Proxy, suspects: &[Suspect<'_>]) -> String {
+    // Caddy refuses upstreams of different schemes in one proxy.
+    if suspects.len() != proxy.upstreams.len() || proxy.upstreams.is_empty() {
+        let hosts: Vec<String> = suspects.iter().map(|suspect| format!("https://{}", suspect.host)).collect();
+        return format!("speak TLS to it: `{}`, with `header_up Host {{upstream_hostport}}`", hosts.join(" "));
+    }
+    let matcher = match handler.matcher.span {
+        Some(span) => format!("{} ", cx.project.slice(span)),
+        None => String::new(),
+    };
+    let hosts: Vec<String> = suspects.iter().map(|suspect| format!("https://{}", suspect.host)).collect();
+    let mut lines = vec!["header_up Host {upstream_hostport}".to_owned()];
+    for line in &proxy.lines {
+        let text = cx.project.slice(*line);
+        let mut words = text.split_whitespace();
+        let replaced = match (words.next(), words.next()) {
+            (Some("header_up"), Some(field)) => field.eq_ignore_ascii_case("host"),
+            (Some("to"), _) => true,
+            _ => false,
+        };
+        if !replaced {
+            lines.push(dedent(text));
+        }
+    }
+    format!(
+        "speak TLS to {}, each under its own name (from Caddy 2.11 on the Host line is the default for https \
+         upstreams):\n\nreverse_proxy {matcher}{} {{\n\t{}\n}}",
+        if hosts.len() == 1 { "it" } else { "them" },
+        hosts.join(" "),
+        lines.join("\n").replace('\n', "\n\t"),
+    )
+}
+
+/// A line's text with the indentation of its further lines reduced to what it adds.
+fn dedent(text: &str) -> String {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let least = text.lines().skip(1).filter(|line| !line.trim().is_empty()).map(indent).min().unwrap_or(0);
+    text.lines()
+        .enumerate()
+        .map(|(number, line)| if number == 0 { line } else { line.get(least..).unwrap_or("").trim_end() })
+        .collect::<Vec<_>>()
+        .join("\n")
+}
+
+/// The other way: the backends give up TLS.
+fn over_plain_http(cx: &Context<'_>, proved: &[&Suspect<'_>]) -> String {
+    let mut places: Vec<String> = proved
+        .iter()
+        .filter_map(|suspect| match suspect.shown {
+            Shown::Tls(_, address) => Some(cx.project.place(address.span)),
+            _ => None,
+        })
+        .collect();
+    places.dedup();
+    format!(
+        "or, only where the network between them is private, let the backend serve plain HTTP under every name ({}):\n\n\
+         http:// {{\n\nnot enough is `auto_https off` or `disable_redirects` there: then nothing listens on port 80 at \
+         all. `trusted_proxies` and X-Forwarded-Proto change nothing either",
+        places.join(", ")
+    )
+}

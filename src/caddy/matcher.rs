@@ -1,0 +1,406 @@
+//! Matchers: which requests a directive takes, decided for one request as far as the files say.
+
+use std::sync::Arc;
+
+use regex::Regex;
+
+use super::address::host_matches;
+use super::expand::{Directive, Word};
+use crate::handshake::Request;
+use crate::source::Span;
+use crate::syntax::Quote;
+
+/// One condition.
+#[derive(Clone, Debug)]
+pub enum Test {
+    /// `path`: one of these patterns.
+    Path(Vec<Word>),
+    /// `path_regexp`; `None` where it cannot be compiled here.
+    PathRegexp(Option<Regex>),
+    /// `method`.
+    Method(Vec<String>),
+    /// `host`.
+    Host(Vec<Word>),
+    /// `header`: the field and its values; empty for `!Field`, which must be absent.
+    Header(String, Vec<Word>),
+    /// `header_regexp`.
+    HeaderRegexp(String, Option<Regex>),
+    /// `protocol`.
+    Protocol(String),
+    /// `not`: none of these sets.
+    Not(Vec<Vec<Test>>),
+    /// Something that the request's circumstances decide: `remote_ip`, `expression`, `file` …
+    Open(String),
+}
+
+/// Why something is not decided.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Doubt {
+    /// The circumstances of the request decide: no fault of the files.
+    Circumstances,
+    /// The files do not show it: an environment value, a template.
+    Hidden(String),
+}
+
+/// Which requests a directive takes.
+#[derive(Clone, Debug, Default)]
+pub struct Matcher {
+    /// The matcher's word in the directive; `None` without one.
+    pub span: Option<Span>,
+    /// Where a named matcher is defined.
+    pub definition: Option<Span>,
+    /// The name of a named one, without `@`.
+    pub name: Option<String>,
+    /// All must hold; empty takes everything.
+    pub tests: Arc<Vec<Test>>,
+}
+
+impl Matcher {
+    /// The matcher of one path, as `/ws*` in place of a name.
+    pub(super) fn path(word: &Word) -> Self {
+        Self {
+            span: Some(word.span),
+            tests: Arc::new(vec![Test::Path(vec![word.clone()])]),
+            ..Self::default()
+        }
+    }
+
+    /// The place that says what it matches: the definition, else the word itself.
+    pub fn place(&self) -> Option<Span> {
+        self.definition.or(self.span)
+    }
+
+    /// The patterns of its `path` conditions.
+    pub fn paths(&self) -> impl Iterator<Item = &Word> {
+        self.tests.iter().flat_map(|test| match test {
+            Test::Path(patterns) => patterns.as_slice(),
+            _ => &[],
+        })
+    }
+
+    /// The only path, where it has just one: what the sort looks at.
+    pub(super) fn single_path(&self) -> Option<&str> {
+        let mut paths = self.paths();
+        match (paths.next(), paths.next()) {
+            (Some(path), None) => Some(&path.text),
+            _ => None,
+        }
+    }
+
+    /// Whether both are one matcher, so that Caddy evaluates it once for neighbours.
+    pub(super) fn same(&self, other: &Self) -> bool {
+        if self.tests.is_empty() && other.tests.is_empty() {
+            return true;
+        }
+        if let ([Test::Path(a)], [Test::Path(b)]) = (self.tests.as_slice(), other.tests.as_slice()) {
+            return a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.text == b.text);
+        }
+        Arc::ptr_eq(&self.tests, &other.tests)
+    }
+
+    /// Whether `request` matches.
+    ///
+    /// # Errors
+    /// Why that cannot be decided.
+    pub fn decide(&self, request: &Request) -> Result<bool, Doubt> {
+        all(&self.tests, request)
+    }
+}
+
+fn all(tests: &[Test], request: &Request) -> Result<bool, Doubt> {
+    let mut doubt = None;
+    for test in tests {
+        match test.decide(request) {
+            Ok(true) => {}
+            Ok(false) => return Ok(false),
+            Err(why) => doubt = Some(why),
+        }
+    }
+    doubt.map_or(Ok(true), Err)
+}
+
+impl Test {
+    fn decide(&self, request: &Request) -> Result<bool, Doubt> {
+        match self {
+            Self::Path(patterns) => any(patterns, |pattern| path_matches(pattern, &request.path)),
+            Self::PathRegexp(regex) => match regex {
+                Some(regex) => Ok(regex.is_match(&request.path)),
+                None => Err(Doubt::Circumstances),
+            },
+            Self::Method(methods) => Ok(methods.iter().any(|method| method.eq_ignore_ascii_case(&request.method))),
+            Self::Host(hosts) => {
+                if request.host.is_empty() {
+                    return Err(Doubt::Circumstances);
+                }
+                any(hosts, |host| Some(host_matches(host, &request.host)))
+            }
+            Self::Header(field, values) => {
+                let mut lines = request.lines(field).peekable();
+                if values.is_empty() {
+                    return Ok(lines.peek().is_none());
+                }
+                if lines.peek().is_none() && !is_handshake_header(field) {
+                    // A browser or an edge may send it.
+                    return Err(Doubt::Circumstances);
+                }
+                let mut matched = Ok(false);
+                for line in lines {
+                    let Some(actual) = line.value.known() else {
+                        matched = Err(Doubt::Circumstances);
+                        continue;
+                    };
+                    match any(values, |value| header_matches(value, actual)) {
+                        Ok(true) => return Ok(true),
+                        Ok(false) => {}
+                        Err(why) => matched = Err(why),
+                    }
+                }
+                matched
+            }
+            Self::HeaderRegexp(field, regex) => {
+                let Some(regex) = regex else {
+                    return Err(Doubt::Circumstances);
+                };
+                let mut lines = request.lines(field).peekable();
+                if lines.peek().is_none() && !is_handshake_header(field) {
+                    return Err(Doubt::Circumstances);
+                }
+                Ok(lines.any(|line| line.value.known().is_some_and(|value| regex.is_match(value))))
+            }
+            Self::Protocol(name) => match name.as_str() {
+                "https" => Ok(request.tls),
+                "http" => Ok(!request.tls),
+                "http/1.1" | "http/1.1+" | "http/1.0+" => Ok(true),
+                _ => Ok(false),
+            },
+            Self::Not(sets) => {
+                let mut doubt = None;
+                for set in sets {
+                    match all(set, request) {
+                        Ok(true) => return Ok(false),
+                        Ok(false) => {}
+                        Err(why) => doubt = Some(why),
+                    }
+                }
+                doubt.map_or(Ok(true), Err)
+            }
+            Self::Open(_) => Err(Doubt::Circumstances),
+        }
+    }
+}
+
+/// Headers that every handshake carries, so that their absence is certain.
+pub(super) fn is_handshake_header(field: &str) -> bool {
+    [
+        "Upgrade",
+        "Connection",
+        "Sec-WebSocket-Key",
+        "Sec-WebSocket-Version",
+        "Content-Type",
+        ":protocol",
+    ]
+    .iter()
+    .any(|name| name.eq_ignore_ascii_case(field))
+}
+
+/// Whether any value matches; a value that is not known leaves it open.
+fn any(values: &[Word], mut matches: impl FnMut(&str) -> Option<bool>) -> Result<bool, Doubt> {
+    let mut doubt = None;
+    for value in values {
+        match (&value.unknown, matches(&value.text)) {
+            (Some(unknown), _) => doubt = Some(Doubt::Hidden(unknown.clone())),
+            (None, Some(true)) => return Ok(true),
+            (None, Some(false)) => {}
+            (None, None) => doubt = Some(Doubt::Circumstances),
+        }
+    }
+    doubt.map_or(Ok(false), Err)
+}
+
+/// `MatchPath`: without regard to case, `*` at either end or in between; `None` for placeholders.
+fn path_matches(pattern: &str, path: &str) -> Option<bool> {
+    if pattern.contains('{') {
+        return None;
+    }
+    let (pattern, path) = (pattern.to_lowercase(), path.to_lowercase());
+    let inner = pattern.trim_matches('*');
+    Some(match (pattern.starts_with('*'), pattern.ends_with('*')) {
+        _ if pattern == "*" => true,
+        // In between, `*` stands for anything but `/` (path.Match).
+        _ if inner.contains(['*', '?', '[']) => glob(&pattern, &path),
+        (true, true) => path.contains(inner),
+        (true, false) => path.ends_with(inner),
+        (false, true) => path.starts_with(inner),
+        (false, false) => path == pattern,
+    })
+}
+
+fn glob(pattern: &str, path: &str) -> bool {
+    // A trailing `*` after an inner one still takes the rest of the path.
+    globset::GlobBuilder::new(pattern)
+        .literal_separator(!pattern.ends_with('*'))
+        .build()
+        .is_ok_and(|glob| glob.compile_matcher().is_match(path))
+}
+
+/// `matchHeaders`: exact, or `*` at either end; with regard to case. `None` for placeholders.
+fn header_matches(pattern: &str, value: &str) -> Option<bool> {
+    if pattern.contains('{') {
+        return None;
+    }
+    if pattern == "*" {
+        return Some(true);
+    }
+    let inner = pattern.strip_prefix('*').unwrap_or(pattern);
+    let inner = inner.strip_suffix('*').unwrap_or(inner);
+    Some(match (pattern.starts_with('*'), pattern.ends_with('*')) {
+        (true, true) => value.contains(inner),
+        (true, false) => value.ends_with(inner),
+        (false, true) => value.starts_with(inner),
+        (false, false) => value == pattern,
+    })
+}
+
+/// Reads the definition of a named matcher: `@name path /x`, `@name { … }` or ``@name `CEL` ``.
+pub(super) fn define(directive: &Directive) -> Matcher {
+    let mut tests = Vec::new();
+    if let Some(first) = directive.args().first() {
+        if first.quote != Quote::None {
+            tests.push(Test::Open(first.text.clone()));
+        } else {
+            test(&first.text, &directive.args()[1..], directive.children(), &mut tests);
+        }
+    } else {
+        set(directive.children(), &mut tests);
+    }
+    if directive.partial {
+        tests.push(Test::Open(String::new()));
+    }
+    Matcher {
+        span: None,
+        definition: Some(directive.head),
+        name: Some(directive.name().trim_start_matches('@').to_owned()),
+        tests: Arc::new(tests),
+    }
+}
+
+fn set(lines: &[Directive], tests: &mut Vec<Test>) {
+    for line in lines {
+        if line.words.first().is_some_and(|word| word.quote != Quote::None) {
+            tests.push(Test::Open(line.name().to_owned()));
+        } else {
+            test(line.name(), line.args(), line.children(), tests);
+        }
+    }
+}
+
+fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>) {
+    let texts = || args.iter().map(|word| word.text.clone());
+    match name {
+        "path" => {
+            // Two lines are one matcher with all their patterns.
+            if let Some(Test::Path(patterns)) = tests.iter_mut().find(|test| matches!(test, Test::Path(_))) {
+                patterns.extend(args.iter().cloned());
+            } else {
+                tests.push(Test::Path(args.to_vec()));
+            }
+        }
+        "host" => {
+            if let Some(Test::Host(hosts)) = tests.iter_mut().find(|test| matches!(test, Test::Host(_))) {
+                hosts.extend(args.iter().cloned());
+            } else {
+                tests.push(Test::Host(args.to_vec()));
+            }
+        }
+        "method" => tests.push(Test::Method(texts().collect())),
+        "protocol" => tests.push(Test::Protocol(texts().next().unwrap_or_default())),
+        "path_regexp" => tests.push(Test::PathRegexp(args.last().and_then(compile))),
+        "header" => {
+            let Some(field) = args.first() else { return };
+            match field.text.strip_prefix('!') {
+                Some(field) => tests.push(Test::Header(field.to_owned(), Vec::new())),
+                // A field without a value is an error of Caddy's.
+                None if args.len() < 2 => tests.push(Test::Open(name.to_owned())),
+                None => {
+                    let same = tests.iter_mut().find_map(|test| match test {
+                        Test::Header(name, values) if name.eq_ignore_ascii_case(&field.text) && !values.is_empty() => {
+                            Some(values)
+                        }
+                        _ => None,
+                    });
+                    match same {
+                        Some(values) => values.extend(args[1..].iter().cloned()),
+                        None => tests.push(Test::Header(field.text.clone(), args[1..].to_vec())),
+                    }
+                }
+            }
+        }
+        "header_regexp" => {
+            let (field, regex) = match args {
+                [field, regex] | [_, field, regex] => (field, regex),
+                _ => return tests.push(Test::Open(name.to_owned())),
+            };
+            tests.push(Test::HeaderRegexp(field.text.clone(), compile(regex)));
+        }
+        "not" => {
+            let mut inner = Vec::new();
+            if let Some((name, rest)) = args.split_first() {
+                test(&name.text, rest, children, &mut inner);
+            } else {
+                set(children, &mut inner);
+            }
+            tests.push(Test::Not(vec![inner]));
+        }
+        "expression" => tests.push(Test::Open(texts().collect::<Vec<_>>().join(" "))),
+        _ => tests.push(Test::Open(name.to_owned())),
+    }
+}
+
+/// Go's RE2 and this crate's expressions are close enough to agree wherever both compile.
+fn compile(word: &Word) -> Option<Regex> {
+    let pattern = word.known()?;
+    (pattern.len() < 1000 && !pattern.contains("{$"))
+        .then(|| regex::RegexBuilder::new(pattern).size_limit(1 << 18).build().ok())
+        .flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::Browser;
+
+    #[test]
+    fn paths_are_exact_unless_starred_and_without_case() {
+        for (pattern, path, expected) in [
+            ("/ws", "/ws", true),
+            ("/ws", "/ws/", false),
+            ("/ws/*", "/ws", false),
+            ("/ws/*", "/WS/chat", true),
+            ("/ws*", "/wsx", true),
+            ("*/websocket", "/a/b/websocket", true),
+            ("/", "/ws", false),
+            ("/*", "/ws", true),
+            ("/app/*/ws", "/app/1/ws", true),
+            ("/app/*/ws", "/app/1/2/ws", false),
+        ] {
+            assert_eq!(path_matches(pattern, path), Some(expected), "{pattern} {path}");
+        }
+        assert_eq!(path_matches("/{x}/ws", "/a/ws"), None);
+    }
+
+    #[test]
+    fn header_values_keep_their_case() {
+        assert_eq!(header_matches("*Upgrade*", "keep-alive, Upgrade"), Some(true));
+        assert_eq!(header_matches("*upgrade*", "Upgrade"), Some(false));
+        assert_eq!(header_matches("websocket", "websocket"), Some(true));
+        assert_eq!(header_matches("*", ""), Some(true));
+    }
+
+    #[test]
+    fn a_protocol_named_for_sockets_matches_nothing() {
+        let request = Request::handshake(Browser::Chrome, true, "a.test", 443, "/ws");
+        assert_eq!(Test::Protocol("wss".into()).decide(&request), Ok(false));
+        assert_eq!(Test::Protocol("https".into()).decide(&request), Ok(true));
+        assert_eq!(Test::Header("X-Any".into(), Vec::new()).decide(&request), Ok(true));
+    }
+}

@@ -1,0 +1,309 @@
+//! Caddyfiles as Caddy would adapt them: one configuration for each Caddyfile that nothing
+//! imports, with its global options and its sites.
+
+use std::collections::{HashMap, HashSet};
+
+use rayon::prelude::*;
+
+use super::address::{Address, Ports};
+use super::expand::{Directive, Expander, Found, Trees, Word, find};
+use super::handler::{Builder, Handlers};
+use super::order::{self, Order};
+use super::route::{self, Route};
+use super::syntax;
+use crate::finding::Undecided;
+use crate::project::Project;
+use crate::source::{Kind, Source, SourceId, Span};
+use crate::syntax::Tree;
+
+/// What the global option `auto_https` leaves of automatic HTTPS.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AutoHttps {
+    /// Certificates, and the redirect on port 80.
+    #[default]
+    Full,
+    /// `disable_redirects`: nothing listens on port 80.
+    NoRedirects,
+    /// `off`.
+    Off,
+}
+
+/// The global options that matter to a handshake.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// The ports that stand for `http` and `https`.
+    pub ports: Ports,
+    /// `auto_https`.
+    pub auto_https: AutoHttps,
+    /// Its line.
+    pub auto_https_line: Option<Span>,
+    /// The order of directives.
+    pub order: Order,
+}
+
+/// A site.
+#[derive(Clone, Debug)]
+pub struct Site {
+    /// Its addresses; empty for a fragment that some site elsewhere imports.
+    pub addresses: Vec<Address>,
+    /// The addresses' bytes.
+    pub span: Span,
+    /// What it does with requests.
+    pub handlers: Handlers,
+}
+
+impl Site {
+    /// Whether it takes requests for `host`.
+    pub fn takes(&self, host: &str) -> bool {
+        self.addresses.iter().any(|address| address.takes(host))
+    }
+
+    /// Whether it is no site but a part of one, whose address and surroundings are elsewhere.
+    pub fn is_fragment(&self) -> bool {
+        self.addresses.is_empty()
+    }
+}
+
+/// One Caddyfile with everything that it imports.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The root file.
+    pub source: SourceId,
+    /// Its global options.
+    pub options: Options,
+    /// Its sites, in order.
+    pub sites: Vec<Site>,
+}
+
+/// All Caddyfiles of a project, adapted.
+#[derive(Debug, Default)]
+pub struct Model {
+    /// One for each Caddyfile that no other one imports.
+    pub configs: Vec<Config>,
+    /// Where handshakes arrive, with the evidence for it.
+    pub routes: Vec<Route>,
+    /// What could not be resolved.
+    pub undecided: Vec<Undecided>,
+}
+
+impl Model {
+    /// Adapts everything of Caddy's in `project`.
+    pub fn resolve(project: &Project) -> Self {
+        let trees = parse_all(project);
+        let imported = imported(project, &trees);
+        let roots: Vec<&Tree> = project
+            .of_kind(Kind::Caddyfile)
+            .filter(|source| !imported.contains(&source.id) && is_root(project, source))
+            .filter_map(|source| trees.get(&source.id))
+            .collect();
+        let read: Vec<_> = roots.par_iter().map(|tree| adapt(project, &trees, tree)).collect();
+        let mut model = Self::default();
+        let mut reached = HashSet::new();
+        for (config, undecided, files) in read {
+            model.undecided.extend(undecided);
+            reached.insert(config.source);
+            reached.extend(files);
+            model.configs.push(config);
+        }
+        for id in reached {
+            for error in trees.get(&id).into_iter().flat_map(|tree| &tree.errors) {
+                model.undecided.push(Undecided {
+                    span: error.span,
+                    message: error.message.clone(),
+                });
+            }
+        }
+        model.routes = route::find(project, &model);
+        let routes = std::mem::take(&mut model.routes);
+        let notes = route::undecided(&model, &routes);
+        model.undecided.extend(notes);
+        model.routes = routes;
+        model.undecided.sort();
+        model.undecided.dedup();
+        model
+    }
+
+    /// The site of a route.
+    pub fn site(&self, route: &Route) -> &Site {
+        &self.configs[route.config].sites[route.site]
+    }
+}
+
+/// Parses every Caddyfile, and what they import though its name says nothing.
+pub(super) fn parse_all(project: &Project) -> Trees {
+    let mut trees: Trees = project
+        .sources
+        .par_iter()
+        .filter(|source| source.kind == Kind::Caddyfile)
+        .map(|source| (source.id, syntax::parse(source)))
+        .collect();
+    let mut new: Vec<SourceId> = trees.keys().copied().collect();
+    while !new.is_empty() {
+        let wanted: HashSet<SourceId> = new
+            .iter()
+            .filter_map(|id| trees.get(id))
+            .flat_map(|tree| imports(project, tree))
+            .filter(|id| !trees.contains_key(id) && project.source(*id).kind != Kind::Config)
+            .collect();
+        new = wanted.into_iter().collect();
+        for id in &new {
+            trees.insert(*id, syntax::parse(project.source(*id)));
+        }
+    }
+    trees
+}
+
+/// The files that a tree's imports name.
+fn imports<'a>(project: &'a Project, tree: &'a Tree) -> impl Iterator<Item = SourceId> + 'a {
+    let source = project.source(tree.source);
+    tree.all()
+        .filter(|directive| directive.name() == "import")
+        .filter_map(move |directive| match find(project, source, directive.arg(0)?) {
+            Found::Files(files) => Some(files),
+            Found::Missing => None,
+        })
+        .flatten()
+}
+
+/// The files that some other one imports.
+fn imported(project: &Project, trees: &Trees) -> HashSet<SourceId> {
+    trees
+        .values()
+        .flat_map(|tree| imports(project, tree).filter(|id| *id != tree.source))
+        .collect()
+}
+
+/// Whether a file that nothing imports is a configuration: the loader also reads files that an
+/// import only might mean.
+fn is_root(project: &Project, source: &Source) -> bool {
+    let name = source.name().to_ascii_lowercase();
+    name.contains("caddy")
+        || project
+            .config
+            .files
+            .get("caddy")
+            .is_some_and(|globs| globs.iter().any(|glob| names(glob, &source.path)))
+}
+
+/// Whether a glob of `[files]` means this path; one without a slash means a name.
+fn names(glob: &str, path: &str) -> bool {
+    let anywhere = if glob.contains('/') { glob.to_owned() } else { format!("**/{glob}") };
+    globset::Glob::new(&anywhere).is_ok_and(|glob| glob.compile_matcher().is_match(path))
+}
+
+/// Adapts one root: the configuration, what is undecided about it, and the files it imports.
+fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecided>, Vec<SourceId>) {
+    let mut expander = Expander::new(project, trees);
+    let directives = expander.file(tree);
+    let mut options = Options::default();
+    let mut named_routes = HashMap::new();
+    let mut sites = Vec::new();
+    for directive in directives {
+        let name = directive.name();
+        if directive.words.is_empty() {
+            read_options(&directive, &mut options);
+        } else if let Some(name) = name.strip_prefix("&(").and_then(|name| name.strip_suffix(')')) {
+            named_routes.insert(name.to_owned(), directive);
+        } else {
+            sites.push(directive);
+        }
+    }
+    let mut config = Config {
+        source: tree.source,
+        options,
+        sites: Vec::new(),
+    };
+    if is_fragment(&sites) {
+        // The first line of a fragment looks like a site without braces: see `expand::fragment`.
+        let mut lines = Vec::new();
+        for mut site in sites {
+            let flat = if site.braces { None } else { site.block.take() };
+            lines.push(site);
+            lines.extend(flat.unwrap_or_default());
+        }
+        let span = lines.first().map_or(Span::new(tree.source, 0..0), |line| line.head);
+        let handlers = Builder::new(&config.options.order, &named_routes).site(&lines);
+        config.sites.push(Site {
+            addresses: Vec::new(),
+            span,
+            handlers,
+        });
+    } else {
+        for site in &sites {
+            let mut handlers = Builder::new(&config.options.order, &named_routes).site(site.children());
+            handlers.partial |= site.partial;
+            config.sites.push(Site {
+                addresses: site.words.iter().filter(|word| !word.text.is_empty()).map(Address::parse).collect(),
+                span: site.head,
+                handlers,
+            });
+        }
+    }
+    (config, expander.undecided, expander.imported)
+}
+
+/// Whether a file's top level holds directives in place of sites.
+fn is_fragment(sites: &[Directive]) -> bool {
+    sites.first().is_some_and(|site| {
+        let name = site.name();
+        name.starts_with('@') || Order::is_default(name) || order::SETTINGS.contains(&name)
+    })
+}
+
+fn read_options(block: &Directive, options: &mut Options) {
+    let port = |word: Option<&Word>| word.and_then(Word::known).and_then(|text| text.parse().ok());
+    for line in block.children() {
+        match line.name() {
+            "http_port" => options.ports.http = port(line.args().first()).unwrap_or(options.ports.http),
+            "https_port" => options.ports.https = port(line.args().first()).unwrap_or(options.ports.https),
+            "auto_https" => {
+                options.auto_https_line = Some(line.head);
+                for word in line.args() {
+                    match word.text.as_str() {
+                        "off" => options.auto_https = AutoHttps::Off,
+                        "disable_redirects" => options.auto_https = AutoHttps::NoRedirects,
+                        _ => {}
+                    }
+                }
+            }
+            "order" => options.order.apply(line),
+            _ => {}
+        }
+    }
+}
+
+/// Paths that a Caddyfile imports, as tails for the project's loader.
+pub fn references(source: &Source) -> Vec<String> {
+    let text = &source.text;
+    let mut tails = Vec::new();
+    for at in memchr::memmem::find_iter(text.as_bytes(), b"import") {
+        let before = text[..at].rfind('\n').map_or(&text[..at], |line| &text[line + 1..at]);
+        if !before.trim().is_empty() {
+            continue;
+        }
+        let line = text[at + 6..].lines().next().unwrap_or_default();
+        if !line.starts_with([' ', '\t']) {
+            continue;
+        }
+        let Some(target) = line.split_whitespace().next() else {
+            continue;
+        };
+        let target = target.trim_matches(['"', '`']);
+        let is_snippet = !target.contains(['/', '.', '*']) && text.contains(&format!("({target})"));
+        if is_snippet || target.contains(['{', '}', '$']) || target.starts_with('(') {
+            continue;
+        }
+        let parts: Vec<&str> = target
+            .split('/')
+            .filter(|part| !matches!(*part, "" | "." | ".."))
+            .collect();
+        // Of an absolute path only the end can lie in the project.
+        let from = if target.starts_with('/') { parts.len().saturating_sub(2) } else { 0 };
+        if !parts.is_empty() {
+            tails.push(parts[from..].join("/"));
+        }
+    }
+    tails.sort();
+    tails.dedup();
+    tails
+}

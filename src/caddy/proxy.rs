@@ -1,0 +1,470 @@
+//! `reverse_proxy`: whom it dials and which headers reach them.
+
+use std::collections::HashSet;
+
+use regex::Regex;
+
+use super::address::split_port;
+use super::expand::{Directive, Word};
+use super::placeholder::{Part, Placeholder, nginx_environment, nginx_variable, parts};
+use crate::handshake::{Header, Request, has_token};
+use crate::source::Span;
+use crate::value::Value;
+
+/// The scheme of an upstream as written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Scheme {
+    /// None: plain HTTP, unless the transport says `tls`.
+    None,
+    /// `http://`.
+    Http,
+    /// `https://`.
+    Https,
+    /// `h2c://` and what else there is.
+    Other(String),
+}
+
+/// One upstream.
+#[derive(Clone, Debug)]
+pub struct Upstream {
+    /// Where it is written.
+    pub span: Span,
+    /// As written, after expansion.
+    pub text: String,
+    /// Its scheme.
+    pub scheme: Scheme,
+    /// Host or address, lower case; `None` for a socket, a placeholder or a hidden value.
+    pub host: Option<String>,
+    /// The port that is dialled; `None` where it is a range or hidden.
+    pub port: Option<u16>,
+    /// Whether the port was written.
+    pub has_port: bool,
+    /// The environment or a template decides a part of it.
+    pub unknown: bool,
+}
+
+impl Upstream {
+    /// Reads an upstream (modules/caddyhttp/reverseproxy/addresses.go).
+    fn parse(word: &Word) -> Self {
+        let text = word.text.clone();
+        let (scheme, rest) = match text.split_once("://") {
+            Some(("http", rest)) => (Scheme::Http, rest),
+            Some(("https", rest)) => (Scheme::Https, rest),
+            Some((scheme, rest)) => (Scheme::Other(scheme.to_owned()), rest),
+            None => (Scheme::None, text.as_str()),
+        };
+        let socket = ["unix/", "unix+h2c/", "fd/", "udp/"].iter().any(|network| rest.starts_with(network));
+        let rest = rest.strip_prefix("tcp/").unwrap_or(rest);
+        let authority = rest.split('/').next().unwrap_or_default();
+        let (host, port, odd) = split_port(authority);
+        let hidden = socket || word.unknown.is_some() || text.contains(['{', '}']) || host.is_empty();
+        let has_port = port.is_some() || odd;
+        let default = if scheme == Scheme::Https { 443 } else { 80 };
+        Self {
+            span: word.span,
+            host: (!hidden).then(|| host.trim_matches(['[', ']']).to_ascii_lowercase()),
+            port: if hidden || odd { None } else { Some(port.unwrap_or(default)) },
+            has_port,
+            unknown: word.unknown.is_some(),
+            scheme,
+            text,
+        }
+    }
+}
+
+/// What a `header_up` line does.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// `+Field value`.
+    Add(Word),
+    /// `Field value`.
+    Set(Word),
+    /// `-Field`.
+    Delete,
+    /// `Field search replacement`; `None` where the expression does not compile here.
+    Replace(Option<Regex>, Word),
+}
+
+/// A `header_up` or `request_header` line.
+#[derive(Clone, Debug)]
+pub struct HeaderLine {
+    /// The field, without its prefix.
+    pub field: String,
+    /// What it does.
+    pub change: Change,
+    /// The whole line.
+    pub span: Span,
+    /// The bytes that one would change: the value, else the field.
+    pub value: Span,
+}
+
+impl HeaderLine {
+    /// Reads `Field value`, `-Field`, `+Field value`, `Field search replacement`
+    /// (modules/caddyhttp/headers/caddyfile.go, `applyHeaderOp`).
+    pub(super) fn parse(args: &[Word], span: Span) -> Option<Self> {
+        let (field, rest) = args.split_first()?;
+        let text = field.text.trim_end_matches(':');
+        let empty = || Word {
+            text: String::new(),
+            span: field.span,
+            ..field.clone()
+        };
+        let (name, change) = if let Some(name) = text.strip_prefix('+') {
+            (name, Change::Add(rest.first().cloned().unwrap_or_else(empty)))
+        } else if let Some(name) = text.strip_prefix('-') {
+            (name, Change::Delete)
+        } else if let [search, replacement, ..] = rest {
+            let regex = search.known().filter(|text| text.len() < 1000 && !text.contains('{'));
+            let regex = regex.and_then(|text| regex::RegexBuilder::new(text).size_limit(1 << 18).build().ok());
+            (text.trim_start_matches(['?', '>']), Change::Replace(regex, replacement.clone()))
+        } else {
+            let value = rest.first().cloned().unwrap_or_else(empty);
+            (text.trim_start_matches('>'), Change::Set(value))
+        };
+        Some(Self {
+            field: name.to_owned(),
+            value: rest.last().map_or(field.span, |word| word.span),
+            change,
+            span,
+        })
+    }
+
+    /// Whether the line touches the header `name`; `-Sec-*` touches several.
+    pub fn touches(&self, name: &str) -> bool {
+        let (field, name) = (self.field.to_ascii_lowercase(), name.to_ascii_lowercase());
+        if !matches!(self.change, Change::Delete) {
+            return field == name;
+        }
+        let inner = field.trim_matches('*');
+        match (field.starts_with('*'), field.ends_with('*')) {
+            (true, true) => name.contains(inner),
+            (true, false) => name.ends_with(inner),
+            (false, true) => name.starts_with(inner),
+            (false, false) => name == field,
+        }
+    }
+
+    /// The value that it sets or adds.
+    pub fn word(&self) -> Option<&Word> {
+        match &self.change {
+            Change::Add(word) | Change::Set(word) => Some(word),
+            Change::Delete | Change::Replace(..) => None,
+        }
+    }
+}
+
+/// What a value becomes when a request passes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evaluated {
+    /// Exactly this.
+    Text(String),
+    /// Text in which Caddy leaves something that it was meant to replace: that something.
+    Literal(String, String),
+    /// Not to be known.
+    Open,
+}
+
+/// Evaluates `word` for `request`; `defined` are the names that the site's `map`s define.
+pub fn evaluate(word: &Word, request: &Request, defined: &HashSet<String>) -> Evaluated {
+    if let Some(unknown) = &word.unknown {
+        if nginx_environment(unknown) {
+            return Evaluated::Literal(String::new(), word.text.clone());
+        }
+        return Evaluated::Open;
+    }
+    if let Some(variable) = nginx_variable(&word.text) {
+        return Evaluated::Literal(word.text.clone(), variable.to_owned());
+    }
+    let mut text = String::new();
+    let mut left = None;
+    for part in parts(&word.text, defined) {
+        match part {
+            Part::Text(part) => text.push_str(part),
+            Part::Placeholder(written, Placeholder::Unknown) => {
+                text.push_str(written);
+                left.get_or_insert_with(|| written.to_owned());
+            }
+            Part::Placeholder(_, Placeholder::Something) => return Evaluated::Open,
+            Part::Placeholder(_, Placeholder::Header(name)) => match request.lines(name).next() {
+                Some(line) => match line.value.known() {
+                    Some(value) => text.push_str(value),
+                    None => return Evaluated::Open,
+                },
+                None if super::matcher::is_handshake_header(name) => {}
+                None => return Evaluated::Open,
+            },
+        }
+    }
+    match left {
+        Some(left) => Evaluated::Literal(text, left),
+        None => Evaluated::Text(text),
+    }
+}
+
+/// A `reverse_proxy`.
+#[derive(Clone, Debug, Default)]
+pub struct Proxy {
+    /// Whom it dials, in order.
+    pub upstreams: Vec<Upstream>,
+    /// `dynamic`: upstreams that the files do not show.
+    pub dynamic: bool,
+    /// The `header_up` lines.
+    pub header_up: Vec<HeaderLine>,
+    /// The transport speaks TLS whatever the scheme.
+    pub tls_transport: bool,
+    /// `rewrite` or `method` in it together with `handle_response`: a subrequest, such as for
+    /// authentication, whose answer is not the client's.
+    pub is_subrequest: bool,
+    /// Something in it could not be resolved.
+    pub partial: bool,
+    /// The lines of its block, each with its own block.
+    pub lines: Vec<Span>,
+}
+
+impl Proxy {
+    /// Reads the directive; `args` are its arguments without the matcher.
+    pub(super) fn parse(directive: &Directive, args: &[Word]) -> Self {
+        let mut proxy = Self {
+            upstreams: args.iter().map(Upstream::parse).collect(),
+            lines: directive.children().iter().map(|line| line.span).collect(),
+            partial: directive.partial,
+            ..Self::default()
+        };
+        let (mut changed, mut handled) = (false, false);
+        for line in directive.children() {
+            proxy.partial |= line.partial;
+            match line.name() {
+                "to" => proxy.upstreams.extend(line.args().iter().map(Upstream::parse)),
+                "dynamic" => proxy.dynamic = true,
+                "header_up" => proxy.header_up.extend(HeaderLine::parse(line.args(), line.head)),
+                "method" | "rewrite" => changed = true,
+                "handle_response" => handled = true,
+                "transport" => {
+                    proxy.tls_transport = line
+                        .children()
+                        .iter()
+                        .any(|option| option.name() == "tls" || option.name().starts_with("tls_"));
+                }
+                _ => {}
+            }
+        }
+        proxy.is_subrequest = changed && handled;
+        proxy
+    }
+
+    /// The headers of `request` as they reach the upstream.
+    ///
+    /// reverseproxy.go rebuilds Connection and Upgrade from what came in, and only then runs
+    /// `header_up`: additions first, then what is set, then deletions, then replacements, wherever
+    /// the lines stand (headers.go, `HeaderOps.ApplyTo`).
+    pub fn headers(&self, request: &Request, defined: &HashSet<String>) -> Vec<Header> {
+        let mut sent = rebuild(request);
+        apply(&self.header_up, request, defined, &mut sent);
+        sent
+    }
+}
+
+/// What the proxy sends before `header_up` had its turn.
+fn rebuild(request: &Request) -> Vec<Header> {
+    let upgrades = request
+        .lines("Connection")
+        .any(|line| line.value.known().is_some_and(|value| has_token(value, "upgrade")));
+    let upgrade = request
+        .lines("Upgrade")
+        .find_map(|line| line.value.known())
+        .filter(|value| upgrades && !value.is_empty())
+        .map(|value| value.to_ascii_lowercase());
+    let hop_by_hop = |name: &str| {
+        ["Connection", "Upgrade", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Proxy-Connection"]
+            .iter()
+            .any(|hop| hop.eq_ignore_ascii_case(name))
+    };
+    let mut sent: Vec<Header> = request.headers.iter().filter(|line| !hop_by_hop(&line.name)).cloned().collect();
+    if let Some(upgrade) = upgrade {
+        for (name, value) in [("Connection", "Upgrade".to_owned()), ("Upgrade", upgrade)] {
+            sent.push(Header {
+                name: name.to_owned(),
+                value: Value::Known(value),
+                from: None,
+            });
+        }
+    }
+    sent
+}
+
+/// Applies header lines in the order in which Caddy does.
+pub(super) fn apply(lines: &[HeaderLine], request: &Request, defined: &HashSet<String>, sent: &mut Vec<Header>) {
+    let value = |word: &Word| match evaluate(word, request, defined) {
+        Evaluated::Text(text) | Evaluated::Literal(text, _) => Value::Known(text),
+        Evaluated::Open => Value::Unknown("decided when the request passes".to_owned()),
+    };
+    if lines.iter().any(|line| line.field == "*" && matches!(line.change, Change::Delete)) {
+        sent.clear();
+    }
+    let header = |line: &HeaderLine, word: &Word| Header {
+        name: line.field.clone(),
+        value: value(word),
+        from: Some(line.span),
+    };
+    for line in lines {
+        if let Change::Add(word) = &line.change {
+            sent.push(header(line, word));
+        }
+    }
+    for line in lines {
+        if let Change::Set(word) = &line.change {
+            sent.retain(|header| !header.name.eq_ignore_ascii_case(&line.field));
+            sent.push(header(line, word));
+        }
+    }
+    for line in lines {
+        if matches!(line.change, Change::Delete) {
+            sent.retain(|header| !line.touches(&header.name));
+        }
+    }
+    for line in lines {
+        let Change::Replace(regex, replacement) = &line.change else {
+            continue;
+        };
+        for header in sent.iter_mut().filter(|header| line.field == "*" || header.name.eq_ignore_ascii_case(&line.field)) {
+            header.from = Some(line.span);
+            header.value = match (regex, header.value.known(), evaluate(replacement, request, defined)) {
+                (Some(regex), Some(old), Evaluated::Text(new) | Evaluated::Literal(new, _)) => {
+                    Value::Known(regex.replace_all(old, new.as_str()).into_owned())
+                }
+                _ => Value::Unknown("decided when the request passes".to_owned()),
+            };
+        }
+    }
+}
+
+/// The headers without which no handshake opens.
+pub const HANDSHAKE: [&str; 4] = ["Connection", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version"];
+
+/// Whether `sent` still opens a WebSocket as far as the header `name` goes; `None` if unknown.
+pub fn opens(sent: &[Header], request: &Request, name: &str) -> Option<bool> {
+    let mut open = false;
+    for line in sent.iter().filter(|line| line.name.eq_ignore_ascii_case(name)) {
+        let Some(value) = line.value.known() else {
+            open = true;
+            continue;
+        };
+        let good = match name {
+            "Connection" => has_token(value, "upgrade"),
+            "Upgrade" => has_token(value, "websocket"),
+            "Sec-WebSocket-Version" => value.trim() == "13",
+            _ => request.lines(name).any(|own| own.value.known().is_some_and(|own| own == value)),
+        };
+        if good {
+            return Some(true);
+        }
+    }
+    if open { None } else { Some(false) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::Browser;
+    use crate::source::SourceId;
+    use crate::syntax::Quote;
+
+    fn word(text: &str) -> Word {
+        Word {
+            text: text.to_owned(),
+            quote: Quote::None,
+            span: Span::new(SourceId(0), 0..text.len()),
+            unknown: None,
+            defaulted: false,
+        }
+    }
+
+    /// Which handshake headers these `header_up` lines destroy.
+    fn broken(lines: &[&[&str]]) -> Vec<&'static str> {
+        let proxy = Proxy {
+            header_up: lines
+                .iter()
+                .filter_map(|line| {
+                    let words: Vec<Word> = line.iter().map(|text| word(text)).collect();
+                    HeaderLine::parse(&words, word("").span)
+                })
+                .collect(),
+            ..Proxy::default()
+        };
+        let mut broken: Vec<&str> = Vec::new();
+        for browser in Browser::ALL {
+            let request = Request::handshake(browser, true, "a.test", 443, "/ws");
+            let sent = proxy.headers(&request, &HashSet::new());
+            broken.extend(HANDSHAKE.iter().filter(|name| opens(&sent, &request, name) == Some(false)));
+        }
+        broken.dedup();
+        broken.sort_unstable();
+        broken.dedup();
+        broken
+    }
+
+    #[test]
+    fn header_up_destroys_what_the_server_was_measured_to_lose() {
+        let cases: &[(&[&[&str]], &[&str])] = &[
+            (&[&["Connection", "{>Connection}"]], &["Connection"]),
+            (&[&["Upgrade", "{>Upgrade}"]], &["Upgrade"]),
+            (&[&["Upgrade", "$http_upgrade"], &["Connection", "$connection_upgrade"]], &["Connection", "Upgrade"]),
+            (&[&["-Connection"]], &["Connection"]),
+            (&[&["-Sec-WebSocket-Key"]], &["Sec-WebSocket-Key"]),
+            (&[&["-Sec-*"]], &["Sec-WebSocket-Key", "Sec-WebSocket-Version"]),
+            (&[&["-*"]], &["Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Upgrade"]),
+            (&[&["Connection", "close"]], &["Connection"]),
+            (&[&["Connection"]], &["Connection"]),
+            (&[&["Connection", "Upgrade", "close"]], &["Connection"]),
+            (&[&["Connection", "(?i)upgrade", "close"]], &["Connection"]),
+            (&[&[">Connection", "close"]], &["Connection"]),
+            (&[&["Upgrade", "h2c"]], &["Upgrade"]),
+            // Deletions run after what is set, wherever they stand.
+            (&[&["-Connection"], &["Connection", "Upgrade"]], &["Connection"]),
+        ];
+        for (lines, expected) in cases {
+            assert_eq!(broken(lines), *expected, "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn harmless_header_up_lines_leave_the_handshake_whole() {
+        let cases: &[&[&[&str]]] = &[
+            &[&["Connection", "{http.request.header.Connection}"], &["Upgrade", "{http.request.header.Upgrade}"]],
+            &[&["Connection", "{header.connection}"]],
+            &[&["Connection", "upgrade"]],
+            &[&["Connection", "Upgrade, keep-alive"]],
+            &[&["Upgrade", "WebSocket"]],
+            &[&["+Connection", "Upgrade"]],
+            &[&["+Upgrade", "websocket"]],
+            &[&["-Sec-WebSocket-Extensions"]],
+            &[&["-Sec-WebSocket-Protocol"]],
+            &[&["-Origin"]],
+            &[&["Host", "{upstream_hostport}"]],
+            &[&["X-Forwarded-Proto", "{>X-Forwarded-Proto}"]],
+            &[&["HTTP_UPGRADE", "websocket"]],
+            &[&["Connection", "{http.request.header.Connection}", "Upgrade"]],
+        ];
+        for lines in cases {
+            assert!(broken(lines).is_empty(), "{lines:?}");
+        }
+    }
+
+    #[test]
+    fn upstreams_have_the_ports_that_caddy_dials() {
+        for (text, host, port) in [
+            ("backend", Some("backend"), Some(80)),
+            ("app:8000", Some("app"), Some(8000)),
+            ("https://app.test", Some("app.test"), Some(443)),
+            ("http://App.Test", Some("app.test"), Some(80)),
+            ("app.test:443", Some("app.test"), Some(443)),
+            ("unix//run/app.sock", None, None),
+            ("[::1]:8000", Some("::1"), Some(8000)),
+            ("127.0.0.1:8000-8004", Some("127.0.0.1"), None),
+            ("{http.vars.backend}", None, None),
+        ] {
+            let upstream = Upstream::parse(&word(text));
+            assert_eq!((upstream.host.as_deref(), upstream.port), (host, port), "{text}");
+        }
+    }
+}

@@ -1,0 +1,371 @@
+//! Where handshakes arrive in a Caddyfile, and how we know.
+//!
+//! A bare `reverse_proxy app:8000` is plain HTTP until something says otherwise: an endpoint that
+//! is declared, a matcher for sockets, a header line that means to upgrade, a well-known path, an
+//! upstream that is named for it.
+
+use std::collections::HashSet;
+
+use super::handler::{Action, Handler, HandlerId};
+use super::hop::{End, walk};
+use super::matcher::{Doubt, Test};
+use super::model::{Model, Site};
+use super::proxy::{HeaderLine, Proxy};
+use crate::finding::Undecided;
+use crate::handshake::{Browser, Evidence, Request, known_endpoint};
+use crate::project::Project;
+use crate::source::Span;
+
+/// The path of a handshake where the configuration names none.
+const ANY_PATH: &str = "/socket";
+
+/// A proxy that handshakes are meant to reach.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// Index of the configuration in the model.
+    pub config: usize,
+    /// Index of the site in the configuration.
+    pub site: usize,
+    /// The proxy in the site.
+    pub proxy: HandlerId,
+    /// The path that a client asks for.
+    pub path: String,
+    /// The host that it asks for; empty where the site takes all.
+    pub host: String,
+    /// Why we take it for a route.
+    pub evidence: Evidence,
+}
+
+impl Route {
+    /// Where the evidence is, if it has a place in the files.
+    pub fn place(&self) -> Option<Span> {
+        match &self.evidence {
+            Evidence::Declared { .. } => None,
+            Evidence::Application { span, .. }
+            | Evidence::Intent { span }
+            | Evidence::WellKnown { span, .. }
+            | Evidence::UpstreamName { span } => Some(*span),
+        }
+    }
+
+    /// What makes it one, in a few words for a label.
+    pub fn reason(&self) -> String {
+        match &self.evidence {
+            Evidence::Declared { endpoint } => format!("`{endpoint}` is declared as a WebSocket endpoint"),
+            Evidence::Application { pattern, .. } => format!("the application routes sockets at `{pattern}`"),
+            Evidence::Intent { .. } => "meant for WebSockets".to_owned(),
+            Evidence::WellKnown { software, .. } => format!("the path of WebSockets: {software}"),
+            Evidence::UpstreamName { .. } => "an upstream named for WebSockets".to_owned(),
+        }
+    }
+
+    /// The handshake that `browser` sends there.
+    pub fn request(&self, site: &Site, browser: Browser, ports: &super::Ports) -> Request {
+        let address = site.addresses.first();
+        let tls = address.is_some_and(|address| address.is_tls(ports));
+        let port = address.map_or(80, |address| address.listens(ports));
+        Request::handshake(browser, tls, &self.host, port, &self.path)
+    }
+}
+
+/// All routes of a model, each proxy and path once, by the strongest evidence.
+pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
+    let mut routes = Vec::new();
+    for (config, one) in model.configs.iter().enumerate() {
+        for (site, at) in one.sites.iter().enumerate() {
+            for (id, _, proxy) in at.handlers.proxies() {
+                let chain: Vec<&Handler> = at.handlers.chain(id).collect();
+                let host = host(at, &chain);
+                let mut add = |path: String, host: String, evidence: Evidence| {
+                    routes.push(Route {
+                        config,
+                        site,
+                        proxy: id,
+                        path,
+                        host,
+                        evidence,
+                    });
+                };
+                for declared in &project.config.endpoints {
+                    let asked = declared.host();
+                    if asked.as_ref().is_some_and(|asked| !at.takes(asked)) || at.is_fragment() {
+                        continue;
+                    }
+                    let host = asked.unwrap_or_else(|| host.clone());
+                    let path = declared.path().split(['?', '#']).next().unwrap_or("/").to_owned();
+                    if reaches(at, id, &host, &path, &one.options.ports) {
+                        let endpoint = declared.endpoint.clone();
+                        add(path, host, Evidence::Declared { endpoint });
+                    }
+                }
+                let Some(evidence) = evidence(&chain, proxy, at) else {
+                    continue;
+                };
+                for path in sample_paths(&chain) {
+                    if !project.config.not_endpoints.iter().any(|not| below(&path, not)) {
+                        add(path, host.clone(), evidence.clone());
+                    }
+                }
+            }
+        }
+    }
+    routes.sort_by(|a, b| {
+        let key = |route: &Route| (route.config, route.site, route.proxy, route.path.clone());
+        key(a).cmp(&key(b)).then_with(|| a.evidence.cmp(&b.evidence))
+    });
+    routes.dedup_by(|a, b| (a.config, a.site, a.proxy, &a.path) == (b.config, b.site, b.proxy, &b.path));
+    routes
+}
+
+fn below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix.trim_end_matches('/'))
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether that proxy is the one which, by its matchers, a handshake for `path` belongs to.
+fn reaches(site: &Site, proxy: HandlerId, host: &str, path: &str, ports: &super::Ports) -> bool {
+    let tls = site.addresses.first().is_some_and(|address| address.is_tls(ports));
+    let request = Request::handshake(Browser::Chrome, tls, host, 443, path);
+    [true, false]
+        .into_iter()
+        .any(|frozen| matches!(walk(&site.handlers, &request, frozen).end, End::Proxied(id) if id == proxy))
+}
+
+/// Handshakes on a route that the files leave open for want of a value, an import or a plugin.
+pub(super) fn undecided(model: &Model, routes: &[Route]) -> Vec<Undecided> {
+    let mut notes = Vec::new();
+    for route in routes {
+        let site = &model.configs[route.config].sites[route.site];
+        if site.handlers.partial || site.is_fragment() {
+            continue;
+        }
+        let ports = &model.configs[route.config].options.ports;
+        let request = route.request(site, Browser::Chrome, ports);
+        if let End::Undecided(span, Doubt::Hidden(what)) = walk(&site.handlers, &request, false).end {
+            notes.push(Undecided {
+                span,
+                message: format!("a handshake for `{}` cannot be followed past this: {what}", route.path),
+            });
+        }
+    }
+    notes
+}
+
+/// The strongest evidence in the configuration itself.
+fn evidence(chain: &[&Handler], proxy: &Proxy, site: &Site) -> Option<Evidence> {
+    let intent = chain
+        .iter()
+        .find_map(|handler| intent(handler))
+        .or_else(|| proxy.header_up.iter().find(|line| means_upgrade(line)).map(|line| line.span));
+    if let Some(span) = intent {
+        return Some(Evidence::Intent { span });
+    }
+    let paths = chain.iter().flat_map(|handler| handler.matcher.paths());
+    if let Some((endpoint, span)) = paths
+        .filter_map(|pattern| Some((known_endpoint(pattern.known()?)?, pattern.span)))
+        .next()
+    {
+        return Some(Evidence::WellKnown {
+            software: endpoint.software.to_owned(),
+            span,
+        });
+    }
+    let _ = site;
+    proxy
+        .upstreams
+        .iter()
+        .find(|upstream| upstream.host.as_deref().is_some_and(names_sockets_host))
+        .map(|upstream| Evidence::UpstreamName { span: upstream.span })
+}
+
+/// Whether a matcher is one for sockets: by what it looks at, or by its name.
+fn intent(handler: &Handler) -> Option<Span> {
+    let matcher = &handler.matcher;
+    let looks = matcher.tests.iter().any(|test| match test {
+        Test::Header(field, values) => is_upgrade_field(field) && !values.is_empty(),
+        Test::HeaderRegexp(field, _) => is_upgrade_field(field),
+        Test::Protocol(name) => matches!(name.as_str(), "ws" | "wss" | "websocket"),
+        Test::Open(text) => {
+            let text = text.to_ascii_lowercase();
+            text.contains("upgrade") && text.contains("websocket") && !text.contains('!')
+        }
+        _ => false,
+    });
+    let named = matcher.name.as_deref().is_some_and(names_sockets);
+    (looks || named).then(|| matcher.place()).flatten()
+}
+
+fn is_upgrade_field(field: &str) -> bool {
+    let field = field.to_ascii_lowercase();
+    matches!(field.as_str(), "upgrade" | "connection" | ":protocol") || field.starts_with("sec-websocket-")
+}
+
+/// A `header_up` line that means to pass an upgrade on. One that empties or closes the connection
+/// is none: on a plain route that is right.
+fn means_upgrade(line: &HeaderLine) -> bool {
+    let Some(word) = line.word() else {
+        return false;
+    };
+    let field = line.field.to_ascii_lowercase();
+    let value = word.text.to_ascii_lowercase();
+    match field.as_str() {
+        "connection" => {
+            value.contains("upgrade") || value.contains("connection}") || value.contains("$http_connection")
+        }
+        "upgrade" => value.contains("upgrade") || value.contains("websocket"),
+        "sec-websocket-key" | "sec-websocket-version" => true,
+        _ => false,
+    }
+}
+
+/// Whether a name has a part that says so: `ws`, `websockets`, but not `news` or `not_ws`.
+fn names_sockets(name: &str) -> bool {
+    let lower = name.to_ascii_lowercase();
+    let mut parts = lower.split(|c: char| !c.is_ascii_alphanumeric());
+    let negated = lower
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|part| matches!(part, "not" | "no" | "non" | "without" | "except"));
+    !negated
+        && parts.any(|part| {
+            matches!(
+                part,
+                "ws" | "wss" | "websocket" | "websockets" | "socketio" | "daphne" | "wsproto"
+            )
+        })
+}
+
+/// The same of an upstream's host, whose last label is a domain (`.ws` is one).
+fn names_sockets_host(host: &str) -> bool {
+    names_sockets(host.rsplit_once('.').map_or(host, |(host, _)| host))
+}
+
+/// The host that a client asks for to get there.
+fn host(site: &Site, chain: &[&Handler]) -> String {
+    let named = chain.iter().find_map(|handler| {
+        handler.matcher.tests.iter().find_map(|test| match test {
+            Test::Host(hosts) => hosts.iter().find_map(|host| host.known()),
+            _ => None,
+        })
+    });
+    let own = || {
+        site.addresses
+            .iter()
+            .find(|address| !address.host.is_empty() && !address.unknown)
+            .map(|address| address.host.as_str())
+    };
+    named
+        .or_else(own)
+        .map(|host| host.replace('*', "x"))
+        .filter(|host| !host.contains('{'))
+        .unwrap_or_default()
+}
+
+/// Paths that a client asks for to get there, by the innermost matcher that names any.
+fn sample_paths(chain: &[&Handler]) -> Vec<String> {
+    let mut paths: Vec<String> = chain
+        .iter()
+        .map(|handler| handler.matcher.paths().filter_map(|word| sample(word.known()?)).collect::<Vec<_>>())
+        .find(|paths| !paths.is_empty())
+        .unwrap_or_default();
+    // The names of well-known endpoints are what the evidence is about, if there are others too.
+    if paths.iter().any(|path| known_endpoint(path).is_some()) {
+        paths.retain(|path| known_endpoint(path).is_some());
+    }
+    paths.truncate(8);
+    let unnamed = chain.iter().all(|handler| handler.matcher.paths().next().is_none());
+    if paths.is_empty() && unnamed {
+        paths.push(ANY_PATH.to_owned());
+    }
+    paths
+}
+
+/// A path that `pattern` takes: `/ws` for `/ws*`, `/ws/` for `/ws/*`, `/x/ws` for `*/ws`.
+fn sample(pattern: &str) -> Option<String> {
+    if pattern.contains(['{', '?', '[']) || pattern == "*" || pattern == "/*" {
+        return None;
+    }
+    let path = pattern.strip_suffix('*').unwrap_or(pattern);
+    let path = match path.strip_prefix('*') {
+        Some(rest) => format!("/x{rest}"),
+        None => path.to_owned(),
+    };
+    Some(path.replace('*', "x"))
+}
+
+/// The proxies that have a route, each once.
+pub fn proxies(model: &Model) -> impl Iterator<Item = (&Route, &Site, &Handler, &Proxy)> {
+    let mut seen = HashSet::new();
+    model.routes.iter().filter_map(move |route| {
+        let site = model.site(route);
+        let handler = site.handlers.get(route.proxy);
+        let Action::Proxy(proxy) = &handler.action else {
+            return None;
+        };
+        seen.insert((route.config, route.site, route.proxy))
+            .then_some((route, site, handler, proxy.as_ref()))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The routes of one Caddyfile, as `path evidence`.
+    fn routes(files: &[(&str, &str)]) -> Vec<String> {
+        let project = Project::in_memory(files.iter().copied()).expect("project");
+        let model = Model::resolve(&project);
+        model
+            .routes
+            .iter()
+            .map(|route| {
+                let kind = match route.evidence {
+                    Evidence::Declared { .. } => "declared",
+                    Evidence::Application { .. } => "application",
+                    Evidence::Intent { .. } => "intent",
+                    Evidence::WellKnown { .. } => "known",
+                    Evidence::UpstreamName { .. } => "name",
+                };
+                format!("{} {kind}", route.path)
+            })
+            .collect()
+    }
+
+    #[test]
+    fn evidence_is_needed_and_found() {
+        let cases: &[(&str, &[&str])] = &[
+            ("reverse_proxy app:8000", &[]),
+            ("reverse_proxy /api/* app:8000", &[]),
+            ("reverse_proxy /ws/* app:8000", &["/ws/ known"]),
+            ("reverse_proxy app-ws:8000", &["/socket name"]),
+            ("reverse_proxy news:8000", &[]),
+            ("@ws path /live\nreverse_proxy @ws app:8000", &["/live intent"]),
+            ("@not_ws path /live\nreverse_proxy @not_ws app:8000", &[]),
+            ("@up {\nheader Connection *Upgrade*\nheader Upgrade websocket\n}\nreverse_proxy @up app:1", &["/socket intent"]),
+            ("@plain header !Upgrade\nreverse_proxy @plain app:1", &[]),
+            ("reverse_proxy app:1 {\nheader_up Connection {>Connection}\n}", &["/socket intent"]),
+            ("reverse_proxy app:1 {\nheader_up Connection close\n}", &[]),
+            ("handle /socket.io/* {\nreverse_proxy app:1\n}", &["/socket.io/ known"]),
+            ("forward_auth auth:1 {\nuri /ws\n}", &[]),
+        ];
+        for (body, expected) in cases {
+            let file = format!("example.com {{\n{body}\n}}\n");
+            assert_eq!(routes(&[("Caddyfile", &file)]), *expected, "{body}");
+        }
+    }
+
+    #[test]
+    fn a_declared_endpoint_belongs_to_the_proxy_that_takes_it() {
+        let toml = "[websocket]\nendpoints = [\"/live/\"]\n";
+        let file = "example.com {\n\treverse_proxy /api/* a:1\n\treverse_proxy b:1\n}\n";
+        assert_eq!(routes(&[("wslint.toml", toml), ("Caddyfile", file)]), ["/live/ declared"]);
+        let toml = "[websocket]\nendpoints = [\"wss://other.example.com/live/\"]\n";
+        assert!(routes(&[("wslint.toml", toml), ("Caddyfile", file)]).is_empty());
+    }
+
+    #[test]
+    fn what_is_declared_to_be_none_is_none() {
+        let toml = "[websocket]\nnot = [\"/ws/\"]\n";
+        let file = ":80 {\n\treverse_proxy /ws/* a:1\n}\n";
+        assert!(routes(&[("wslint.toml", toml), ("Caddyfile", file)]).is_empty());
+    }
+}
