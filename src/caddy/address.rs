@@ -98,7 +98,10 @@ pub struct Ports {
 
 impl Default for Ports {
     fn default() -> Self {
-        Self { http: 80, https: 443 }
+        Self {
+            http: 80,
+            https: 443,
+        }
     }
 }
 
@@ -118,8 +121,25 @@ pub(super) fn host_matches(pattern: &str, host: &str) -> bool {
 
 /// Suffixes of names that only a private network resolves.
 const PRIVATE_SUFFIXES: &[&str] = &[
-    "localhost", "local", "internal", "lan", "home", "home.arpa", "corp", "intranet", "private", "svc",
-    "cluster", "docker", "consul", "test", "invalid", "onion", "localdomain", "mesh", "pod",
+    "localhost",
+    "local",
+    "internal",
+    "lan",
+    "home",
+    "home.arpa",
+    "corp",
+    "intranet",
+    "private",
+    "svc",
+    "cluster",
+    "docker",
+    "consul",
+    "test",
+    "invalid",
+    "onion",
+    "localdomain",
+    "mesh",
+    "pod",
     // Load balancers and instances of AWS that commonly speak plain HTTP by design.
     "amazonaws.com",
 ];
@@ -174,7 +194,11 @@ mod tests {
         ] {
             let address = address(text);
             let ports = Ports::default();
-            assert_eq!((address.is_tls(&ports), address.listens(&ports)), (tls, port), "{text}");
+            assert_eq!(
+                (address.is_tls(&ports), address.listens(&ports)),
+                (tls, port),
+                "{text}"
+            );
         }
     }
 
@@ -183,7 +207,14 @@ mod tests {
         for host in ["inscribe-1.example.com", "example.ws"] {
             assert!(is_public_name(host), "{host}");
         }
-        for host in ["app", "127.0.0.1", "app.internal", "api.default.svc.cluster.local", "::1", "host.docker.internal"] {
+        for host in [
+            "app",
+            "127.0.0.1",
+            "app.internal",
+            "api.default.svc.cluster.local",
+            "::1",
+            "host.docker.internal",
+        ] {
             assert!(!is_public_name(host), "{host}");
         }
     }

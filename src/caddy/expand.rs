@@ -163,9 +163,13 @@ impl<'a> Expander<'a> {
         let node = at.node();
         if depth == 0
             && let [name] = node.words.as_slice()
-            && let Some(name) = name.text.strip_prefix('(').and_then(|name| name.strip_suffix(')'))
+            && let Some(name) = name
+                .text
+                .strip_prefix('(')
+                .and_then(|name| name.strip_suffix(')'))
         {
-            self.snippets.insert(name.to_owned(), Snippet { tree, node: index });
+            self.snippets
+                .insert(name.to_owned(), Snippet { tree, node: index });
             return true;
         }
         if self.budget == 0 {
@@ -173,7 +177,10 @@ impl<'a> Expander<'a> {
         }
         self.budget -= 1;
         if self.budget == 0 {
-            self.note(at.head(), "imports expand to too many directives; the rest is not read");
+            self.note(
+                at.head(),
+                "imports expand to too many directives; the rest is not read",
+            );
             return false;
         }
         let mut words = Vec::with_capacity(node.words.len());
@@ -184,7 +191,10 @@ impl<'a> Expander<'a> {
             // `{block}`, or an environment variable whose default is empty.
             return true;
         }
-        if words.first().is_some_and(|word| word.text == "import" && word.quote == Quote::None) {
+        if words
+            .first()
+            .is_some_and(|word| word.text == "import" && word.quote == Quote::None)
+        {
             return self.import(tree, index, words, given, depth, out);
         }
         let mut partial = !node.intact;
@@ -211,7 +221,13 @@ impl<'a> Expander<'a> {
     }
 
     /// Expands one word into `words`, or, where `{block}` begins a line, directives into `out`.
-    fn word(&mut self, word: &syntax::Word, given: &Rc<Given>, words: &mut Vec<Word>, out: &mut Vec<Directive>) {
+    fn word(
+        &mut self,
+        word: &syntax::Word,
+        given: &Rc<Given>,
+        words: &mut Vec<Word>,
+        out: &mut Vec<Directive>,
+    ) {
         if word.quote == Quote::None {
             if word.text == "{block}" && words.is_empty() {
                 // Caddy 2.9: the tokens of the block that the import was given.
@@ -221,7 +237,11 @@ impl<'a> Expander<'a> {
                 }
                 return;
             }
-            if let Some(key) = word.text.strip_prefix("{blocks.").and_then(|key| key.strip_suffix('}')) {
+            if let Some(key) = word
+                .text
+                .strip_prefix("{blocks.")
+                .and_then(|key| key.strip_suffix('}'))
+            {
                 if let Some(entry) = given.block.iter().find(|entry| entry.name() == key) {
                     words.extend(entry.args().iter().cloned());
                     self.budget = self.budget.saturating_sub(entry.children().len());
@@ -257,7 +277,13 @@ impl<'a> Expander<'a> {
             return false;
         };
         if target.unknown.is_some() {
-            self.note(target.span, format!("which file `import {}` means depends on the environment", target.text));
+            self.note(
+                target.span,
+                format!(
+                    "which file `import {}` means depends on the environment",
+                    target.text
+                ),
+            );
             return false;
         }
         if self.stack.len() >= MAX_IMPORTS {
@@ -276,11 +302,19 @@ impl<'a> Expander<'a> {
         if let Some(snippet) = self.snippets.get(&target.text).copied() {
             let key = format!("({})", target.text);
             if self.stack.contains(&key) {
-                self.note(target.span, format!("snippet `{}` imports itself", target.text));
+                self.note(
+                    target.span,
+                    format!("snippet `{}` imports itself", target.text),
+                );
                 return false;
             }
             self.stack.push(key);
-            let below: Vec<u32> = snippet.tree.at(snippet.node).children().map(|child| child.index).collect();
+            let below: Vec<u32> = snippet
+                .tree
+                .at(snippet.node)
+                .children()
+                .map(|child| child.index)
+                .collect();
             // At depth 0 a snippet's content is what it holds: whole sites, or global options.
             let whole = self.nodes(snippet.tree, &below, &inner, depth, out);
             self.stack.pop();
@@ -310,7 +344,11 @@ impl<'a> Expander<'a> {
             }
             self.imported.push(id);
             self.stack.push(key);
-            let nodes = if depth == 0 { top_level(tree) } else { fragment(tree) };
+            let nodes = if depth == 0 {
+                top_level(tree)
+            } else {
+                fragment(tree)
+            };
             whole &= self.nodes(tree, &nodes, &inner, depth, out);
             self.stack.pop();
         }
@@ -385,11 +423,15 @@ pub(super) fn find(project: &Project, source: &Source, pattern: &str) -> Found {
 }
 
 fn has_tail(path: &str, tail: &str) -> bool {
-    path.strip_suffix(tail).is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+    path.strip_suffix(tail)
+        .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
 }
 
 fn matching(project: &Project, pattern: &str) -> Vec<SourceId> {
-    let Ok(glob) = globset::GlobBuilder::new(pattern).literal_separator(true).build() else {
+    let Ok(glob) = globset::GlobBuilder::new(pattern)
+        .literal_separator(true)
+        .build()
+    else {
         return Vec::new();
     };
     let glob = glob.compile_matcher();
@@ -449,7 +491,9 @@ fn environment(word: &syntax::Word, out: &mut Vec<Word>) {
             None => {
                 text.push_str(&from[..=end]);
                 if !body.is_empty() {
-                    plain.unknown.get_or_insert_with(|| format!("the environment variable {body}"));
+                    plain
+                        .unknown
+                        .get_or_insert_with(|| format!("the environment variable {body}"));
                 }
             }
         }
@@ -487,7 +531,10 @@ fn arguments(word: &mut Word, args: &[Word]) {
             .strip_prefix('[')
             .and_then(|key| key.strip_suffix(']'))
             .or_else(|| key.strip_prefix('.'));
-        match index.and_then(|index| index.parse::<usize>().ok()).and_then(|index| args.get(index)) {
+        match index
+            .and_then(|index| index.parse::<usize>().ok())
+            .and_then(|index| args.get(index))
+        {
             Some(arg) => {
                 text.push_str(&arg.text);
                 if word.unknown.is_none() {
@@ -513,8 +560,16 @@ fn arguments(word: &mut Word, args: &[Word]) {
 fn variadic(text: &str, count: usize) -> Option<(usize, usize)> {
     let range = text.strip_prefix("{args[")?.strip_suffix("]}")?;
     let (start, end) = range.split_once(':')?;
-    let start = if start.is_empty() { 0 } else { start.parse().ok()? };
-    let end = if end.is_empty() { count } else { end.parse().ok()? };
+    let start = if start.is_empty() {
+        0
+    } else {
+        start.parse().ok()?
+    };
+    let end = if end.is_empty() {
+        count
+    } else {
+        end.parse().ok()?
+    };
     (start <= end && end <= count).then_some((start, end))
 }
 
@@ -533,7 +588,11 @@ mod tests {
 
     fn lines(directives: &[Directive], depth: usize, out: &mut Vec<String>) {
         for directive in directives {
-            let words: Vec<_> = directive.words.iter().map(|word| word.text.as_str()).collect();
+            let words: Vec<_> = directive
+                .words
+                .iter()
+                .map(|word| word.text.as_str())
+                .collect();
             out.push(format!("{}{}", " ".repeat(depth), words.join(" ")));
             lines(directive.children(), depth + 1, out);
         }
@@ -578,7 +637,8 @@ mod tests {
     fn what_is_missing_is_undecided_and_cycles_end() {
         let (_, undecided) = expand(&[("Caddyfile", ":80 {\n\timport gone\n}\n")]);
         assert_eq!(undecided.len(), 1);
-        let (_, undecided) = expand(&[("Caddyfile", "(a) {\n\timport a\n}\n:80 {\n\timport a\n}\n")]);
+        let (_, undecided) =
+            expand(&[("Caddyfile", "(a) {\n\timport a\n}\n:80 {\n\timport a\n}\n")]);
         assert_eq!(undecided.len(), 1);
     }
 
@@ -591,6 +651,10 @@ mod tests {
         }
         file.push_str(":80 {\n\timport s19\n}\n");
         let (_, undecided) = expand(&[("Caddyfile", &file)]);
-        assert!(undecided.iter().any(|note| note.message.contains("too many")));
+        assert!(
+            undecided
+                .iter()
+                .any(|note| note.message.contains("too many"))
+        );
     }
 }

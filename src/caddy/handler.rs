@@ -15,7 +15,16 @@ pub type HandlerId = u32;
 const MAX_INVOKES: usize = 8;
 
 /// Directives of plugins that let a request pass unless they have a reason not to.
-const GUARDS: &[&str] = &["rate_limit", "crowdsec", "appsec", "coraza_waf", "cors", "replace", "defender", "geoip"];
+const GUARDS: &[&str] = &[
+    "rate_limit",
+    "crowdsec",
+    "appsec",
+    "coraza_waf",
+    "cors",
+    "replace",
+    "defender",
+    "geoip",
+];
 
 /// What kind of block a handler is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -108,15 +117,19 @@ impl Handlers {
 
     /// The handler and the blocks around it, innermost first.
     pub fn chain(&self, id: HandlerId) -> impl Iterator<Item = &Handler> {
-        std::iter::successors(Some(self.get(id)), |handler| handler.parent.map(|id| self.get(id)))
+        std::iter::successors(Some(self.get(id)), |handler| {
+            handler.parent.map(|id| self.get(id))
+        })
     }
 
     /// All proxies that send a request on for good.
     pub fn proxies(&self) -> impl Iterator<Item = (HandlerId, &Handler, &Proxy)> {
-        (0..).zip(&self.all).filter_map(|(id, handler)| match &handler.action {
-            Action::Proxy(proxy) if !proxy.is_subrequest => Some((id, handler, proxy.as_ref())),
-            _ => None,
-        })
+        (0..)
+            .zip(&self.all)
+            .filter_map(|(id, handler)| match &handler.action {
+                Action::Proxy(proxy) if !proxy.is_subrequest => Some((id, handler, proxy.as_ref())),
+                _ => None,
+            })
     }
 }
 
@@ -164,7 +177,13 @@ impl<'a> Builder<'a> {
     }
 
     /// Builds one block's handlers and sorts them, unless it is a `route`.
-    fn list(&mut self, directives: &[Directive], outer: &Scope<'_>, parent: Option<HandlerId>, sort: bool) -> Vec<HandlerId> {
+    fn list(
+        &mut self,
+        directives: &[Directive],
+        outer: &Scope<'_>,
+        parent: Option<HandlerId>,
+        sort: bool,
+    ) -> Vec<HandlerId> {
         let own = directives
             .iter()
             .filter(|directive| directive.name().starts_with('@'))
@@ -194,7 +213,11 @@ impl<'a> Builder<'a> {
     /// Go's stable sort with `sortRoutes`, which is no total order (a list of paths equals both of
     /// two paths of different length): hence by insertion, as Go does for up to 20 handlers.
     fn sort(&self, list: &mut [HandlerId]) {
-        let position = |id: HandlerId| self.order.position(&self.handlers.get(id).name).unwrap_or(usize::MAX);
+        let position = |id: HandlerId| {
+            self.order
+                .position(&self.handlers.get(id).name)
+                .unwrap_or(usize::MAX)
+        };
         list.sort_by_key(|id| position(*id));
         let key = |id: HandlerId| {
             let matcher = &self.handlers.get(id).matcher;
@@ -206,10 +229,17 @@ impl<'a> Builder<'a> {
         for group in list.chunk_by_mut(|a, b| position(*a) == position(*b)) {
             if group.len() > 1000 {
                 // Generated: matched ones first is all that is certain then.
-                group.sort_by_key(|id| (!key(*id).matched, std::cmp::Reverse(key(*id).path.map_or(0, str::len))));
+                group.sort_by_key(|id| {
+                    (
+                        !key(*id).matched,
+                        std::cmp::Reverse(key(*id).path.map_or(0, str::len)),
+                    )
+                });
                 continue;
             }
-            let reversed = group.first().is_some_and(|id| self.handlers.get(*id).name == "vars");
+            let reversed = group
+                .first()
+                .is_some_and(|id| self.handlers.get(*id).name == "vars");
             if reversed {
                 continue;
             }
@@ -223,9 +253,18 @@ impl<'a> Builder<'a> {
         }
     }
 
-    fn handler(&mut self, directive: &Directive, scope: &Scope<'_>, parent: Option<HandlerId>, in_route: bool) -> HandlerId {
+    fn handler(
+        &mut self,
+        directive: &Directive,
+        scope: &Scope<'_>,
+        parent: Option<HandlerId>,
+        in_route: bool,
+    ) -> HandlerId {
         let name = directive.name();
-        let hidden = directive.words.first().is_some_and(|word| word.unknown.is_some());
+        let hidden = directive
+            .words
+            .first()
+            .is_some_and(|word| word.unknown.is_some());
         let (matcher, args) = self.matcher(directive, scope);
         let id = u32::try_from(self.handlers.all.len()).unwrap_or(u32::MAX);
         self.handlers.all.push(Handler {
@@ -246,7 +285,11 @@ impl<'a> Builder<'a> {
     }
 
     /// The matcher of a directive, and its other arguments.
-    fn matcher<'d>(&mut self, directive: &'d Directive, scope: &Scope<'_>) -> (Matcher, &'d [Word]) {
+    fn matcher<'d>(
+        &mut self,
+        directive: &'d Directive,
+        scope: &Scope<'_>,
+    ) -> (Matcher, &'d [Word]) {
         let args = directive.args();
         // These take no matcher: a first argument that looks like one is a file's name.
         if matches!(directive.name(), "try_files" | "map" | "vars" | "root") {
@@ -286,10 +329,21 @@ impl<'a> Builder<'a> {
         (Matcher::default(), args)
     }
 
-    fn action(&mut self, directive: &Directive, args: &[Word], scope: &Scope<'_>, id: HandlerId) -> Action {
+    fn action(
+        &mut self,
+        directive: &Directive,
+        args: &[Word],
+        scope: &Scope<'_>,
+        id: HandlerId,
+    ) -> Action {
         let children = directive.children();
         let status = |fallback: u16| {
-            let code = |word: &Word| word.text.parse::<u16>().ok().filter(|code| (100..1000).contains(code));
+            let code = |word: &Word| {
+                word.text
+                    .parse::<u16>()
+                    .ok()
+                    .filter(|code| (100..1000).contains(code))
+            };
             match args {
                 [] => Some(fallback),
                 [only] => code(only).or(Some(fallback)),
@@ -299,12 +353,24 @@ impl<'a> Builder<'a> {
         match directive.name() {
             "handle" => Action::Block(Block::Handle, self.list(children, scope, Some(id), true)),
             "handle_path" => {
-                let path = directive.args().first().map_or("", |word| word.text.as_str());
-                let prefix = path.strip_suffix("/*").or_else(|| path.strip_suffix('*')).unwrap_or(path);
-                Action::Block(Block::HandlePath(prefix.to_owned()), self.list(children, scope, Some(id), true))
+                let path = directive
+                    .args()
+                    .first()
+                    .map_or("", |word| word.text.as_str());
+                let prefix = path
+                    .strip_suffix("/*")
+                    .or_else(|| path.strip_suffix('*'))
+                    .unwrap_or(path);
+                Action::Block(
+                    Block::HandlePath(prefix.to_owned()),
+                    self.list(children, scope, Some(id), true),
+                )
             }
             "route" => Action::Block(Block::Route, self.list(children, scope, Some(id), false)),
-            "invoke" => match args.first().and_then(|name| self.named_routes.get(&name.text)) {
+            "invoke" => match args
+                .first()
+                .and_then(|name| self.named_routes.get(&name.text))
+            {
                 Some(route) if self.invokes < MAX_INVOKES => {
                     self.invokes += 1;
                     let list = self.list(route.children(), scope, Some(id), true);
@@ -331,24 +397,46 @@ impl<'a> Builder<'a> {
                     Action::Answer(Some(404))
                 }
             }
-            "rewrite" => args.first().map_or(Action::Pass, |to| Action::Rewrite(to.clone())),
-            "uri" => Action::Uri(match (args.first().map(|word| word.text.as_str()), args.get(1), args.get(2)) {
-                (Some("strip_prefix"), Some(prefix), _) => UriEdit::StripPrefix(prefix.clone()),
-                (Some("strip_suffix"), Some(suffix), _) => UriEdit::StripSuffix(suffix.clone()),
-                (Some("replace"), Some(find), Some(with)) => UriEdit::Replace(find.clone(), with.clone()),
-                (Some("query"), ..) => UriEdit::Query,
-                _ => UriEdit::Other,
-            }),
+            "rewrite" => args
+                .first()
+                .map_or(Action::Pass, |to| Action::Rewrite(to.clone())),
+            "uri" => Action::Uri(
+                match (
+                    args.first().map(|word| word.text.as_str()),
+                    args.get(1),
+                    args.get(2),
+                ) {
+                    (Some("strip_prefix"), Some(prefix), _) => UriEdit::StripPrefix(prefix.clone()),
+                    (Some("strip_suffix"), Some(suffix), _) => UriEdit::StripSuffix(suffix.clone()),
+                    (Some("replace"), Some(find), Some(with)) => {
+                        UriEdit::Replace(find.clone(), with.clone())
+                    }
+                    (Some("query"), ..) => UriEdit::Query,
+                    _ => UriEdit::Other,
+                },
+            ),
             "try_files" => Action::TryFiles(args.to_vec()),
-            "method" => args.first().map_or(Action::Pass, |method| Action::Method(method.clone())),
+            "method" => args
+                .first()
+                .map_or(Action::Pass, |method| Action::Method(method.clone())),
             "request_header" => {
-                let mut lines: Vec<HeaderLine> = HeaderLine::parse(args, directive.head).into_iter().collect();
-                lines.extend(children.iter().filter_map(|line| HeaderLine::parse(&line.words, line.head)));
+                let mut lines: Vec<HeaderLine> = HeaderLine::parse(args, directive.head)
+                    .into_iter()
+                    .collect();
+                lines.extend(
+                    children
+                        .iter()
+                        .filter_map(|line| HeaderLine::parse(&line.words, line.head)),
+                );
                 Action::RequestHeader(lines)
             }
             "map" => {
                 for word in args {
-                    if let Some(name) = word.text.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
+                    if let Some(name) = word
+                        .text
+                        .strip_prefix('{')
+                        .and_then(|name| name.strip_suffix('}'))
+                    {
                         self.handlers.defined.insert(name.to_owned());
                     }
                 }

@@ -86,11 +86,15 @@ impl Walker<'_> {
             if is_handle && handled || is_rewrite && rewritten {
                 continue;
             }
-            let grouped = is_handle && handles > 1 || is_rewrite || matches!(handler.action, Action::TryFiles(_));
+            let grouped = is_handle && handles > 1
+                || is_rewrite
+                || matches!(handler.action, Action::TryFiles(_));
             // httptype.go, consolidateRoutes: neighbours with the same matcher become one route, whose
             // matcher is evaluated once, before any of them runs.
             let matched = match &before {
-                Some((matcher, matched)) if !grouped && matcher.same(&handler.matcher) => matched.clone(),
+                Some((matcher, matched)) if !grouped && matcher.same(&handler.matcher) => {
+                    matched.clone()
+                }
                 _ => handler.matcher.decide(&self.request),
             };
             before = (!grouped).then(|| (&handler.matcher, matched.clone()));
@@ -127,7 +131,10 @@ impl Walker<'_> {
         match &handler.action {
             Action::Pass => None,
             Action::Plugin => {
-                let why = format!("what the directive `{}` does is not known here", handler.name);
+                let why = format!(
+                    "what the directive `{}` does is not known here",
+                    handler.name
+                );
                 Some(End::Undecided(handler.head, Doubt::Hidden(why)))
             }
             Action::Block(block, list) => {
@@ -172,10 +179,14 @@ impl Walker<'_> {
                         Some(end) => return Some(end),
                         None => {
                             let path = &self.request.path;
-                            path.strip_suffix(suffix.text.as_str()).unwrap_or(path).to_owned()
+                            path.strip_suffix(suffix.text.as_str())
+                                .unwrap_or(path)
+                                .to_owned()
                         }
                     },
-                    UriEdit::Replace(find, with) if !find.text.contains('{') && !with.text.contains('{') => {
+                    UriEdit::Replace(find, with)
+                        if !find.text.contains('{') && !with.text.contains('{') =>
+                    {
                         match hidden(find).or_else(|| hidden(with)) {
                             Some(end) => return Some(end),
                             None => self.request.path.replace(&find.text, &with.text),
@@ -199,7 +210,12 @@ impl Walker<'_> {
             Action::RequestHeader(lines) => {
                 self.passed.push(id);
                 let request = self.request.clone();
-                apply(lines, &request, &self.handlers.defined, &mut self.request.headers);
+                apply(
+                    lines,
+                    &request,
+                    &self.handlers.defined,
+                    &mut self.request.headers,
+                );
                 None
             }
         }
@@ -210,7 +226,10 @@ impl Walker<'_> {
     fn try_files(&mut self, id: HandlerId, handler: &Handler, candidates: &[Word]) -> Option<End> {
         for candidate in candidates {
             if let Some(unknown) = &candidate.unknown {
-                return Some(End::Undecided(candidate.span, Doubt::Hidden(unknown.clone())));
+                return Some(End::Undecided(
+                    candidate.span,
+                    Doubt::Hidden(unknown.clone()),
+                ));
             }
             let text = candidate.text.as_str();
             if let Some(status) = text.strip_prefix('=') {
@@ -219,7 +238,8 @@ impl Walker<'_> {
             }
             let path = text.split('?').next().unwrap_or_default();
             // A matcher's name is a file's name to `try_files`, which takes no matcher.
-            if path.is_empty() || path.contains('{') || path.starts_with('@') || path.ends_with('*') {
+            if path.is_empty() || path.contains('{') || path.starts_with('@') || path.ends_with('*')
+            {
                 continue;
             }
             let path = format!("/{}", path.trim_start_matches('/'));
@@ -252,7 +272,13 @@ impl Walker<'_> {
             return Some(self.request.path.clone());
         }
         let mut text = path.to_owned();
-        for name in ["{path}", "{uri}", "{http.request.uri.path}", "{http.request.uri}", "{http.request.orig_uri.path}"] {
+        for name in [
+            "{path}",
+            "{uri}",
+            "{http.request.uri.path}",
+            "{http.request.uri}",
+            "{http.request.orig_uri.path}",
+        ] {
             if text.contains(name) {
                 text = text.replace(name, &self.request.path);
             }
@@ -286,8 +312,13 @@ fn upstreams(proxy: &Proxy) -> Vec<Upstream> {
         .iter()
         .map(|upstream| Upstream {
             tls: upstream.scheme == Scheme::Https || proxy.tls_transport,
-            host: upstream.host.clone().map_or_else(|| Value::Unknown(unknown()), Value::Known),
-            port: upstream.port.map_or_else(|| Value::Unknown(unknown()), Value::Known),
+            host: upstream
+                .host
+                .clone()
+                .map_or_else(|| Value::Unknown(unknown()), Value::Known),
+            port: upstream
+                .port
+                .map_or_else(|| Value::Unknown(unknown()), Value::Known),
             from: upstream.span,
         })
         .collect()
@@ -343,7 +374,9 @@ impl Hop for SiteHop<'_> {
             }
             End::Undecided(_, doubt) => Outcome::Undecided {
                 why: match doubt {
-                    Doubt::Circumstances => "a matcher depends on more than the handshake".to_owned(),
+                    Doubt::Circumstances => {
+                        "a matcher depends on more than the handshake".to_owned()
+                    }
                     Doubt::Hidden(what) => what,
                 },
             },
@@ -351,4 +384,3 @@ impl Hop for SiteHop<'_> {
         Passage { outcome, because }
     }
 }
-

@@ -92,7 +92,8 @@ impl Matcher {
         if self.tests.is_empty() && other.tests.is_empty() {
             return true;
         }
-        if let ([Test::Path(a)], [Test::Path(b)]) = (self.tests.as_slice(), other.tests.as_slice()) {
+        if let ([Test::Path(a)], [Test::Path(b)]) = (self.tests.as_slice(), other.tests.as_slice())
+        {
             return a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.text == b.text);
         }
         Arc::ptr_eq(&self.tests, &other.tests)
@@ -127,7 +128,9 @@ impl Test {
                 Some(regex) => Ok(regex.is_match(&request.path)),
                 None => Err(Doubt::Circumstances),
             },
-            Self::Method(methods) => Ok(methods.iter().any(|method| method.eq_ignore_ascii_case(&request.method))),
+            Self::Method(methods) => Ok(methods
+                .iter()
+                .any(|method| method.eq_ignore_ascii_case(&request.method))),
             Self::Host(hosts) => {
                 if request.host.is_empty() {
                     return Err(Doubt::Circumstances);
@@ -165,7 +168,11 @@ impl Test {
                 if lines.peek().is_none() && !is_handshake_header(field) {
                     return Err(Doubt::Circumstances);
                 }
-                Ok(lines.any(|line| line.value.known().is_some_and(|value| regex.is_match(value))))
+                Ok(lines.any(|line| {
+                    line.value
+                        .known()
+                        .is_some_and(|value| regex.is_match(value))
+                }))
             }
             Self::Protocol(name) => match name.as_str() {
                 "https" => Ok(request.tls),
@@ -268,7 +275,12 @@ pub(super) fn define(directive: &Directive) -> Matcher {
         if first.quote != Quote::None {
             tests.push(Test::Open(first.text.clone()));
         } else {
-            test(&first.text, &directive.args()[1..], directive.children(), &mut tests);
+            test(
+                &first.text,
+                &directive.args()[1..],
+                directive.children(),
+                &mut tests,
+            );
         }
     } else {
         set(directive.children(), &mut tests);
@@ -286,7 +298,11 @@ pub(super) fn define(directive: &Directive) -> Matcher {
 
 fn set(lines: &[Directive], tests: &mut Vec<Test>) {
     for line in lines {
-        if line.words.first().is_some_and(|word| word.quote != Quote::None) {
+        if line
+            .words
+            .first()
+            .is_some_and(|word| word.quote != Quote::None)
+        {
             tests.push(Test::Open(line.name().to_owned()));
         } else {
             test(line.name(), line.args(), line.children(), tests);
@@ -299,14 +315,18 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
     match name {
         "path" => {
             // Two lines are one matcher with all their patterns.
-            if let Some(Test::Path(patterns)) = tests.iter_mut().find(|test| matches!(test, Test::Path(_))) {
+            if let Some(Test::Path(patterns)) =
+                tests.iter_mut().find(|test| matches!(test, Test::Path(_)))
+            {
                 patterns.extend(args.iter().cloned());
             } else {
                 tests.push(Test::Path(args.to_vec()));
             }
         }
         "host" => {
-            if let Some(Test::Host(hosts)) = tests.iter_mut().find(|test| matches!(test, Test::Host(_))) {
+            if let Some(Test::Host(hosts)) =
+                tests.iter_mut().find(|test| matches!(test, Test::Host(_)))
+            {
                 hosts.extend(args.iter().cloned());
             } else {
                 tests.push(Test::Host(args.to_vec()));
@@ -323,7 +343,9 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
                 None if args.len() < 2 => tests.push(Test::Open(name.to_owned())),
                 None => {
                     let same = tests.iter_mut().find_map(|test| match test {
-                        Test::Header(name, values) if name.eq_ignore_ascii_case(&field.text) && !values.is_empty() => {
+                        Test::Header(name, values)
+                            if name.eq_ignore_ascii_case(&field.text) && !values.is_empty() =>
+                        {
                             Some(values)
                         }
                         _ => None,
@@ -360,7 +382,12 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
 fn compile(word: &Word) -> Option<Regex> {
     let pattern = word.known()?;
     (pattern.len() < 1000 && !pattern.contains("{$"))
-        .then(|| regex::RegexBuilder::new(pattern).size_limit(1 << 18).build().ok())
+        .then(|| {
+            regex::RegexBuilder::new(pattern)
+                .size_limit(1 << 18)
+                .build()
+                .ok()
+        })
         .flatten()
 }
 
@@ -383,14 +410,21 @@ mod tests {
             ("/app/*/ws", "/app/1/ws", true),
             ("/app/*/ws", "/app/1/2/ws", false),
         ] {
-            assert_eq!(path_matches(pattern, path), Some(expected), "{pattern} {path}");
+            assert_eq!(
+                path_matches(pattern, path),
+                Some(expected),
+                "{pattern} {path}"
+            );
         }
         assert_eq!(path_matches("/{x}/ws", "/a/ws"), None);
     }
 
     #[test]
     fn header_values_keep_their_case() {
-        assert_eq!(header_matches("*Upgrade*", "keep-alive, Upgrade"), Some(true));
+        assert_eq!(
+            header_matches("*Upgrade*", "keep-alive, Upgrade"),
+            Some(true)
+        );
         assert_eq!(header_matches("*upgrade*", "Upgrade"), Some(false));
         assert_eq!(header_matches("websocket", "websocket"), Some(true));
         assert_eq!(header_matches("*", ""), Some(true));
@@ -401,6 +435,9 @@ mod tests {
         let request = Request::handshake(Browser::Chrome, true, "a.test", 443, "/ws");
         assert_eq!(Test::Protocol("wss".into()).decide(&request), Ok(false));
         assert_eq!(Test::Protocol("https".into()).decide(&request), Ok(true));
-        assert_eq!(Test::Header("X-Any".into(), Vec::new()).decide(&request), Ok(true));
+        assert_eq!(
+            Test::Header("X-Any".into(), Vec::new()).decide(&request),
+            Ok(true)
+        );
     }
 }

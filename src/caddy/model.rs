@@ -96,7 +96,10 @@ impl Model {
             .filter(|source| !imported.contains(&source.id) && is_root(project, source))
             .filter_map(|source| trees.get(&source.id))
             .collect();
-        let read: Vec<_> = roots.par_iter().map(|tree| adapt(project, &trees, tree)).collect();
+        let read: Vec<_> = roots
+            .par_iter()
+            .map(|tree| adapt(project, &trees, tree))
+            .collect();
         let mut model = Self::default();
         let mut reached = HashSet::new();
         for (config, undecided, files) in read {
@@ -158,10 +161,12 @@ fn imports<'a>(project: &'a Project, tree: &'a Tree) -> impl Iterator<Item = Sou
     let source = project.source(tree.source);
     tree.all()
         .filter(|directive| directive.name() == "import")
-        .filter_map(move |directive| match find(project, source, directive.arg(0)?) {
-            Found::Files(files) => Some(files),
-            Found::Missing => None,
-        })
+        .filter_map(
+            move |directive| match find(project, source, directive.arg(0)?) {
+                Found::Files(files) => Some(files),
+                Found::Missing => None,
+            },
+        )
         .flatten()
 }
 
@@ -187,7 +192,11 @@ fn is_root(project: &Project, source: &Source) -> bool {
 
 /// Whether a glob of `[files]` means this path; one without a slash means a name.
 fn names(glob: &str, path: &str) -> bool {
-    let anywhere = if glob.contains('/') { glob.to_owned() } else { format!("**/{glob}") };
+    let anywhere = if glob.contains('/') {
+        glob.to_owned()
+    } else {
+        format!("**/{glob}")
+    };
     globset::Glob::new(&anywhere).is_ok_and(|glob| glob.compile_matcher().is_match(path))
 }
 
@@ -202,7 +211,10 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
         let name = directive.name();
         if directive.words.is_empty() {
             read_options(&directive, &mut options);
-        } else if let Some(name) = name.strip_prefix("&(").and_then(|name| name.strip_suffix(')')) {
+        } else if let Some(name) = name
+            .strip_prefix("&(")
+            .and_then(|name| name.strip_suffix(')'))
+        {
             named_routes.insert(name.to_owned(), directive);
         } else {
             sites.push(directive);
@@ -221,7 +233,9 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
             lines.push(site);
             lines.extend(flat.unwrap_or_default());
         }
-        let span = lines.first().map_or(Span::new(tree.source, 0..0), |line| line.head);
+        let span = lines
+            .first()
+            .map_or(Span::new(tree.source, 0..0), |line| line.head);
         let handlers = Builder::new(&config.options.order, &named_routes).site(&lines);
         config.sites.push(Site {
             addresses: Vec::new(),
@@ -230,10 +244,16 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
         });
     } else {
         for site in &sites {
-            let mut handlers = Builder::new(&config.options.order, &named_routes).site(site.children());
+            let mut handlers =
+                Builder::new(&config.options.order, &named_routes).site(site.children());
             handlers.partial |= site.partial;
             config.sites.push(Site {
-                addresses: site.words.iter().filter(|word| !word.text.is_empty()).map(Address::parse).collect(),
+                addresses: site
+                    .words
+                    .iter()
+                    .filter(|word| !word.text.is_empty())
+                    .map(Address::parse)
+                    .collect(),
                 span: site.head,
                 handlers,
             });
@@ -251,11 +271,18 @@ fn is_fragment(sites: &[Directive]) -> bool {
 }
 
 fn read_options(block: &Directive, options: &mut Options) {
-    let port = |word: Option<&Word>| word.and_then(Word::known).and_then(|text| text.parse().ok());
+    let port = |word: Option<&Word>| {
+        word.and_then(Word::known)
+            .and_then(|text| text.parse().ok())
+    };
     for line in block.children() {
         match line.name() {
-            "http_port" => options.ports.http = port(line.args().first()).unwrap_or(options.ports.http),
-            "https_port" => options.ports.https = port(line.args().first()).unwrap_or(options.ports.https),
+            "http_port" => {
+                options.ports.http = port(line.args().first()).unwrap_or(options.ports.http)
+            }
+            "https_port" => {
+                options.ports.https = port(line.args().first()).unwrap_or(options.ports.https)
+            }
             "auto_https" => {
                 options.auto_https_line = Some(line.head);
                 for word in line.args() {
@@ -277,7 +304,9 @@ pub fn references(source: &Source) -> Vec<String> {
     let text = &source.text;
     let mut tails = Vec::new();
     for at in memchr::memmem::find_iter(text.as_bytes(), b"import") {
-        let before = text[..at].rfind('\n').map_or(&text[..at], |line| &text[line + 1..at]);
+        let before = text[..at]
+            .rfind('\n')
+            .map_or(&text[..at], |line| &text[line + 1..at]);
         if !before.trim().is_empty() {
             continue;
         }
@@ -298,7 +327,11 @@ pub fn references(source: &Source) -> Vec<String> {
             .filter(|part| !matches!(*part, "" | "." | ".."))
             .collect();
         // Of an absolute path only the end can lie in the project.
-        let from = if target.starts_with('/') { parts.len().saturating_sub(2) } else { 0 };
+        let from = if target.starts_with('/') {
+            parts.len().saturating_sub(2)
+        } else {
+            0
+        };
         if !parts.is_empty() {
             tails.push(parts[from..].join("/"));
         }

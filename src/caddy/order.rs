@@ -7,11 +7,45 @@ use super::expand::Directive;
 /// The order of 2.11; older versions lack some, and the relative order of the rest is the same
 /// (caddyconfig/httpcaddyfile/directives.go, `defaultDirectiveOrder`).
 const DEFAULT: &[&str] = &[
-    "tracing", "map", "vars", "fs", "root", "log_append", "skip_log", "log_skip", "log_name", "header",
-    "copy_response_headers", "request_body", "timeouts", "redir", "method", "rewrite", "uri", "try_files",
-    "basicauth", "basic_auth", "forward_auth", "request_header", "encode", "push", "intercept", "templates",
-    "invoke", "handle", "handle_path", "route", "abort", "error", "copy_response", "respond", "metrics",
-    "reverse_proxy", "php_fastcgi", "file_server", "acme_server",
+    "tracing",
+    "map",
+    "vars",
+    "fs",
+    "root",
+    "log_append",
+    "skip_log",
+    "log_skip",
+    "log_name",
+    "header",
+    "copy_response_headers",
+    "request_body",
+    "timeouts",
+    "redir",
+    "method",
+    "rewrite",
+    "uri",
+    "try_files",
+    "basicauth",
+    "basic_auth",
+    "forward_auth",
+    "request_header",
+    "encode",
+    "push",
+    "intercept",
+    "templates",
+    "invoke",
+    "handle",
+    "handle_path",
+    "route",
+    "abort",
+    "error",
+    "copy_response",
+    "respond",
+    "metrics",
+    "reverse_proxy",
+    "php_fastcgi",
+    "file_server",
+    "acme_server",
 ];
 
 /// Directives of a site that handle no request.
@@ -63,7 +97,11 @@ impl Order {
     /// The place of a directive; `None` for one that Caddy itself does not order.
     pub fn position(&self, name: &str) -> Option<usize> {
         // `handle_path` gives routes of the directive `handle`.
-        let name = if name == "handle_path" { "handle" } else { name };
+        let name = if name == "handle_path" {
+            "handle"
+        } else {
+            name
+        };
         self.names.iter().position(|known| known == name)
     }
 
@@ -84,7 +122,10 @@ pub(super) struct Key<'a> {
 /// `sortRoutes`: longer single paths first, then whatever has a matcher, else the file's order.
 pub(super) fn by_matcher(a: Key<'_>, b: Key<'_>) -> Ordering {
     if let (Some(a), Some(b)) = (a.path, b.path) {
-        let (x, y) = (a.strip_suffix('*').unwrap_or(a), b.strip_suffix('*').unwrap_or(b));
+        let (x, y) = (
+            a.strip_suffix('*').unwrap_or(a),
+            b.strip_suffix('*').unwrap_or(b),
+        );
         if x == y {
             return a.len().cmp(&b.len());
         }

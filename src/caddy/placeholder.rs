@@ -4,17 +4,58 @@ use std::collections::HashSet;
 
 /// Shorthands that a Caddyfile may use (caddyconfig/httpcaddyfile/shorthands.go).
 const SHORTHANDS: &[&str] = &[
-    "host", "hostport", "port", "orig_method", "orig_uri", "orig_path", "orig_dir", "orig_file", "orig_query",
-    "orig_?query", "method", "uri", "%uri", "path", "%path", "dir", "file", "query", "%query", "?query",
-    "remote", "remote_host", "remote_port", "scheme", "uuid", "tls_cipher", "tls_version",
-    "tls_client_fingerprint", "tls_client_issuer", "tls_client_serial", "tls_client_subject",
-    "tls_client_certificate_pem", "tls_client_certificate_der_base64", "upstream_hostport", "client_ip",
+    "host",
+    "hostport",
+    "port",
+    "orig_method",
+    "orig_uri",
+    "orig_path",
+    "orig_dir",
+    "orig_file",
+    "orig_query",
+    "orig_?query",
+    "method",
+    "uri",
+    "%uri",
+    "path",
+    "%path",
+    "dir",
+    "file",
+    "query",
+    "%query",
+    "?query",
+    "remote",
+    "remote_host",
+    "remote_port",
+    "scheme",
+    "uuid",
+    "tls_cipher",
+    "tls_version",
+    "tls_client_fingerprint",
+    "tls_client_issuer",
+    "tls_client_serial",
+    "tls_client_subject",
+    "tls_client_certificate_pem",
+    "tls_client_certificate_der_base64",
+    "upstream_hostport",
+    "client_ip",
 ];
 
 /// What follows `http.` in a placeholder of Caddy's own.
 const HTTP: &[&str] = &[
-    "request", "reverse_proxy", "vars", "regexp", "error", "auth", "matchers", "intercept", "response",
-    "handlers", "shutting_down", "time_until_shutdown", "precompressed",
+    "request",
+    "reverse_proxy",
+    "vars",
+    "regexp",
+    "error",
+    "auth",
+    "matchers",
+    "intercept",
+    "response",
+    "handlers",
+    "shutting_down",
+    "time_until_shutdown",
+    "precompressed",
 ];
 
 /// What one placeholder is.
@@ -48,7 +89,10 @@ pub(super) fn parts<'a>(value: &'a str, defined: &HashSet<String>) -> Vec<Part<'
             parts.push(Part::Text(&rest[..open]));
         }
         let key = &rest[open + 1..close];
-        parts.push(Part::Placeholder(&rest[open..=close], classify(key, defined)));
+        parts.push(Part::Placeholder(
+            &rest[open..=close],
+            classify(key, defined),
+        ));
         rest = &rest[close + 1..];
     }
     if !rest.is_empty() {
@@ -58,7 +102,10 @@ pub(super) fn parts<'a>(value: &'a str, defined: &HashSet<String>) -> Vec<Part<'
 }
 
 fn classify<'a>(key: &'a str, defined: &HashSet<String>) -> Placeholder<'a> {
-    if let Some(name) = key.strip_prefix("http.request.header.").or_else(|| key.strip_prefix("header.")) {
+    if let Some(name) = key
+        .strip_prefix("http.request.header.")
+        .or_else(|| key.strip_prefix("header."))
+    {
         return Placeholder::Header(name);
     }
     if SHORTHANDS.contains(&key) || defined.contains(key) || key.starts_with("args") {
@@ -82,7 +129,10 @@ fn classify<'a>(key: &'a str, defined: &HashSet<String>) -> Placeholder<'a> {
 /// A header's name where Caddy has none: `{http.upgrade}`.
 fn is_header_name(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    matches!(name.as_str(), "upgrade" | "connection" | "header" | "headers") || name.starts_with("sec-websocket")
+    matches!(
+        name.as_str(),
+        "upgrade" | "connection" | "header" | "headers"
+    ) || name.starts_with("sec-websocket")
 }
 
 /// An nginx variable, which Caddy takes for plain text: `$http_upgrade`.
@@ -101,10 +151,12 @@ pub(super) fn nginx_variable(text: &str) -> Option<&str> {
 
 /// An environment variable that is really one of nginx's: `{$connection_upgrade}`.
 pub(super) fn nginx_environment(unknown: &str) -> bool {
-    unknown
-        .rsplit(' ')
-        .next()
-        .is_some_and(|name| matches!(name, "http_upgrade" | "connection_upgrade" | "http_connection"))
+    unknown.rsplit(' ').next().is_some_and(|name| {
+        matches!(
+            name,
+            "http_upgrade" | "connection_upgrade" | "http_connection"
+        )
+    })
 }
 
 #[cfg(test)]
@@ -118,17 +170,27 @@ mod tests {
             ("{>Connection}", Placeholder::Unknown),
             ("{connection}", Placeholder::Unknown),
             ("{http.upgrade}", Placeholder::Unknown),
-            ("{http.request.header.Connection}", Placeholder::Header("Connection")),
+            (
+                "{http.request.header.Connection}",
+                Placeholder::Header("Connection"),
+            ),
             ("{header.connection}", Placeholder::Header("connection")),
             ("{host}", Placeholder::Something),
             ("{http.vars.x}", Placeholder::Something),
             ("{geoip2.country}", Placeholder::Something),
             ("{env.X}", Placeholder::Something),
         ] {
-            assert_eq!(parts(text, &none), [Part::Placeholder(text, expected)], "{text}");
+            assert_eq!(
+                parts(text, &none),
+                [Part::Placeholder(text, expected)],
+                "{text}"
+            );
         }
         let defined = HashSet::from(["mine".to_owned()]);
-        assert_eq!(parts("{mine}", &defined), [Part::Placeholder("{mine}", Placeholder::Something)]);
+        assert_eq!(
+            parts("{mine}", &defined),
+            [Part::Placeholder("{mine}", Placeholder::Something)]
+        );
         assert_eq!(nginx_variable("$http_upgrade"), Some("$http_upgrade"));
         assert_eq!(nginx_variable("5$"), None);
     }

@@ -53,17 +53,24 @@ impl Upstream {
             Some((scheme, rest)) => (Scheme::Other(scheme.to_owned()), rest),
             None => (Scheme::None, text.as_str()),
         };
-        let socket = ["unix/", "unix+h2c/", "fd/", "udp/"].iter().any(|network| rest.starts_with(network));
+        let socket = ["unix/", "unix+h2c/", "fd/", "udp/"]
+            .iter()
+            .any(|network| rest.starts_with(network));
         let rest = rest.strip_prefix("tcp/").unwrap_or(rest);
         let authority = rest.split('/').next().unwrap_or_default();
         let (host, port, odd) = split_port(authority);
-        let hidden = socket || word.unknown.is_some() || text.contains(['{', '}']) || host.is_empty();
+        let hidden =
+            socket || word.unknown.is_some() || text.contains(['{', '}']) || host.is_empty();
         let has_port = port.is_some() || odd;
         let default = if scheme == Scheme::Https { 443 } else { 80 };
         Self {
             span: word.span,
             host: (!hidden).then(|| host.trim_matches(['[', ']']).to_ascii_lowercase()),
-            port: if hidden || odd { None } else { Some(port.unwrap_or(default)) },
+            port: if hidden || odd {
+                None
+            } else {
+                Some(port.unwrap_or(default))
+            },
             has_port,
             unknown: word.unknown.is_some(),
             scheme,
@@ -110,13 +117,26 @@ impl HeaderLine {
             ..field.clone()
         };
         let (name, change) = if let Some(name) = text.strip_prefix('+') {
-            (name, Change::Add(rest.first().cloned().unwrap_or_else(empty)))
+            (
+                name,
+                Change::Add(rest.first().cloned().unwrap_or_else(empty)),
+            )
         } else if let Some(name) = text.strip_prefix('-') {
             (name, Change::Delete)
         } else if let [search, replacement, ..] = rest {
-            let regex = search.known().filter(|text| text.len() < 1000 && !text.contains('{'));
-            let regex = regex.and_then(|text| regex::RegexBuilder::new(text).size_limit(1 << 18).build().ok());
-            (text.trim_start_matches(['?', '>']), Change::Replace(regex, replacement.clone()))
+            let regex = search
+                .known()
+                .filter(|text| text.len() < 1000 && !text.contains('{'));
+            let regex = regex.and_then(|text| {
+                regex::RegexBuilder::new(text)
+                    .size_limit(1 << 18)
+                    .build()
+                    .ok()
+            });
+            (
+                text.trim_start_matches(['?', '>']),
+                Change::Replace(regex, replacement.clone()),
+            )
         } else {
             let value = rest.first().cloned().unwrap_or_else(empty);
             (text.trim_start_matches('>'), Change::Set(value))
@@ -234,9 +254,13 @@ impl Proxy {
         for line in directive.children() {
             proxy.partial |= line.partial;
             match line.name() {
-                "to" => proxy.upstreams.extend(line.args().iter().map(Upstream::parse)),
+                "to" => proxy
+                    .upstreams
+                    .extend(line.args().iter().map(Upstream::parse)),
                 "dynamic" => proxy.dynamic = true,
-                "header_up" => proxy.header_up.extend(HeaderLine::parse(line.args(), line.head)),
+                "header_up" => proxy
+                    .header_up
+                    .extend(HeaderLine::parse(line.args(), line.head)),
                 "method" | "rewrite" => changed = true,
                 "handle_response" => handled = true,
                 "transport" => {
@@ -266,20 +290,35 @@ impl Proxy {
 
 /// What the proxy sends before `header_up` had its turn.
 fn rebuild(request: &Request) -> Vec<Header> {
-    let upgrades = request
-        .lines("Connection")
-        .any(|line| line.value.known().is_some_and(|value| has_token(value, "upgrade")));
+    let upgrades = request.lines("Connection").any(|line| {
+        line.value
+            .known()
+            .is_some_and(|value| has_token(value, "upgrade"))
+    });
     let upgrade = request
         .lines("Upgrade")
         .find_map(|line| line.value.known())
         .filter(|value| upgrades && !value.is_empty())
         .map(|value| value.to_ascii_lowercase());
     let hop_by_hop = |name: &str| {
-        ["Connection", "Upgrade", "Keep-Alive", "Te", "Trailer", "Transfer-Encoding", "Proxy-Connection"]
-            .iter()
-            .any(|hop| hop.eq_ignore_ascii_case(name))
+        [
+            "Connection",
+            "Upgrade",
+            "Keep-Alive",
+            "Te",
+            "Trailer",
+            "Transfer-Encoding",
+            "Proxy-Connection",
+        ]
+        .iter()
+        .any(|hop| hop.eq_ignore_ascii_case(name))
     };
-    let mut sent: Vec<Header> = request.headers.iter().filter(|line| !hop_by_hop(&line.name)).cloned().collect();
+    let mut sent: Vec<Header> = request
+        .headers
+        .iter()
+        .filter(|line| !hop_by_hop(&line.name))
+        .cloned()
+        .collect();
     if let Some(upgrade) = upgrade {
         for (name, value) in [("Connection", "Upgrade".to_owned()), ("Upgrade", upgrade)] {
             sent.push(Header {
@@ -293,12 +332,20 @@ fn rebuild(request: &Request) -> Vec<Header> {
 }
 
 /// Applies header lines in the order in which Caddy does.
-pub(super) fn apply(lines: &[HeaderLine], request: &Request, defined: &HashSet<String>, sent: &mut Vec<Header>) {
+pub(super) fn apply(
+    lines: &[HeaderLine],
+    request: &Request,
+    defined: &HashSet<String>,
+    sent: &mut Vec<Header>,
+) {
     let value = |word: &Word| match evaluate(word, request, defined) {
         Evaluated::Text(text) | Evaluated::Literal(text, _) => Value::Known(text),
         Evaluated::Open => Value::Unknown("decided when the request passes".to_owned()),
     };
-    if lines.iter().any(|line| line.field == "*" && matches!(line.change, Change::Delete)) {
+    if lines
+        .iter()
+        .any(|line| line.field == "*" && matches!(line.change, Change::Delete))
+    {
         sent.clear();
     }
     let header = |line: &HeaderLine, word: &Word| Header {
@@ -326,9 +373,16 @@ pub(super) fn apply(lines: &[HeaderLine], request: &Request, defined: &HashSet<S
         let Change::Replace(regex, replacement) = &line.change else {
             continue;
         };
-        for header in sent.iter_mut().filter(|header| line.field == "*" || header.name.eq_ignore_ascii_case(&line.field)) {
+        for header in sent
+            .iter_mut()
+            .filter(|header| line.field == "*" || header.name.eq_ignore_ascii_case(&line.field))
+        {
             header.from = Some(line.span);
-            header.value = match (regex, header.value.known(), evaluate(replacement, request, defined)) {
+            header.value = match (
+                regex,
+                header.value.known(),
+                evaluate(replacement, request, defined),
+            ) {
                 (Some(regex), Some(old), Evaluated::Text(new) | Evaluated::Literal(new, _)) => {
                     Value::Known(regex.replace_all(old, new.as_str()).into_owned())
                 }
@@ -339,12 +393,20 @@ pub(super) fn apply(lines: &[HeaderLine], request: &Request, defined: &HashSet<S
 }
 
 /// The headers without which no handshake opens.
-pub const HANDSHAKE: [&str; 4] = ["Connection", "Upgrade", "Sec-WebSocket-Key", "Sec-WebSocket-Version"];
+pub const HANDSHAKE: [&str; 4] = [
+    "Connection",
+    "Upgrade",
+    "Sec-WebSocket-Key",
+    "Sec-WebSocket-Version",
+];
 
 /// Whether `sent` still opens a WebSocket as far as the header `name` goes; `None` if unknown.
 pub fn opens(sent: &[Header], request: &Request, name: &str) -> Option<bool> {
     let mut open = false;
-    for line in sent.iter().filter(|line| line.name.eq_ignore_ascii_case(name)) {
+    for line in sent
+        .iter()
+        .filter(|line| line.name.eq_ignore_ascii_case(name))
+    {
         let Some(value) = line.value.known() else {
             open = true;
             continue;
@@ -353,7 +415,9 @@ pub fn opens(sent: &[Header], request: &Request, name: &str) -> Option<bool> {
             "Connection" => has_token(value, "upgrade"),
             "Upgrade" => has_token(value, "websocket"),
             "Sec-WebSocket-Version" => value.trim() == "13",
-            _ => request.lines(name).any(|own| own.value.known().is_some_and(|own| own == value)),
+            _ => request
+                .lines(name)
+                .any(|own| own.value.known().is_some_and(|own| own == value)),
         };
         if good {
             return Some(true);
@@ -395,7 +459,11 @@ mod tests {
         for browser in Browser::ALL {
             let request = Request::handshake(browser, true, "a.test", 443, "/ws");
             let sent = proxy.headers(&request, &HashSet::new());
-            broken.extend(HANDSHAKE.iter().filter(|name| opens(&sent, &request, name) == Some(false)));
+            broken.extend(
+                HANDSHAKE
+                    .iter()
+                    .filter(|name| opens(&sent, &request, name) == Some(false)),
+            );
         }
         broken.dedup();
         broken.sort_unstable();
@@ -408,11 +476,28 @@ mod tests {
         let cases: &[(&[&[&str]], &[&str])] = &[
             (&[&["Connection", "{>Connection}"]], &["Connection"]),
             (&[&["Upgrade", "{>Upgrade}"]], &["Upgrade"]),
-            (&[&["Upgrade", "$http_upgrade"], &["Connection", "$connection_upgrade"]], &["Connection", "Upgrade"]),
+            (
+                &[
+                    &["Upgrade", "$http_upgrade"],
+                    &["Connection", "$connection_upgrade"],
+                ],
+                &["Connection", "Upgrade"],
+            ),
             (&[&["-Connection"]], &["Connection"]),
             (&[&["-Sec-WebSocket-Key"]], &["Sec-WebSocket-Key"]),
-            (&[&["-Sec-*"]], &["Sec-WebSocket-Key", "Sec-WebSocket-Version"]),
-            (&[&["-*"]], &["Connection", "Sec-WebSocket-Key", "Sec-WebSocket-Version", "Upgrade"]),
+            (
+                &[&["-Sec-*"]],
+                &["Sec-WebSocket-Key", "Sec-WebSocket-Version"],
+            ),
+            (
+                &[&["-*"]],
+                &[
+                    "Connection",
+                    "Sec-WebSocket-Key",
+                    "Sec-WebSocket-Version",
+                    "Upgrade",
+                ],
+            ),
             (&[&["Connection", "close"]], &["Connection"]),
             (&[&["Connection"]], &["Connection"]),
             (&[&["Connection", "Upgrade", "close"]], &["Connection"]),
@@ -420,7 +505,10 @@ mod tests {
             (&[&[">Connection", "close"]], &["Connection"]),
             (&[&["Upgrade", "h2c"]], &["Upgrade"]),
             // Deletions run after what is set, wherever they stand.
-            (&[&["-Connection"], &["Connection", "Upgrade"]], &["Connection"]),
+            (
+                &[&["-Connection"], &["Connection", "Upgrade"]],
+                &["Connection"],
+            ),
         ];
         for (lines, expected) in cases {
             assert_eq!(broken(lines), *expected, "{lines:?}");
@@ -430,7 +518,10 @@ mod tests {
     #[test]
     fn harmless_header_up_lines_leave_the_handshake_whole() {
         let cases: &[&[&[&str]]] = &[
-            &[&["Connection", "{http.request.header.Connection}"], &["Upgrade", "{http.request.header.Upgrade}"]],
+            &[
+                &["Connection", "{http.request.header.Connection}"],
+                &["Upgrade", "{http.request.header.Upgrade}"],
+            ],
             &[&["Connection", "{header.connection}"]],
             &[&["Connection", "upgrade"]],
             &[&["Connection", "Upgrade, keep-alive"]],
@@ -464,7 +555,11 @@ mod tests {
             ("{http.vars.backend}", None, None),
         ] {
             let upstream = Upstream::parse(&word(text));
-            assert_eq!((upstream.host.as_deref(), upstream.port), (host, port), "{text}");
+            assert_eq!(
+                (upstream.host.as_deref(), upstream.port),
+                (host, port),
+                "{text}"
+            );
         }
     }
 }

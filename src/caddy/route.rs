@@ -32,15 +32,33 @@ pub struct Route {
     pub path: String,
     /// The host that it asks for; empty where the site takes all.
     pub host: String,
+    /// Whether the configuration or the endpoint names that path; else any would do.
+    pub path_named: bool,
     /// Why we take it for a route.
     pub evidence: Evidence,
+    /// Where the endpoint is declared, if in a file.
+    declared: Option<Span>,
 }
 
 impl Route {
+    /// Which handshakes it is about, for a message: `the handshake for /ws`.
+    pub fn handshake(&self) -> String {
+        if self.path_named {
+            format!("the handshake for `{}`", self.path)
+        } else {
+            "every handshake".to_owned()
+        }
+    }
+
+    /// The path for a message; an ellipsis where any would do.
+    pub fn shown_path(&self) -> &str {
+        if self.path_named { &self.path } else { "/…" }
+    }
+
     /// Where the evidence is, if it has a place in the files.
     pub fn place(&self) -> Option<Span> {
         match &self.evidence {
-            Evidence::Declared { .. } => None,
+            Evidence::Declared { .. } => self.declared,
             Evidence::Application { span, .. }
             | Evidence::Intent { span }
             | Evidence::WellKnown { span, .. }
@@ -51,8 +69,12 @@ impl Route {
     /// What makes it one, in a few words for a label.
     pub fn reason(&self) -> String {
         match &self.evidence {
-            Evidence::Declared { endpoint } => format!("`{endpoint}` is declared as a WebSocket endpoint"),
-            Evidence::Application { pattern, .. } => format!("the application routes sockets at `{pattern}`"),
+            Evidence::Declared { endpoint } => {
+                format!("`{endpoint}` is declared as a WebSocket endpoint")
+            }
+            Evidence::Application { pattern, .. } => {
+                format!("the application routes sockets at `{pattern}`")
+            }
             Evidence::Intent { .. } => "meant for WebSockets".to_owned(),
             Evidence::WellKnown { software, .. } => format!("the path of WebSockets: {software}"),
             Evidence::UpstreamName { .. } => "an upstream named for WebSockets".to_owned(),
@@ -76,34 +98,47 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
             for (id, _, proxy) in at.handlers.proxies() {
                 let chain: Vec<&Handler> = at.handlers.chain(id).collect();
                 let host = host(at, &chain);
-                let mut add = |path: String, host: String, evidence: Evidence| {
-                    routes.push(Route {
-                        config,
-                        site,
-                        proxy: id,
-                        path,
-                        host,
-                        evidence,
-                    });
-                };
+                let mut add =
+                    |path: String, host: String, evidence: Evidence, declared: Option<Span>| {
+                        routes.push(Route {
+                            path_named: path != ANY_PATH || declared.is_some(),
+                            declared,
+                            config,
+                            site,
+                            proxy: id,
+                            path,
+                            host,
+                            evidence,
+                        });
+                    };
                 for declared in &project.config.endpoints {
                     let asked = declared.host();
                     if asked.as_ref().is_some_and(|asked| !at.takes(asked)) || at.is_fragment() {
                         continue;
                     }
                     let host = asked.unwrap_or_else(|| host.clone());
-                    let path = declared.path().split(['?', '#']).next().unwrap_or("/").to_owned();
+                    let path = declared
+                        .path()
+                        .split(['?', '#'])
+                        .next()
+                        .unwrap_or("/")
+                        .to_owned();
                     if reaches(at, id, &host, &path, &one.options.ports) {
                         let endpoint = declared.endpoint.clone();
-                        add(path, host, Evidence::Declared { endpoint });
+                        add(path, host, Evidence::Declared { endpoint }, declared.span);
                     }
                 }
-                let Some(evidence) = evidence(&chain, proxy, at) else {
+                let Some(evidence) = evidence(&chain, proxy) else {
                     continue;
                 };
                 for path in sample_paths(&chain) {
-                    if !project.config.not_endpoints.iter().any(|not| below(&path, not)) {
-                        add(path, host.clone(), evidence.clone());
+                    if !project
+                        .config
+                        .not_endpoints
+                        .iter()
+                        .any(|not| below(&path, not))
+                    {
+                        add(path, host.clone(), evidence.clone(), None);
                     }
                 }
             }
@@ -111,9 +146,13 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
     }
     routes.sort_by(|a, b| {
         let key = |route: &Route| (route.config, route.site, route.proxy, route.path.clone());
-        key(a).cmp(&key(b)).then_with(|| a.evidence.cmp(&b.evidence))
+        key(a)
+            .cmp(&key(b))
+            .then_with(|| a.evidence.cmp(&b.evidence))
     });
-    routes.dedup_by(|a, b| (a.config, a.site, a.proxy, &a.path) == (b.config, b.site, b.proxy, &b.path));
+    routes.dedup_by(|a, b| {
+        (a.config, a.site, a.proxy, &a.path) == (b.config, b.site, b.proxy, &b.path)
+    });
     routes
 }
 
@@ -124,7 +163,10 @@ fn below(path: &str, prefix: &str) -> bool {
 
 /// Whether that proxy is the one which, by its matchers, a handshake for `path` belongs to.
 fn reaches(site: &Site, proxy: HandlerId, host: &str, path: &str, ports: &super::Ports) -> bool {
-    let tls = site.addresses.first().is_some_and(|address| address.is_tls(ports));
+    let tls = site
+        .addresses
+        .first()
+        .is_some_and(|address| address.is_tls(ports));
     let request = Request::handshake(Browser::Chrome, tls, host, 443, path);
     [true, false]
         .into_iter()
@@ -141,10 +183,14 @@ pub(super) fn undecided(model: &Model, routes: &[Route]) -> Vec<Undecided> {
         }
         let ports = &model.configs[route.config].options.ports;
         let request = route.request(site, Browser::Chrome, ports);
-        if let End::Undecided(span, Doubt::Hidden(what)) = walk(&site.handlers, &request, false).end {
+        if let End::Undecided(span, Doubt::Hidden(what)) = walk(&site.handlers, &request, false).end
+        {
             notes.push(Undecided {
                 span,
-                message: format!("a handshake for `{}` cannot be followed past this: {what}", route.path),
+                message: format!(
+                    "a handshake for `{}` cannot be followed past this: {what}",
+                    route.path
+                ),
             });
         }
     }
@@ -152,11 +198,17 @@ pub(super) fn undecided(model: &Model, routes: &[Route]) -> Vec<Undecided> {
 }
 
 /// The strongest evidence in the configuration itself.
-fn evidence(chain: &[&Handler], proxy: &Proxy, site: &Site) -> Option<Evidence> {
+fn evidence(chain: &[&Handler], proxy: &Proxy) -> Option<Evidence> {
     let intent = chain
         .iter()
         .find_map(|handler| intent(handler))
-        .or_else(|| proxy.header_up.iter().find(|line| means_upgrade(line)).map(|line| line.span));
+        .or_else(|| {
+            proxy
+                .header_up
+                .iter()
+                .find(|line| means_upgrade(line))
+                .map(|line| line.span)
+        });
     if let Some(span) = intent {
         return Some(Evidence::Intent { span });
     }
@@ -170,12 +222,13 @@ fn evidence(chain: &[&Handler], proxy: &Proxy, site: &Site) -> Option<Evidence> 
             span,
         });
     }
-    let _ = site;
     proxy
         .upstreams
         .iter()
         .find(|upstream| upstream.host.as_deref().is_some_and(names_sockets_host))
-        .map(|upstream| Evidence::UpstreamName { span: upstream.span })
+        .map(|upstream| Evidence::UpstreamName {
+            span: upstream.span,
+        })
 }
 
 /// Whether a matcher is one for sockets: by what it looks at, or by its name.
@@ -197,7 +250,8 @@ fn intent(handler: &Handler) -> Option<Span> {
 
 fn is_upgrade_field(field: &str) -> bool {
     let field = field.to_ascii_lowercase();
-    matches!(field.as_str(), "upgrade" | "connection" | ":protocol") || field.starts_with("sec-websocket-")
+    matches!(field.as_str(), "upgrade" | "connection" | ":protocol")
+        || field.starts_with("sec-websocket-")
 }
 
 /// A `header_up` line that means to pass an upgrade on. One that empties or closes the connection
@@ -210,7 +264,9 @@ fn means_upgrade(line: &HeaderLine) -> bool {
     let value = word.text.to_ascii_lowercase();
     match field.as_str() {
         "connection" => {
-            value.contains("upgrade") || value.contains("connection}") || value.contains("$http_connection")
+            value.contains("upgrade")
+                || value.contains("connection}")
+                || value.contains("$http_connection")
         }
         "upgrade" => value.contains("upgrade") || value.contains("websocket"),
         "sec-websocket-key" | "sec-websocket-version" => true,
@@ -264,7 +320,13 @@ fn host(site: &Site, chain: &[&Handler]) -> String {
 fn sample_paths(chain: &[&Handler]) -> Vec<String> {
     let mut paths: Vec<String> = chain
         .iter()
-        .map(|handler| handler.matcher.paths().filter_map(|word| sample(word.known()?)).collect::<Vec<_>>())
+        .map(|handler| {
+            handler
+                .matcher
+                .paths()
+                .filter_map(|word| sample(word.known()?))
+                .collect::<Vec<_>>()
+        })
         .find(|paths| !paths.is_empty())
         .unwrap_or_default();
     // The names of well-known endpoints are what the evidence is about, if there are others too.
@@ -272,7 +334,9 @@ fn sample_paths(chain: &[&Handler]) -> Vec<String> {
         paths.retain(|path| known_endpoint(path).is_some());
     }
     paths.truncate(8);
-    let unnamed = chain.iter().all(|handler| handler.matcher.paths().next().is_none());
+    let unnamed = chain
+        .iter()
+        .all(|handler| handler.matcher.paths().next().is_none());
     if paths.is_empty() && unnamed {
         paths.push(ANY_PATH.to_owned());
     }
@@ -338,13 +402,25 @@ mod tests {
             ("reverse_proxy /ws/* app:8000", &["/ws/ known"]),
             ("reverse_proxy app-ws:8000", &["/socket name"]),
             ("reverse_proxy news:8000", &[]),
-            ("@ws path /live\nreverse_proxy @ws app:8000", &["/live intent"]),
+            (
+                "@ws path /live\nreverse_proxy @ws app:8000",
+                &["/live intent"],
+            ),
             ("@not_ws path /live\nreverse_proxy @not_ws app:8000", &[]),
-            ("@up {\nheader Connection *Upgrade*\nheader Upgrade websocket\n}\nreverse_proxy @up app:1", &["/socket intent"]),
+            (
+                "@up {\nheader Connection *Upgrade*\nheader Upgrade websocket\n}\nreverse_proxy @up app:1",
+                &["/socket intent"],
+            ),
             ("@plain header !Upgrade\nreverse_proxy @plain app:1", &[]),
-            ("reverse_proxy app:1 {\nheader_up Connection {>Connection}\n}", &["/socket intent"]),
+            (
+                "reverse_proxy app:1 {\nheader_up Connection {>Connection}\n}",
+                &["/socket intent"],
+            ),
             ("reverse_proxy app:1 {\nheader_up Connection close\n}", &[]),
-            ("handle /socket.io/* {\nreverse_proxy app:1\n}", &["/socket.io/ known"]),
+            (
+                "handle /socket.io/* {\nreverse_proxy app:1\n}",
+                &["/socket.io/ known"],
+            ),
             ("forward_auth auth:1 {\nuri /ws\n}", &[]),
         ];
         for (body, expected) in cases {
@@ -357,7 +433,10 @@ mod tests {
     fn a_declared_endpoint_belongs_to_the_proxy_that_takes_it() {
         let toml = "[websocket]\nendpoints = [\"/live/\"]\n";
         let file = "example.com {\n\treverse_proxy /api/* a:1\n\treverse_proxy b:1\n}\n";
-        assert_eq!(routes(&[("wslint.toml", toml), ("Caddyfile", file)]), ["/live/ declared"]);
+        assert_eq!(
+            routes(&[("wslint.toml", toml), ("Caddyfile", file)]),
+            ["/live/ declared"]
+        );
         let toml = "[websocket]\nendpoints = [\"wss://other.example.com/live/\"]\n";
         assert!(routes(&[("wslint.toml", toml), ("Caddyfile", file)]).is_empty());
     }

@@ -209,7 +209,7 @@ impl<'a> Builder<'a> {
         let results = parallel::map(&files, files.len() >= MANY_FILES, |(path, guess)| {
             read(&root, path, *guess, stdin.as_ref())
         });
-        for result in results {
+        for ((path, guess), result) in files.into_iter().zip(results) {
             match result {
                 Ok(Some(read)) => {
                     let display = match self.options {
@@ -223,6 +223,10 @@ impl<'a> Builder<'a> {
                             message,
                         });
                     }
+                }
+                // A Caddyfile's import may still say that it is one of its fragments.
+                Ok(None) if matches!(guess, Guess::Perhaps(_)) => {
+                    self.tried.remove(path);
                 }
                 Ok(None) => {}
                 Err((path, message)) => problems.push(Problem {

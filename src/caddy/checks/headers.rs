@@ -2,8 +2,8 @@
 
 use std::collections::HashSet;
 
-use crate::caddy::proxy::{Change, Evaluated, HANDSHAKE, HeaderLine, Proxy, evaluate, opens};
 use crate::caddy::handler::Handler;
+use crate::caddy::proxy::{Change, Evaluated, HANDSHAKE, HeaderLine, Proxy, evaluate, opens};
 use crate::caddy::{Site, route};
 use crate::context::Context;
 use crate::finding::{Finding, Report};
@@ -28,9 +28,7 @@ struct Loss<'a> {
 pub fn unknown_placeholder(cx: &Context<'_>, report: &mut Report<'_>) {
     each(cx, |route, handler, proxy, losses| {
         let losses: Vec<&Loss<'_>> = losses.iter().filter(|loss| loss.literal.is_some()).collect();
-        let Some((first, rest)) = losses.split_first() else {
-            return None;
-        };
+        let (first, rest) = losses.split_first()?;
         let literal = first.literal.clone().unwrap_or_default();
         let word = first.line.word();
         let what = if literal.starts_with("{$") {
@@ -69,9 +67,7 @@ pub fn unknown_placeholder(cx: &Context<'_>, report: &mut Report<'_>) {
 pub fn header_up(cx: &Context<'_>, report: &mut Report<'_>) {
     each(cx, |route, handler, proxy, losses| {
         let losses: Vec<&Loss<'_>> = losses.iter().filter(|loss| loss.literal.is_none()).collect();
-        let Some((first, rest)) = losses.split_first() else {
-            return None;
-        };
+        let (first, rest) = losses.split_first()?;
         let (message, label) = match &first.sent {
             None => (
                 format!("the upstream gets no {} header and refuses the handshake", first.header),
@@ -142,17 +138,21 @@ fn losses<'a>(site: &Site, proxy: &'a Proxy, request: &Request) -> Vec<Loss<'a>>
         if opens(&sent, request, header) != Some(false) {
             continue;
         }
-        let left = sent.iter().find(|line| line.name.eq_ignore_ascii_case(header));
+        let left = sent
+            .iter()
+            .find(|line| line.name.eq_ignore_ascii_case(header));
         // The line that had the last word: the one that gave what is sent, or that deleted it.
         let line = proxy.header_up.iter().rev().find(|line| match left {
             Some(left) => left.from == Some(line.span),
             None => matches!(line.change, Change::Delete) && line.touches(header),
         });
         let Some(line) = line else { continue };
-        let literal = line.word().and_then(|word| match evaluate(word, request, defined) {
-            Evaluated::Literal(_, literal) => Some(literal),
-            _ => None,
-        });
+        let literal = line
+            .word()
+            .and_then(|word| match evaluate(word, request, defined) {
+                Evaluated::Literal(_, literal) => Some(literal),
+                _ => None,
+            });
         losses.push(Loss {
             line,
             header,
@@ -174,7 +174,9 @@ fn contradicted(proxy: &Proxy, loss: &Loss<'_>) -> bool {
 
 fn evidence(finding: Finding, route: &route::Route) -> Finding {
     match route.place() {
-        Some(span) if !finding.spans().any(|other| overlaps(other, span)) => finding.label(span, route.reason()),
+        Some(span) if !finding.spans().any(|other| overlaps(other, span)) => {
+            finding.label(span, route.reason())
+        }
         Some(_) => finding,
         None => finding.note(route.reason()),
     }
@@ -206,7 +208,10 @@ fn removal(cx: &Context<'_>, losses: &[&Loss<'_>], handler: &Handler, proxy: &Pr
     let text = if lines.len() == 1 {
         "delete the line; nothing has to take its place".to_owned()
     } else {
-        format!("delete these {} lines; nothing has to take their place", lines.len())
+        format!(
+            "delete these {} lines; nothing has to take their place",
+            lines.len()
+        )
     };
     if lines.len() == proxy.lines.len() {
         format!("{text}:\n\n{}", cx.project.slice(handler.head))

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use crate::caddy::{Address, AutoHttps, Config, Site};
 use crate::caddy::route::Route;
+use crate::caddy::{Address, AutoHttps, Config, Site};
 use crate::context::Context;
 use crate::finding::Report;
 
@@ -52,10 +52,16 @@ fn meets_redirect(config: &Config, address: &Address) -> bool {
     reachable
         && address.is_tls(ports)
         && address.listens(ports) == ports.https
-        && !config.sites.iter().flat_map(|site| &site.addresses).any(|other| {
-            // A plain site of the same name takes what comes to port 80; a catch-all does not.
-            other.host == address.host && !other.is_tls(ports) && other.listens(ports) == ports.http
-        })
+        && !config
+            .sites
+            .iter()
+            .flat_map(|site| &site.addresses)
+            .any(|other| {
+                // A plain site of the same name takes what comes to port 80; a catch-all does not.
+                other.host == address.host
+                    && !other.is_tls(ports)
+                    && other.listens(ports) == ports.http
+            })
 }
 
 /// Hosts that a proxy of the project dials: what stands behind another one meets no edge.
@@ -70,29 +76,51 @@ fn inner_hosts(cx: &Context<'_>) -> HashSet<String> {
         .collect()
 }
 
-fn explain(cx: &Context<'_>, config: &Config, site: &Site, address: &Address, route: &Route, report: &mut Report<'_>) {
+fn explain(
+    cx: &Context<'_>,
+    config: &Config,
+    site: &Site,
+    address: &Address,
+    route: &Route,
+    report: &mut Report<'_>,
+) {
     let edge = &cx.project.config.edge;
-    let title = edge.title();
+    // The one that speaks to Caddy.
+    let title = edge.innermost().map_or("the edge", |edge| edge.title);
     let port = config.options.ports.http;
-    let host = if route.host.is_empty() { "…" } else { &route.host };
+    let host = if route.host.is_empty() {
+        "…"
+    } else {
+        &route.host
+    };
     let redirects = config.options.auto_https == AutoHttps::Full;
     let (message, label) = if redirects {
         (
-            format!("{title} speaks plain HTTP to Caddy, which answers every handshake with 308 to https://"),
+            format!(
+                "{title} speaks plain HTTP to Caddy, which answers every handshake with 308 to https://"
+            ),
             format!("automatic HTTPS: on port {port} this site is nothing but a redirect"),
         )
     } else {
         (
-            format!("{title} speaks plain HTTP to Caddy, and nothing listens for it on port {port}"),
+            format!(
+                "{title} speaks plain HTTP to Caddy, and nothing listens for it on port {port}"
+            ),
             "a TLS site: it listens on the HTTPS port only".to_owned(),
         )
     };
     let mut finding = report.finding(message, address.span, label);
     if let Some(declared) = edge.declared {
-        finding = finding.label(declared, format!("{title} ends the client's TLS and goes on in plain HTTP"));
+        finding = finding.label(
+            declared,
+            format!("{title} goes on in plain HTTP where TLS has ended"),
+        );
     }
     if let (false, Some(line)) = (redirects, config.options.auto_https_line) {
-        finding = finding.label(line, "switches the redirect off, and with it all of port 80");
+        finding = finding.label(
+            line,
+            "switches the redirect off, and with it all of port 80",
+        );
     }
     if let Some(place) = route.place() {
         finding = finding.label(place, route.reason());
@@ -101,7 +129,7 @@ fn explain(cx: &Context<'_>, config: &Config, site: &Site, address: &Address, ro
         finding.note(format!(
             "Caddy answers `308 Permanent Redirect`, `Location: https://{host}{}`; that leads through {title} back to \
              port {port}. No browser follows a redirect in a handshake: the page sees close code 1006",
-            route.path
+            route.shown_path()
         ))
     } else {
         finding
@@ -117,7 +145,10 @@ fn explain(cx: &Context<'_>, config: &Config, site: &Site, address: &Address, ro
         .addresses
         .iter()
         .map(|address| {
-            let rest = address.text.split_once("://").map_or(address.text.as_str(), |(_, rest)| rest);
+            let rest = address
+                .text
+                .split_once("://")
+                .map_or(address.text.as_str(), |(_, rest)| rest);
             format!("http://{}", rest.trim_start_matches(":443"))
         })
         .collect();
@@ -127,6 +158,9 @@ fn explain(cx: &Context<'_>, config: &Config, site: &Site, address: &Address, ro
                 "let the site speak plain HTTP, since {title} already speaks TLS:\n\n{} {{",
                 http.join(", ")
             ))
-            .help(format!("or let {title} speak TLS to Caddy (port {})", config.options.ports.https)),
+            .help(format!(
+                "or let {title} speak TLS to Caddy (port {})",
+                config.options.ports.https
+            )),
     );
 }

@@ -4,3 +4,276 @@ pub mod headers;
 pub mod https_redirect;
 pub mod plain_upstream;
 pub mod rewritten;
+
+#[cfg(test)]
+mod tests {
+    use crate::check::{Selection, check};
+    use crate::project::Project;
+
+    /// What the Caddy rules say about these files, without the group's name.
+    fn found(files: &[(&str, &str)]) -> Vec<String> {
+        let project = Project::in_memory(files.iter().copied()).expect("project");
+        let mut selection = Selection::default();
+        selection.select.push("caddy".to_owned());
+        check(&project, &selection)
+            .findings
+            .iter()
+            .map(|finding| finding.rule.trim_start_matches("caddy/").to_owned())
+            .collect()
+    }
+
+    /// The same for a site's body; the handshake is declared for `/ws` and what is below.
+    fn site(body: &str) -> Vec<String> {
+        let toml = "[websocket]\nendpoints = [\"/ws\", \"/ws/chat\"]\n";
+        let file = format!("http://localhost {{\n{body}\n}}\n");
+        found(&[("wslint.toml", toml), ("Caddyfile", &file)])
+    }
+
+    #[test]
+    fn harmless_lines_are_silent() {
+        for body in [
+            "reverse_proxy app:8000",
+            "reverse_proxy app:8000 {\nheader_down -Connection\nheader_down -*\nheader_down Upgrade h2c\n}",
+            "reverse_proxy app:8000 {\nheader_up Connection {http.request.header.Connection}\nheader_up Upgrade {http.request.header.Upgrade}\n}",
+            "reverse_proxy app:8000 {\nheader_up Connection \"upgrade\"\nheader_up Upgrade WebSocket\n}",
+            "reverse_proxy app:8000 {\nheader_up -Sec-WebSocket-Extensions\nheader_up -Origin\nheader_up Host {upstream_hostport}\n}",
+            "reverse_proxy app:8000 {\nheader_up Connection {$CONNECTION}\n}",
+            "map {host} {value} {\ndefault Upgrade\n}\nreverse_proxy app:8000 {\nheader_up Connection {value}\n}",
+            "forward_auth auth:9000 {\nuri /check\nheader_up -Connection\nheader_up -Upgrade\n}\nreverse_proxy app:8000",
+            "request_header Connection Upgrade\nreverse_proxy app:8000",
+            "encode gzip zstd\nheader Strict-Transport-Security max-age=1\nlog\nreverse_proxy app:8000",
+            "root * /srv\nreverse_proxy /ws* app:8000\nfile_server",
+            "root * /srv\nhandle /ws* {\nreverse_proxy app:8000\n}\nhandle {\ntry_files {path} /index.html\nfile_server\n}",
+            "root * /srv\nhandle {\ntry_files {path} /index.html\nfile_server\n}\nhandle /ws* {\nreverse_proxy app:8000\n}",
+            "route {\nreverse_proxy /ws* app:8000\ntry_files {path} /index.html\nfile_server\n}",
+            "handle_path /ws* {\nreverse_proxy app:8000\n}",
+            "rewrite /ws /ws/chat\nreverse_proxy /ws/* app:8000",
+            "rewrite * /socket{uri}\nreverse_proxy app:8000",
+            "uri replace /ws /socket\nreverse_proxy app:8000",
+            "uri /ws* strip_prefix /ws\nreverse_proxy /ws* app:8000",
+            "rewrite /old/* /index.html\nreverse_proxy /ws* app:8000",
+            "try_files {path} {path}/index.html\nreverse_proxy /ws* app:8000",
+            "php_fastcgi php:9000\nreverse_proxy /ws* app:8000\nfile_server",
+            "reverse_proxy 10.0.0.5",
+            "reverse_proxy app",
+            "reverse_proxy https://chat-1.example.com",
+            "reverse_proxy chat-1.example.com:8000",
+            "reverse_proxy chat-1.example.com {\ntransport http {\ntls\n}\n}",
+            "reverse_proxy api.default.svc.cluster.local",
+            "reverse_proxy unix//run/app.sock",
+            "reverse_proxy {$BACKEND}",
+        ] {
+            assert_eq!(site(body), [""; 0], "{body}");
+        }
+    }
+
+    #[test]
+    fn what_was_measured_to_break_is_found_once() {
+        for (body, rule) in [
+            (
+                "reverse_proxy app:8000 {\nheader_up Connection {>Connection}\nheader_up Upgrade {>Upgrade}\n}",
+                "unknown-placeholder",
+            ),
+            (
+                "reverse_proxy app:8000 {\nheader_up Upgrade {http_upgrade}\n}",
+                "unknown-placeholder",
+            ),
+            (
+                "reverse_proxy app:8000 {\nheader_up Connection {$connection_upgrade}\n}",
+                "unknown-placeholder",
+            ),
+            (
+                "reverse_proxy app:8000 {\nheader_up Connection {{http.Connection}}\n}",
+                "unknown-placeholder",
+            ),
+            (
+                "reverse_proxy app:8000 {\nheader_up -Connection\n}",
+                "header-up",
+            ),
+            (
+                "reverse_proxy app:8000 {\nheader_up -Sec-WebSocket-*\n}",
+                "header-up",
+            ),
+            (
+                "reverse_proxy app:8000 {\nheader_up Connection\n}",
+                "header-up",
+            ),
+            (
+                "reverse_proxy app:8000 {\nheader_up Connection Upgrade close\n}",
+                "header-up",
+            ),
+            (
+                "reverse_proxy app:8000 {\nheader_up Upgrade h2c\n}",
+                "header-up",
+            ),
+            (
+                "try_files {path} /index.html\nreverse_proxy /ws* app:8000",
+                "rewritten-before-proxy",
+            ),
+            (
+                "try_files {path} /index.html\nreverse_proxy app:8000",
+                "rewritten-before-proxy",
+            ),
+            (
+                "@not not path /ws*\ntry_files @not {path} /index.html\nreverse_proxy /ws* app:8000",
+                "rewritten-before-proxy",
+            ),
+            (
+                "rewrite * /x\nreverse_proxy /ws* app:8000",
+                "rewritten-before-proxy",
+            ),
+            (
+                "rewrite * /index.html\nreverse_proxy app:8000",
+                "rewritten-before-proxy",
+            ),
+            (
+                "uri strip_prefix /ws\nreverse_proxy /ws* app:8000",
+                "rewritten-before-proxy",
+            ),
+            (
+                "handle_path /ws* {\nreverse_proxy /ws* app:8000\n}",
+                "rewritten-before-proxy",
+            ),
+            (
+                "route {\ntry_files {path} /index.html\nreverse_proxy /ws* app:8000\n}",
+                "rewritten-before-proxy",
+            ),
+            ("reverse_proxy chat-1.example.com", "plain-http-upstream"),
+            (
+                "reverse_proxy http://chat-1.example.com",
+                "plain-http-upstream",
+            ),
+            (
+                "reverse_proxy chat-1.example.com:443",
+                "plain-http-upstream",
+            ),
+        ] {
+            assert_eq!(site(body), [rule], "{body}");
+        }
+    }
+
+    #[test]
+    fn the_order_option_counts() {
+        let toml = "[websocket]\nendpoints = [\"/ws\"]\n";
+        let file = "{\n\torder reverse_proxy before try_files\n}\n:80 {\n\ttry_files {path} /index.html\n\treverse_proxy /ws* a:1\n}\n";
+        assert!(found(&[("wslint.toml", toml), ("Caddyfile", file)]).is_empty());
+    }
+
+    #[test]
+    fn an_edge_meets_the_redirect_or_not() {
+        let toml = "[edge]\nkind = \"alb\"\n";
+        let body = "{\n\treverse_proxy /ws/* app:8000\n}\n";
+        for (address, breaks) in [
+            ("app.example.com", true),
+            ("https://app.example.com", true),
+            ("*.example.com", true),
+            (":443", true),
+            ("http://app.example.com", false),
+            ("app.example.com:80", false),
+            (":80", false),
+            (":8080", false),
+            ("app.example.com, http://app.example.com", false),
+            ("localhost", false),
+            ("app.internal", false),
+            ("app.example.com:8443", false),
+            ("{$SITE}", false),
+            ("{$SITE:app.example.com}", true),
+        ] {
+            let file = format!("{address} {body}");
+            let found = found(&[("wslint.toml", toml), ("Caddyfile", &file)]);
+            assert_eq!(found == ["https-redirect"], breaks, "{address}: {found:?}");
+        }
+        let beside = format!("app.example.com {body}:80 {body}");
+        assert_eq!(
+            found(&[("wslint.toml", toml), ("Caddyfile", &beside)]),
+            ["https-redirect"]
+        );
+        let tls = "[edge]\nkind = \"cloudflare\"\n";
+        let file = format!("app.example.com {body}");
+        assert!(found(&[("wslint.toml", tls), ("Caddyfile", &file)]).is_empty());
+    }
+
+    #[test]
+    fn three_backends_are_one_finding_that_names_them_all() {
+        let toml = "[websocket]\nendpoints = [\"wss://inscribe.example.com/ws/\"]\n";
+        let balancer = "inscribe.example.com {\n\treverse_proxy b-1.example.com b-2.example.com b-3.example.com {\n\t\tlb_policy cookie\n\t}\n}\n";
+        let backend = |n: u8| format!("b-{n}.example.com {{\n\treverse_proxy 127.0.0.1:8000\n}}\n");
+        let (one, two, three) = (backend(1), backend(2), backend(3));
+        let files = [
+            ("wslint.toml", toml),
+            ("balancer/Caddyfile", balancer),
+            ("b1/Caddyfile", one.as_str()),
+            ("b2/Caddyfile", two.as_str()),
+            ("b3/Caddyfile", three.as_str()),
+        ];
+        let project = Project::in_memory(files).expect("project");
+        let outcome = check(&project, &Selection::default());
+        let [finding] = outcome.findings.as_slice() else {
+            panic!("{:?}", outcome.findings);
+        };
+        assert_eq!(finding.rule, "caddy/plain-http-upstream");
+        assert_eq!(finding.severity, crate::rule::Severity::Error);
+        assert_eq!(
+            project.slice(finding.span),
+            "b-1.example.com b-2.example.com b-3.example.com"
+        );
+        let files: Vec<&str> = finding
+            .spans()
+            .map(|span| project.source(span.source).path.as_str())
+            .collect();
+        for file in [
+            "balancer/Caddyfile",
+            "b1/Caddyfile",
+            "b2/Caddyfile",
+            "b3/Caddyfile",
+            "wslint.toml",
+        ] {
+            assert!(files.contains(&file), "{file} in {files:?}");
+        }
+        assert!(
+            finding
+                .notes
+                .iter()
+                .any(|note| note.contains("308 Permanent Redirect"))
+        );
+    }
+
+    #[test]
+    fn a_line_that_many_sites_import_is_told_once() {
+        let mut file = String::from(
+            "(p) {\n\treverse_proxy /ws app:1 {\n\t\theader_up Connection {>Connection}\n\t}\n}\n",
+        );
+        for n in 0..20 {
+            file.push_str(&format!("s{n}.example.com {{\n\timport p\n}}\n"));
+        }
+        assert_eq!(found(&[("Caddyfile", &file)]), ["unknown-placeholder"]);
+    }
+
+    #[test]
+    fn odd_input_ends_quickly() {
+        let deep = format!(
+            ":80 {{\n{}{}\n}}\n",
+            "handle {\n".repeat(20_000),
+            "}\n".repeat(20_000)
+        );
+        assert!(found(&[("Caddyfile", &deep)]).is_empty());
+        for text in [
+            "",
+            "{",
+            "}",
+            "\u{feff}",
+            "import *",
+            ":80 {\nimport\n}",
+            "@a",
+            "(x)",
+            "a,",
+            "\"",
+            "{$",
+            "{$:}",
+        ] {
+            found(&[("Caddyfile", text)]);
+        }
+        let many = format!(":80 {{\n{}}}\n", "reverse_proxy /ws app:1\n".repeat(3000));
+        found(&[("Caddyfile", &many)]);
+    }
+}

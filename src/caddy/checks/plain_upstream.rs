@@ -92,7 +92,11 @@ impl<'a> Sites<'a> {
                 if address.host.contains('*') {
                     sites.wildcards.push((config, address));
                 } else {
-                    sites.exact.entry(&address.host).or_default().push((config, address));
+                    sites
+                        .exact
+                        .entry(&address.host)
+                        .or_default()
+                        .push((config, address));
                 }
             }
         }
@@ -101,7 +105,10 @@ impl<'a> Sites<'a> {
 
     fn find(&self, host: &str) -> Shown<'a> {
         let exact = self.exact.get(host).into_iter().flatten();
-        let wildcards = self.wildcards.iter().filter(|(_, address)| host_matches(&address.host, host));
+        let wildcards = self
+            .wildcards
+            .iter()
+            .filter(|(_, address)| host_matches(&address.host, host));
         let mut tls = Shown::Nothing;
         for (config, address) in exact.chain(wildcards) {
             let ports = &config.options.ports;
@@ -127,21 +134,40 @@ fn explain(
     report: &Report<'_>,
 ) -> Finding {
     // What the project proves is told first; what it only suggests is a warning of its own weight.
-    let proved: Vec<&Suspect<'_>> = suspects.iter().filter(|suspect| matches!(suspect.shown, Shown::Tls(..))).collect();
-    let told: Vec<&Suspect<'_>> = if proved.is_empty() { suspects.iter().collect() } else { proved.clone() };
-    let all_on_443 = told.iter().all(|suspect| suspect.upstream.port == Some(443));
+    let proved: Vec<&Suspect<'_>> = suspects
+        .iter()
+        .filter(|suspect| matches!(suspect.shown, Shown::Tls(..)))
+        .collect();
+    let told: Vec<&Suspect<'_>> = if proved.is_empty() {
+        suspects.iter().collect()
+    } else {
+        proved.clone()
+    };
+    let all_on_443 = told
+        .iter()
+        .all(|suspect| suspect.upstream.port == Some(443));
     let names: Vec<&str> = told.iter().map(|suspect| suspect.host).collect();
-    let (is, answers) = if names.len() == 1 { ("is", "answers") } else { ("are", "answer") };
+    let (is, answers) = if names.len() == 1 {
+        ("is", "answers")
+    } else {
+        ("are", "answer")
+    };
     let listed = list(&names);
     let refused = proved.iter().any(|suspect| {
         matches!(suspect.shown, Shown::Tls(config, _) if config.options.auto_https != AutoHttps::Full)
     });
     let message = match (proved.is_empty(), all_on_443, refused) {
-        (_, true, _) => format!("{listed} {is} dialled in plain HTTP on port 443, where TLS is spoken: the handshake gets 400"),
+        (_, true, _) => format!(
+            "{listed} {is} dialled in plain HTTP on port 443, where TLS is spoken: the handshake gets 400"
+        ),
         (false, _, false) => {
-            format!("{listed} {is} dialled over plain HTTP and {answers} every handshake with 308 to https://")
+            format!(
+                "{listed} {is} dialled over plain HTTP and {answers} every handshake with 308 to https://"
+            )
         }
-        (false, _, true) => format!("{listed} {is} dialled over plain HTTP on port 80, where nothing listens"),
+        (false, _, true) => {
+            format!("{listed} {is} dialled over plain HTTP on port 80, where nothing listens")
+        }
         (true, ..) => format!(
             "{listed} {is} dialled over plain HTTP: a server that speaks TLS {answers} the handshake with a redirect",
             answers = "answers"
@@ -167,18 +193,32 @@ fn explain(
             continue;
         }
         let label = match (all_on_443, config.options.auto_https) {
-            (true, _) => format!("automatic HTTPS: port 443 of `{}` speaks TLS only", suspect.host),
-            (_, AutoHttps::Full) => format!("automatic HTTPS: on port 80 `{}` is nothing but a 308", suspect.host),
-            _ => format!("served over TLS only; port 80 of `{}` is closed", suspect.host),
+            (true, _) => format!(
+                "automatic HTTPS: port 443 of `{}` speaks TLS only",
+                suspect.host
+            ),
+            (_, AutoHttps::Full) => format!(
+                "automatic HTTPS: on port 80 `{}` is nothing but a 308",
+                suspect.host
+            ),
+            _ => format!(
+                "served over TLS only; port 80 of `{}` is closed",
+                suspect.host
+            ),
         };
         finding = finding.label(address.span, label);
-        if let (false, Some(line)) = (config.options.auto_https == AutoHttps::Full, config.options.auto_https_line)
-            && labelled.insert(line)
+        if let (false, Some(line)) = (
+            config.options.auto_https == AutoHttps::Full,
+            config.options.auto_https_line,
+        ) && labelled.insert(line)
         {
-            finding = finding.label(line, "switches the redirect off, and with it all of port 80");
+            finding = finding.label(
+                line,
+                "switches the redirect off, and with it all of port 80",
+            );
         }
     }
-    finding = evidence(cx, finding, route, span);
+    finding = evidence(finding, route, span);
     finding = finding.note(
         "`reverse_proxy` speaks TLS only to `https://…`; an upstream without a scheme is plain HTTP, and without a port \
          it is port 80",
@@ -193,7 +233,17 @@ fn explain(
              # wslint: ignore[caddy/plain-http-upstream] plain HTTP inside the private network",
         );
     }
-    finding.help(over_plain_http(cx, &proved))
+    let own = cx.caddy.configs[route.config].source;
+    let elsewhere = proved
+        .iter()
+        .all(|suspect| matches!(suspect.shown, Shown::Tls(config, _) if config.source != own));
+    if elsewhere && !all_on_443 {
+        finding = finding.help(over_plain_http(cx, &proved));
+    }
+    finding.note(
+        "what does not help on the upstream's side: `auto_https off` or `disable_redirects` (then nothing listens on \
+         port 80 at all), `trusted_proxies`, X-Forwarded-Proto",
+    )
 }
 
 /// `a`, `a` and `b`, or `a`, `b` and `c`.
@@ -217,20 +267,11 @@ fn span_of(suspects: &[&Suspect<'_>]) -> Span {
     }
 }
 
-fn evidence(cx: &Context<'_>, finding: Finding, route: &Route, primary: Span) -> Finding {
-    use crate::handshake::Evidence;
-    let declared = match &route.evidence {
-        Evidence::Declared { endpoint } => cx
-            .project
-            .config
-            .endpoints
-            .iter()
-            .find(|declared| declared.endpoint == *endpoint)
-            .and_then(|declared| declared.span),
-        _ => None,
-    };
-    match declared.or(route.place()) {
-        Some(place) if !primary.contains(place) && !place.contains(primary) => finding.label(place, route.reason()),
+fn evidence(finding: Finding, route: &Route, primary: Span) -> Finding {
+    match route.place() {
+        Some(place) if !primary.contains(place) && !place.contains(primary) => {
+            finding.label(place, route.reason())
+        }
         Some(_) => finding,
         None => finding.note(route.reason()),
     }
@@ -238,20 +279,31 @@ fn evidence(cx: &Context<'_>, finding: Finding, route: &Route, primary: Span) ->
 
 /// What the client gets, word for word.
 fn redirect(route: &Route, site: &Site, proxy: &Proxy, upstream: &str) -> String {
-    let own = if route.host.is_empty() { "the-clients-host" } else { &route.host };
-    let set = proxy.header_up.iter().rev().find_map(|line| match &line.change {
-        Change::Set(word) if line.field.eq_ignore_ascii_case("host") => Some(word.text.as_str()),
-        _ => None,
-    });
+    let own = if route.host.is_empty() {
+        "the-clients-host"
+    } else {
+        &route.host
+    };
+    let set = proxy
+        .header_up
+        .iter()
+        .rev()
+        .find_map(|line| match &line.change {
+            Change::Set(word) if line.field.eq_ignore_ascii_case("host") => {
+                Some(word.text.as_str())
+            }
+            _ => None,
+        });
     let (host, whose) = match set {
         Some("{upstream_hostport}" | "{http.reverse_proxy.upstream.hostport}") => (upstream, ""),
         Some(text) if !text.contains('{') => (text, ""),
-        _ if site.takes(own) && !route.host.is_empty() => {
-            (own, ", which is this proxy's own name, since Caddy passes the client's Host on")
-        }
+        _ if site.takes(own) && !route.host.is_empty() => (
+            own,
+            ", which is this proxy's own name, since Caddy passes the client's Host on",
+        ),
         _ => (own, ""),
     };
-    let path = &route.path;
+    let path = route.shown_path();
     format!(
         "the client gets `308 Permanent Redirect` with `Location: https://{host}{path}`{whose}. The redirect looks at \
          neither Host nor X-Forwarded-Proto, and no browser follows one in a handshake: the page sees close code 1006"
@@ -259,17 +311,31 @@ fn redirect(route: &Route, site: &Site, proxy: &Proxy, upstream: &str) -> String
 }
 
 /// The proxy's lines with TLS to its upstreams.
-fn over_tls(cx: &Context<'_>, handler: &Handler, proxy: &Proxy, suspects: &[Suspect<'_>]) -> String {
+fn over_tls(
+    cx: &Context<'_>,
+    handler: &Handler,
+    proxy: &Proxy,
+    suspects: &[Suspect<'_>],
+) -> String {
     // Caddy refuses upstreams of different schemes in one proxy.
     if suspects.len() != proxy.upstreams.len() || proxy.upstreams.is_empty() {
-        let hosts: Vec<String> = suspects.iter().map(|suspect| format!("https://{}", suspect.host)).collect();
-        return format!("speak TLS to it: `{}`, with `header_up Host {{upstream_hostport}}`", hosts.join(" "));
+        let hosts: Vec<String> = suspects
+            .iter()
+            .map(|suspect| format!("https://{}", suspect.host))
+            .collect();
+        return format!(
+            "speak TLS to it: `{}`, with `header_up Host {{upstream_hostport}}`",
+            hosts.join(" ")
+        );
     }
     let matcher = match handler.matcher.span {
         Some(span) => format!("{} ", cx.project.slice(span)),
         None => String::new(),
     };
-    let hosts: Vec<String> = suspects.iter().map(|suspect| format!("https://{}", suspect.host)).collect();
+    let hosts: Vec<String> = suspects
+        .iter()
+        .map(|suspect| format!("https://{}", suspect.host))
+        .collect();
     let mut lines = vec!["header_up Host {upstream_hostport}".to_owned()];
     for line in &proxy.lines {
         let text = cx.project.slice(*line);
@@ -295,28 +361,43 @@ fn over_tls(cx: &Context<'_>, handler: &Handler, proxy: &Proxy, suspects: &[Susp
 /// A line's text with the indentation of its further lines reduced to what it adds.
 fn dedent(text: &str) -> String {
     let indent = |line: &str| line.len() - line.trim_start().len();
-    let least = text.lines().skip(1).filter(|line| !line.trim().is_empty()).map(indent).min().unwrap_or(0);
+    let least = text
+        .lines()
+        .skip(1)
+        .filter(|line| !line.trim().is_empty())
+        .map(indent)
+        .min()
+        .unwrap_or(0);
     text.lines()
         .enumerate()
-        .map(|(number, line)| if number == 0 { line } else { line.get(least..).unwrap_or("").trim_end() })
+        .map(|(number, line)| {
+            if number == 0 {
+                line
+            } else {
+                line.get(least..).unwrap_or("").trim_end()
+            }
+        })
         .collect::<Vec<_>>()
         .join("\n")
 }
 
-/// The other way: the backends give up TLS.
+/// The other way: the backends give up TLS. A catch-all address, since the client's Host arrives.
 fn over_plain_http(cx: &Context<'_>, proved: &[&Suspect<'_>]) -> String {
-    let mut places: Vec<String> = proved
+    let mut lines: Vec<String> = proved
         .iter()
         .filter_map(|suspect| match suspect.shown {
-            Shown::Tls(_, address) => Some(cx.project.place(address.span)),
+            Shown::Tls(_, address) => Some(format!(
+                "http:// {{   # {}, in place of {} {{",
+                cx.project.place(address.span),
+                cx.project.slice(address.span)
+            )),
             _ => None,
         })
         .collect();
-    places.dedup();
+    lines.dedup();
     format!(
-        "or, only where the network between them is private, let the backend serve plain HTTP under every name ({}):\n\n\
-         http:// {{\n\nnot enough is `auto_https off` or `disable_redirects` there: then nothing listens on port 80 at \
-         all. `trusted_proxies` and X-Forwarded-Proto change nothing either",
-        places.join(", ")
+        "or, only where the network between them is private, let the upstream serve plain HTTP, whatever Host \
+         arrives:\n\n{}",
+        lines.join("\n")
     )
 }

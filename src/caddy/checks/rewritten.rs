@@ -25,7 +25,9 @@ pub fn rewritten_before_proxy(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut causes: BTreeMap<Span, Vec<Loss<'_>>> = BTreeMap::new();
     for route in &cx.caddy.routes {
         if let Some(loss) = loss(cx, route) {
-            let losses = causes.entry(loss.site.handlers.get(loss.change.by).head).or_default();
+            let losses = causes
+                .entry(loss.site.handlers.get(loss.change.by).head)
+                .or_default();
             if losses.iter().all(|other| other.route.proxy != route.proxy) {
                 losses.push(loss);
             }
@@ -75,7 +77,9 @@ fn loss<'a>(cx: &'a Context<'_>, route: &'a Route) -> Option<Loss<'a>> {
 }
 
 fn is_document(handler: &Handler, path: &str) -> bool {
-    matches!(handler.action, Action::TryFiles(_)) || path.ends_with(".html") || path.ends_with(".htm")
+    matches!(handler.action, Action::TryFiles(_))
+        || path.ends_with(".html")
+        || path.ends_with(".htm")
 }
 
 /// Whether all matchers on the way to the proxy would take the path `to`.
@@ -103,22 +107,27 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
     let by = handlers.get(change.by);
     let proxy = handlers.get(route.proxy);
     let proxied = matches!(walk.end, End::Proxied(_));
-    let what = match &by.action {
-        Action::Block(..) => format!("`{}` strips `{}`", by.name, change.from),
-        _ => format!("`{}` turns `{}` into `{}`", by.name, change.from, change.to),
+    let what = if route.path_named {
+        format!("`{}` becomes `{}`", change.from, change.to)
+    } else {
+        format!("every path that is no file becomes `{}`", change.to)
     };
     let message = match (&walk.end, &by.action) {
         (End::Proxied(_), _) => format!(
-            "`{}` rewrites the handshake for `{}`: the upstream gets `{}`",
-            by.name, route.path, walk.request.path
+            "`{}` rewrites {}: the upstream gets `{}`",
+            by.name,
+            route.handshake(),
+            walk.request.path
         ),
         (_, Action::Block(..)) => format!(
             "`{}` strips the path of the handshake, so `reverse_proxy` inside it never matches",
             cx.project.slice(by.head)
         ),
         _ => format!(
-            "`{}` rewrites the handshake for `{}` before `reverse_proxy` sees it, which then no longer matches",
-            by.name, route.path
+            "`{}` rewrites {} before `{}` sees it, which then no longer matches",
+            by.name,
+            route.handshake(),
+            target_name(handlers, route)
         ),
     };
     let mut finding = report.finding(message, by.head, format!("runs first: {what}"));
@@ -129,13 +138,27 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
             _ => handlers.get(loss.route.proxy),
         };
         let (span, label) = if matches!(loss.walk.end, End::Proxied(_)) {
-            (target.head, format!("sends `{}` to the upstream", loss.walk.request.path))
+            (
+                target.head,
+                format!("sends `{}` to the upstream", loss.walk.request.path),
+            )
         } else {
             let span = handlers
                 .chain(loss.route.proxy)
-                .find_map(|handler| handler.matcher.span.filter(|_| names_path(&handler.matcher)))
+                .find_map(|handler| {
+                    handler
+                        .matcher
+                        .span
+                        .filter(|_| names_path(&handler.matcher))
+                })
                 .unwrap_or(target.head);
-            (span, format!("no longer matches: the path is `{}` by now", loss.walk.request.path))
+            (
+                span,
+                format!(
+                    "no longer matches: the path is `{}` by now",
+                    loss.walk.request.path
+                ),
+            )
         };
         finding = finding.label(span, label);
         if let Some(place) = loss.route.place().filter(|place| !overlaps(*place, span)) {
@@ -146,7 +169,9 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
         End::Answered(id, status) => {
             let answer = handlers.get(id);
             let label = match status {
-                Some(status) if answer.name != "file_server" => format!("answers {status} in its place"),
+                Some(status) if answer.name != "file_server" => {
+                    format!("answers {status} in its place")
+                }
                 _ => "answers in its place".to_owned(),
             };
             if id != change.by {
@@ -154,7 +179,8 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
             }
         }
         End::Unhandled => {
-            finding = finding.note("no directive is left to take it: Caddy answers 200 with an empty body");
+            finding = finding
+                .note("no directive is left to take it: Caddy answers 200 with an empty body");
         }
         _ => {}
     }
@@ -176,13 +202,24 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
 fn names_path(matcher: &Matcher) -> bool {
     matcher.tests.iter().any(|test| match test {
         Test::Path(_) | Test::PathRegexp(_) => true,
-        Test::Not(sets) => sets.iter().flatten().any(|test| matches!(test, Test::Path(_) | Test::PathRegexp(_))),
+        Test::Not(sets) => sets
+            .iter()
+            .flatten()
+            .any(|test| matches!(test, Test::Path(_) | Test::PathRegexp(_))),
         _ => false,
     })
 }
 
 fn overlaps(a: Span, b: Span) -> bool {
     a.contains(b) || b.contains(a)
+}
+
+/// The directive whose matcher names the path: the proxy, or a block around it.
+fn target_name<'a>(handlers: &'a Handlers, route: &Route) -> &'a str {
+    handlers
+        .chain(route.proxy)
+        .find(|handler| names_path(&handler.matcher))
+        .map_or("reverse_proxy", |handler| &handler.name)
 }
 
 /// Why it runs first.
@@ -196,7 +233,11 @@ fn why(by: &Handler, proxy: &Handler) -> String {
     format!(
         "Caddy sorts directives: `{}` runs before `{}`, wherever the two stand in the file",
         by.name,
-        if by.parent == proxy.parent { &proxy.name } else { "handle" }
+        if by.parent == proxy.parent {
+            &proxy.name
+        } else {
+            "handle"
+        }
     )
 }
 
@@ -216,27 +257,47 @@ fn help(cx: &Context<'_>, losses: &[Loss<'_>], proxied: bool) -> String {
             without_matcher(cx, proxy)
         );
     }
-    let mut text = String::from("give each its own `handle`, of which only the first that matches runs:\n\n");
+    let is_uri = matches!(by.action, Action::Uri(_));
+    let rest = if proxied && handlers.get(first.route.proxy).matcher.tests.is_empty() {
+        without_matcher(cx, handlers.get(first.route.proxy))
+    } else {
+        "file_server".to_owned()
+    };
+    let fallback = format!("handle {{\n\t{}\n\t{rest}\n}}", cx.project.slice(by.head));
+    // What stands in a `handle` already needs no second one.
+    let handled = losses.iter().all(|loss| {
+        let handlers = &loss.site.handlers;
+        handlers.chain(loss.route.proxy).any(|handler| {
+            handler.parent == by.parent
+                && matches!(
+                    handler.action,
+                    Action::Block(Block::Handle | Block::HandlePath(_), _)
+                )
+        })
+    });
+    if handled && !is_uri {
+        return format!(
+            "put what it belongs to into a `handle` as well; only the first `handle` that matches runs:\n\n{fallback}"
+        );
+    }
+    let mut text =
+        String::from("give each its own `handle`, of which only the first that matches runs:\n\n");
     for loss in losses {
         let handlers = &loss.site.handlers;
         let proxy = handlers.get(loss.route.proxy);
         let matcher = match proxy.matcher.span {
             Some(span) if !proxy.matcher.tests.is_empty() => cx.project.slice(span).to_owned(),
-            _ => format!("{}*", loss.route.path),
+            _ if loss.route.path_named => format!("{}*", loss.route.path),
+            _ => "/ws*".to_owned(),
         };
         text.push_str(&format!("handle {matcher} {{\n"));
-        if matches!(by.action, Action::Uri(_)) {
+        if is_uri {
             text.push_str(&format!("\t{}\n", without_matcher(cx, by)));
         }
         text.push_str(&format!("\t{}\n}}\n", without_matcher(cx, proxy)));
     }
-    if !matches!(by.action, Action::Uri(_)) {
-        let rest = if proxied && handlers.get(first.route.proxy).matcher.tests.is_empty() {
-            without_matcher(cx, handlers.get(first.route.proxy))
-        } else {
-            "file_server".to_owned()
-        };
-        text.push_str(&format!("handle {{\n\t{}\n\t{rest}\n}}", cx.project.slice(by.head)));
+    if !is_uri {
+        text.push_str(&fallback);
     }
     text.trim_end().to_owned()
 }
@@ -251,7 +312,11 @@ fn without_matcher(cx: &Context<'_>, handler: &Handler) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match &handler.action {
         Action::Proxy(proxy) if !proxy.lines.is_empty() => {
-            let lines: Vec<&str> = proxy.lines.iter().map(|line| cx.project.slice(*line)).collect();
+            let lines: Vec<&str> = proxy
+                .lines
+                .iter()
+                .map(|line| cx.project.slice(*line))
+                .collect();
             format!("{text} {{\n\t\t{}\n\t}}", lines.join("\n\t\t"))
         }
         _ => text,
