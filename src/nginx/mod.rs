@@ -1,27 +1,146 @@
-//! Resolves nginx as the real server would.
+//! Resolves nginx as the real server would: files to configurations ([`include`]), contexts and
+//! levels ([`model`]), servers and locations ([`location`]), values ([`variables`]), and what
+//! leaves for the upstream ([`headers`]). [`route`] says where handshakes arrive and what they
+//! lose; the checks give each loss its name.
 
+pub mod checks;
+pub mod headers;
+pub mod hop;
+pub mod include;
+pub mod location;
+pub mod model;
+pub mod route;
 pub mod syntax;
+pub mod variables;
+
+use std::collections::HashSet;
+
+use rayon::prelude::*;
 
 use crate::finding::Undecided;
 use crate::project::Project;
-use crate::source::Source;
+use crate::source::{Kind, Source};
+use crate::syntax::Tree;
+use model::{Arena, Config, Included, Maps, Templates, View};
+use route::Route;
 
-/// The resolved configuration.
+/// The resolved configurations.
 #[derive(Debug, Default)]
 pub struct Model {
+    /// The parsed files, in the order of their paths.
+    pub trees: Vec<Tree>,
+    /// One configuration for each main file, and for each fragment that no file includes.
+    pub configs: Vec<Config>,
+    /// The maps of all of them.
+    pub maps: Maps,
+    /// Where handshakes arrive, and what becomes of them.
+    pub routes: Vec<Route>,
     /// What could not be resolved.
     pub undecided: Vec<Undecided>,
 }
 
 impl Model {
     /// Resolves everything of nginx in `project`.
-    pub fn resolve(_project: &Project) -> Self {
-        Self::default()
+    pub fn resolve(project: &Project) -> Self {
+        let sources: Vec<&Source> = project.of_kind(Kind::Nginx).collect();
+        let trees: Vec<Tree> = sources
+            .par_iter()
+            .map(|source| syntax::parse(source))
+            .collect();
+        let mut undecided: Vec<Undecided> = trees
+            .iter()
+            .flat_map(|tree| &tree.errors)
+            .map(|error| Undecided {
+                span: error.span,
+                message: error.message.clone(),
+            })
+            .collect();
+        let mut configs = include::configurations(project, &trees, &mut undecided);
+        let templates = Templates::read(project, &trees);
+        configs
+            .par_iter_mut()
+            .for_each(|config| config.index(&trees, &templates));
+        let maps = model::all_maps(&configs);
+        let arena = Arena {
+            trees: &trees,
+            configs: &configs,
+            maps: &maps,
+        };
+        let found: Vec<_> = (0..configs.len() as u32)
+            .into_par_iter()
+            .map(|config| {
+                let view = arena.view(config);
+                let mut doubts = Vec::new();
+                let routes = route::routes(view, &project.config, &mut doubts);
+                (routes, doubts, missing(view))
+            })
+            .collect();
+        let mut routes = Vec::new();
+        let mut noted = HashSet::new();
+        let mut unread = Vec::new();
+        for (of_config, doubts, missing) in found {
+            routes.extend(of_config);
+            for doubt in doubts {
+                if noted.insert(doubt.span) {
+                    undecided.push(Undecided {
+                        span: doubt.span,
+                        message: doubt.why,
+                    });
+                }
+            }
+            unread.extend(missing);
+        }
+        undecided.extend(unread.into_iter().filter(|note| noted.insert(note.span)));
+        Self {
+            trees,
+            configs,
+            maps,
+            routes,
+            undecided,
+        }
+    }
+
+    /// A configuration of it.
+    pub fn view(&self, config: u32) -> View<'_> {
+        Arena {
+            trees: &self.trees,
+            configs: &self.configs,
+            maps: &self.maps,
+        }
+        .view(config)
     }
 }
 
-/// What `source` refers to by path, as tails (`snippets/ws.conf`, `conf.d/*.conf`,
-/// `chat/routing.py`): the project reads every file that ends so.
-pub fn references(_source: &Source) -> Vec<String> {
-    Vec::new()
+/// Includes that nobody could read, where servers or locations may stand in them.
+fn missing(view: View<'_>) -> Vec<Undecided> {
+    let mut notes: Vec<(u32, Undecided)> = view
+        .config
+        .includes
+        .iter()
+        .filter_map(|(item, included)| {
+            let Included::Missing(why) = included else {
+                return None;
+            };
+            let parent = view.item(*item).parent;
+            let matters = matches!(
+                view.context(parent),
+                model::Context::Http | model::Context::Server | model::Context::Location
+            );
+            matters.then(|| {
+                let note = Undecided {
+                    span: view.directive(*item).head(),
+                    message: format!("what this include brings is not checked: {why}"),
+                };
+                (*item, note)
+            })
+        })
+        .collect();
+    notes.sort_by_key(|(item, _)| *item);
+    notes.into_iter().map(|(_, note)| note).collect()
+}
+
+/// The tails of the paths that `source` includes (`snippets/ws.conf`, `conf.d/*.conf`): the
+/// project reads every file that ends so.
+pub fn references(source: &Source) -> Vec<String> {
+    include::references(&source.text, source.folder())
 }

@@ -1,0 +1,418 @@
+use crate::check::{Selection, check};
+use crate::project::Project;
+
+/// Rule and underlined text of each finding, in order.
+fn findings(files: &[(&str, &str)]) -> Vec<(String, String)> {
+    let project = Project::in_memory(files.iter().copied()).expect("the configuration is valid");
+    let outcome = check(&project, &Selection::default());
+    outcome
+        .findings
+        .iter()
+        .map(|finding| {
+            let text = project
+                .slice(finding.span)
+                .split_whitespace()
+                .collect::<Vec<_>>()
+                .join(" ");
+            (finding.rule.to_string(), text)
+        })
+        .collect()
+}
+
+fn in_http(http: &str) -> Vec<(String, String)> {
+    let conf = format!("events {{}}\nhttp {{\n{http}\n}}\n");
+    findings(&[("nginx.conf", &conf)])
+}
+
+fn expect(http: &str, rule: &str, at: &str) {
+    assert_eq!(
+        in_http(http),
+        [(format!("nginx/{rule}"), at.to_owned())],
+        "{http}"
+    );
+}
+
+const PAIR: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";";
+
+#[test]
+fn a_socket_location_without_headers_is_lost() {
+    for location in [
+        "location /ws/ { proxy_pass http://a:1; }",
+        "location = /ws { proxy_pass http://a:1; proxy_set_header Host $host; }",
+        "location ~ ^/ws/(.*)$ { proxy_pass http://a:1; proxy_set_header Connection \"\"; }",
+        "location ^~ /socket.io { proxy_pass http://a:1; }",
+        "location /ws { location /ws/chat { proxy_pass http://a:1; } }",
+    ] {
+        expect(
+            &format!("server {{ listen 80; {location} }}"),
+            "upgrade-not-forwarded",
+            "proxy_pass http://a:1",
+        );
+    }
+}
+
+#[test]
+fn the_names_of_upstreams_are_evidence_where_nobody_else_upgrades() {
+    expect(
+        "upstream app { server daphne:8000; } server { location / { proxy_pass http://app; } location /static/ { proxy_pass http://app; } }",
+        "upgrade-not-forwarded",
+        "proxy_pass http://app",
+    );
+    expect(
+        "server { location /chat { proxy_pass http://chat-ws:1; } }",
+        "upgrade-not-forwarded",
+        "proxy_pass http://chat-ws:1",
+    );
+    let handled = format!(
+        "server {{ location / {{ proxy_pass http://daphne:8000; }} location /live/ {{ {PAIR} proxy_pass http://daphne:8000; }} }}"
+    );
+    assert_eq!(in_http(&handled), []);
+    assert_eq!(
+        in_http("server { location / { proxy_pass http://aws-news:1; } }"),
+        []
+    );
+}
+
+#[test]
+fn an_if_on_the_upgrade_is_evidence_for_what_it_leads_to() {
+    expect(
+        "server { location / { if ($http_upgrade) { proxy_pass http://b:1; } proxy_pass http://a:1; } }",
+        "upgrade-not-forwarded",
+        "proxy_pass http://b:1",
+    );
+    expect(
+        "server { location / { if ($http_upgrade != websocket) { return 404; } proxy_pass http://a:1; } }",
+        "upgrade-not-forwarded",
+        "proxy_pass http://a:1",
+    );
+    expect(
+        "server { location / { error_page 418 = @ws; if ($http_upgrade) { return 418; } proxy_pass http://a:1; } location @ws { proxy_pass http://b:1; } }",
+        "upgrade-not-forwarded",
+        "proxy_pass http://b:1",
+    );
+    // Who turns sockets away wants none.
+    assert_eq!(
+        in_http(
+            "server { location / { if ($http_upgrade) { return 403; } proxy_pass http://a:1; } }"
+        ),
+        []
+    );
+    expect(
+        "map $http_upgrade $to { default http://a:1; websocket http://b:1; } server { location / { proxy_pass $to; } }",
+        "upgrade-not-forwarded",
+        "proxy_pass $to",
+    );
+}
+
+#[test]
+fn a_location_that_another_takes_the_path_from_is_no_route() {
+    let conf = format!(
+        "server {{ location /ws {{ proxy_pass http://a:1; }} location ~ ^/ws {{ {PAIR} proxy_pass http://a:1; }} }}"
+    );
+    assert_eq!(in_http(&conf), []);
+    assert_eq!(
+        in_http(
+            "server { return 301 https://$host$request_uri; location /ws { proxy_pass http://a:1; } }"
+        ),
+        []
+    );
+    assert_eq!(
+        in_http("server { location /ws { return 404; proxy_pass http://a:1; } }"),
+        []
+    );
+    assert_eq!(
+        in_http("server { location = /ws { internal; proxy_pass http://a:1; } }"),
+        []
+    );
+}
+
+#[test]
+fn one_half_is_as_bad_as_none() {
+    expect(
+        "server { location / { proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; } }",
+        "upgrade-half-forwarded",
+        "proxy_set_header Upgrade $http_upgrade",
+    );
+    expect(
+        "server { proxy_set_header Connection Upgrade; location / { proxy_pass http://a:1; } location /b { proxy_pass http://a:1; } }",
+        "upgrade-half-forwarded",
+        "proxy_set_header Connection Upgrade",
+    );
+}
+
+#[test]
+fn connection_headers_alone_show_no_intent() {
+    for line in [
+        "Connection \"\"",
+        "Connection close",
+        "Connection $http_connection",
+        "Connection keep-alive",
+    ] {
+        let conf = format!(
+            "server {{ location / {{ proxy_pass http://a:1; proxy_set_header {line}; }} }}"
+        );
+        assert_eq!(in_http(&conf), [], "{line}");
+    }
+}
+
+#[test]
+fn an_inner_header_discards_the_outer_pair() {
+    for (levels, at) in [
+        (
+            "server { PAIR location / { proxy_set_header Host $host; proxy_pass http://a:1; } }",
+            "proxy_set_header Host $host",
+        ),
+        (
+            "PAIR server { proxy_set_header X-A b; location / { proxy_pass http://a:1; } }",
+            "proxy_set_header X-A b",
+        ),
+        (
+            "server { location / { PAIR proxy_pass http://a:1; location /ws { proxy_set_header Host $host; proxy_pass http://a:1; } } }",
+            "proxy_set_header Host $host",
+        ),
+        (
+            "server { PAIR location / { include proxy_params; proxy_pass http://a:1; } }",
+            "include proxy_params",
+        ),
+        (
+            "server { PAIR location / { proxy_pass http://a:1; if ($http_upgrade) { proxy_pass http://b:1; } proxy_set_header X-A b; } }",
+            "proxy_set_header X-A b",
+        ),
+        (
+            "server { proxy_set_header Connection upgrade; location / { proxy_set_header Upgrade $http_upgrade; proxy_pass http://a:1; } }",
+            "proxy_set_header Upgrade $http_upgrade",
+        ),
+    ] {
+        expect(&levels.replace("PAIR", PAIR), "headers-not-inherited", at);
+    }
+}
+
+#[test]
+fn an_outer_pair_is_evidence_only_where_nobody_receives_it() {
+    let conf = format!(
+        "server {{ {PAIR} location / {{ proxy_set_header Host $host; proxy_pass http://a:1; }} location /live {{ proxy_pass http://a:1; }} }}"
+    );
+    assert_eq!(in_http(&conf), []);
+    let conf = format!(
+        "server {{ {PAIR} location / {{ proxy_set_header Connection \"\"; proxy_pass http://a:1; }} }}"
+    );
+    assert_eq!(in_http(&conf), []);
+}
+
+#[test]
+fn one_discarded_pair_is_one_finding_with_all_its_places() {
+    let conf = format!(
+        "events {{}}\nhttp {{ server {{ {PAIR}\nlocation /a {{ proxy_set_header Host $host; proxy_pass http://a:1; }}\nlocation /b {{ proxy_set_header Host $host; proxy_pass http://a:1; }} }} }}"
+    );
+    let project = Project::in_memory([("nginx.conf", conf.as_str())]).expect("valid");
+    let outcome = check(&project, &Selection::default());
+    let [finding] = outcome.findings.as_slice() else {
+        panic!("{:?}", outcome.findings)
+    };
+    let lines: Vec<usize> = finding
+        .spans()
+        .map(|span| {
+            project
+                .source(span.source)
+                .position(span.start as usize)
+                .line
+        })
+        .collect();
+    assert_eq!(lines, [3, 2, 2, 4]);
+}
+
+#[test]
+fn wrong_values_are_named() {
+    for value in [
+        "\"\"",
+        "close",
+        "keep-alive",
+        "$http_upgrade",
+        "websocket",
+        "\"upgrade keep-alive\"",
+        "'\"upgrade\"'",
+        "$connection",
+    ] {
+        let line = format!("proxy_set_header Connection {value}");
+        let conf = format!(
+            "server {{ location / {{ proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; {line}; }} }}"
+        );
+        expect(&conf, "connection-value", &line);
+    }
+    for value in [
+        "\"\"",
+        "upgrade",
+        "h2c",
+        "$http_connection",
+        "$http_upgrad",
+        "$connection",
+    ] {
+        let line = format!("proxy_set_header Upgrade {value}");
+        let conf = format!(
+            "server {{ location / {{ proxy_pass http://a:1; {line}; proxy_set_header Connection upgrade; }} }}"
+        );
+        expect(&conf, "upgrade-value", &line);
+    }
+    expect(
+        "server { location / { proxy_pass http://a:1; proxy_set_header Upgrade upgrade; proxy_set_header Connection $http_upgrade; } }",
+        "upgrade-value",
+        "proxy_set_header Upgrade upgrade",
+    );
+    expect(
+        "server { set $http_upgrade x; location / { proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; } }",
+        "upgrade-value",
+        "proxy_set_header Upgrade $http_upgrade",
+    );
+    expect(
+        "server { listen 81; location / { set $c upgrade; return 204; } } server { location / { proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $c; } }",
+        "connection-value",
+        "proxy_set_header Connection $c",
+    );
+}
+
+#[test]
+fn maps_that_never_upgrade_are_named_at_the_entry_that_decides() {
+    for (map, at) in [
+        (
+            "map $http_upgrade $c { default close; '' upgrade; }",
+            "default close",
+        ),
+        ("map $http_upgrade $c { '' close; }", "map $http_upgrade $c"),
+        (
+            "map $http_upgrade $c { default keep-alive; }",
+            "default keep-alive",
+        ),
+        (
+            "map $http_upgrade $c { Default upgrade; '' close; }",
+            "map $http_upgrade $c",
+        ),
+        (
+            "map $http_upgrade $c { default upgrade; } map $http_upgrade $c { default close; }",
+            "default close",
+        ),
+        (
+            "map $http_upgrade $c { ~^WebSocket$ upgrade; default close; }",
+            "default close",
+        ),
+    ] {
+        expect(
+            &format!(
+                "{map} server {{ location / {{ proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $c; }} }}"
+            ),
+            "map-never-upgrades",
+            at,
+        );
+    }
+}
+
+#[test]
+fn what_one_browser_gets_through_is_left_to_another_rule() {
+    let conf = "map $http_connection $c { default close; Upgrade upgrade; } server { location / { proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $c; } }";
+    assert_eq!(in_http(conf), []);
+}
+
+#[test]
+fn a_declared_endpoint_makes_a_plain_location_a_route() {
+    let conf = "events {}\nhttp { server { server_name a.example; location / { proxy_pass http://a:1; } } server { server_name b.example; location / { proxy_pass http://b:1; } } }";
+    let found = findings(&[
+        ("nginx.conf", conf),
+        (
+            "wslint.toml",
+            "[websocket]\nendpoints = [\"wss://b.example/live\"]",
+        ),
+    ]);
+    assert_eq!(
+        found,
+        [(
+            "nginx/upgrade-not-forwarded".to_owned(),
+            "proxy_pass http://b:1".to_owned()
+        )]
+    );
+    let conf = "events {}\nhttp { server { location /ws/soap/ { proxy_pass http://a:1; } } }";
+    assert_eq!(
+        findings(&[
+            ("nginx.conf", conf),
+            ("wslint.toml", "[websocket]\nnot = [\"/ws/soap/\"]")
+        ]),
+        []
+    );
+}
+
+/// The messages of what is undecided.
+fn undecided(files: &[(&str, &str)]) -> Vec<String> {
+    let project = Project::in_memory(files.iter().copied()).expect("valid");
+    let outcome = check(&project, &Selection::default());
+    assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
+    outcome
+        .undecided
+        .iter()
+        .map(|note| note.message.clone())
+        .collect()
+}
+
+#[test]
+fn what_an_unseen_file_may_supply_is_undecided() {
+    // A fragment: the `http` level around it may set the pair.
+    let notes = undecided(&[(
+        "conf.d/app.conf",
+        "server { location /ws { proxy_pass http://a:1; } }",
+    )]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    // An include of the location itself.
+    let notes = undecided(&[(
+        "nginx.conf",
+        "events {}\nhttp { server { location /ws { include /etc/nginx/ours.conf; proxy_pass http://a:1; } } }",
+    )]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    // A variable that a file which we do not have may map.
+    let notes = undecided(&[(
+        "conf.d/app.conf",
+        "server { location /ws { proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; } }",
+    )]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+}
+
+#[test]
+fn a_fragment_that_sets_headers_itself_is_decided() {
+    let found = findings(&[(
+        "conf.d/app.conf",
+        "server { location /ws { proxy_pass http://a:1; proxy_set_header Host $host; } }",
+    )]);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found[0].0, "nginx/upgrade-not-forwarded");
+}
+
+#[test]
+fn the_only_map_of_its_name_serves_a_fragment() {
+    let app = "server { location /ws { proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; } }";
+    assert_eq!(
+        undecided(&[
+            ("conf.d/app.conf", app),
+            (
+                "conf.d/map.conf",
+                "map $http_upgrade $connection_upgrade { default upgrade; '' close; }"
+            )
+        ]),
+        Vec::<String>::new()
+    );
+}
+
+#[test]
+fn templates_are_undecided_where_they_matter() {
+    let notes = undecided(&[(
+        "nginx.conf.j2",
+        "events {}\nhttp { server { location /ws { proxy_pass http://a:1; {{ headers }} } } }",
+    )]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    let notes = undecided(&[(
+        "nginx.conf.j2",
+        "events {}\nhttp { server { location /ws { proxy_pass http://a:1; {% if ws %}proxy_set_header Upgrade $http_upgrade;{% endif %} } } }",
+    )]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
+    // A comment writes nothing, and a condition elsewhere decides nothing here.
+    let found = findings(&[(
+        "nginx.conf.j2",
+        "# {{ ansible_managed }}\nevents {}\nhttp { server {\n{% if tls %}\nlisten 443 ssl;\n{% endif %}\nlocation /ws {\n# {{ note }}\nproxy_pass http://{{ app }}; proxy_set_header Host $host; } } }",
+    )]);
+    assert_eq!(found.len(), 1, "{found:?}");
+}

@@ -1,0 +1,176 @@
+//! nginx as a hop: which server and location a request meets, and what becomes of it there.
+
+use super::location::Found;
+use super::model::{Context, ItemId, View};
+use super::{headers, variables};
+use crate::handshake::{Because, Hop, Outcome, Passage, Request, Upstream};
+use crate::project::Version;
+use crate::source::Span;
+use crate::value::Value;
+
+/// One configuration, ready to receive requests.
+#[derive(Clone, Copy, Debug)]
+pub struct Nginx<'a> {
+    /// The configuration.
+    pub view: View<'a>,
+    /// The version that runs it.
+    pub target: Option<Version>,
+}
+
+impl Hop for Nginx<'_> {
+    fn receive(&self, request: &Request) -> Passage {
+        let mut because = Vec::new();
+        let outcome = self.decide(request, &mut because);
+        Passage { outcome, because }
+    }
+}
+
+impl Nginx<'_> {
+    fn decide(&self, request: &Request, because: &mut Vec<Because>) -> Outcome {
+        let view = self.view;
+        let Some(server) = view.find_server(&request.host, request.port) else {
+            return Outcome::Undecided {
+                why: format!("no server listens on port {}", request.port),
+            };
+        };
+        let item = view.config.servers[server as usize].item;
+        self.note(because, item, "this server takes the request");
+        if let Some(answers) = view.level(item).answers {
+            return self.answer(answers, because);
+        }
+        let location = match view.find_location(server, &request.path) {
+            Found::Location(index) => view.config.locations[index as usize].item,
+            Found::Nowhere => return Outcome::Answers { status: Some(404) },
+            Found::Unknown => {
+                return Outcome::Undecided {
+                    why: "an expression that could not be read chooses the location".to_owned(),
+                };
+            }
+        };
+        self.note(because, location, "this location takes the path");
+        if let Some(answers) = view.level(location).answers {
+            return self.answer(answers, because);
+        }
+        let (block, pass) = match passing(view, location, request) {
+            Ok(found) => found,
+            Err(why) => return Outcome::Undecided { why },
+        };
+        self.note(because, pass, "sends it on");
+        let effective = headers::Effective::at(view, block);
+        if let Some(unseen) = effective.unseen {
+            return Outcome::Undecided { why: unseen.why };
+        }
+        if let Some(level) = effective.level {
+            self.note(because, level, "its headers apply");
+        }
+        let request = headers::outgoing(view, block, request, self.target);
+        Outcome::Forwards {
+            to: upstreams(view, pass, &request, block),
+            request: Box::new(request),
+        }
+    }
+
+    fn answer(&self, item: ItemId, because: &mut Vec<Because>) -> Outcome {
+        self.note(because, item, "answers without asking the upstream");
+        let status = self.view.directive(item).arg(0).map(|status| {
+            // `return https://…` alone means 302.
+            status.parse().unwrap_or(302)
+        });
+        match status {
+            // nginx's own code for closing the connection without an answer.
+            Some(444) | None => Outcome::Answers { status: None },
+            status => Outcome::Answers { status },
+        }
+    }
+
+    fn note(&self, because: &mut Vec<Because>, item: ItemId, message: &str) {
+        if item != super::model::ROOT {
+            because.push(Because {
+                span: self.view.directive(item).head(),
+                message: message.to_owned(),
+            });
+        }
+    }
+}
+
+/// The block whose `proxy_pass` takes the request at `location`: an `if` of it, or itself.
+fn passing(
+    view: View<'_>,
+    location: ItemId,
+    request: &Request,
+) -> Result<(ItemId, ItemId), String> {
+    let mut taken = None;
+    for item in &view.level(location).rewrites {
+        if view.context(*item) != Context::If {
+            continue;
+        }
+        let level = view.level(*item);
+        let mut scope = variables::Scope::new(view, request, location);
+        let holds = scope.condition(view.directive(*item).args());
+        let decides = level.pass.is_some() || level.answers.is_some();
+        match holds {
+            Some(true) if level.answers.is_some() => {
+                return Err("an `if` that holds for a handshake answers it".to_owned());
+            }
+            Some(true) if level.pass.is_some() => taken = Some(*item),
+            None if decides => return Err("an `if` that the files do not decide".to_owned()),
+            _ => {}
+        }
+    }
+    let block = taken.unwrap_or(location);
+    match view.level(block).pass {
+        Some(pass) => Ok((block, pass)),
+        None => Err("nothing here sends the request on".to_owned()),
+    }
+}
+
+/// The servers that `proxy_pass` sends to.
+fn upstreams(view: View<'_>, pass: ItemId, request: &Request, block: ItemId) -> Vec<Upstream> {
+    let directive = view.directive(pass);
+    let Some(word) = directive.args().first() else {
+        return Vec::new();
+    };
+    let from = directive.head();
+    let mut scope = variables::Scope::new(view, request, block);
+    let value = scope.value(word);
+    let Some(url) = value.known() else {
+        return vec![Upstream {
+            tls: word.text.starts_with("https://"),
+            host: Value::Unknown("a variable names the upstream".to_owned()),
+            port: Value::Unknown("a variable names the upstream".to_owned()),
+            from,
+        }];
+    };
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Vec::new();
+    };
+    let tls = scheme == "https";
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let servers: Vec<(&str, Span)> = match view.config.upstreams.get(authority) {
+        Some(upstream) => view
+            .children(*upstream)
+            .map(|server| view.directive(server))
+            .filter(|server| server.name() == "server")
+            .filter_map(|server| Some((server.arg(0)?, server.head())))
+            .collect(),
+        None => vec![(authority, from)],
+    };
+    let default = if tls { 443 } else { 80 };
+    servers
+        .into_iter()
+        .map(|(address, from)| {
+            let (host, port) = match address.rsplit_once(':') {
+                Some((host, port)) if !port.ends_with(']') => {
+                    (host, port.parse().unwrap_or(default))
+                }
+                _ => (address, default),
+            };
+            Upstream {
+                tls,
+                host: Value::Known(host.to_owned()),
+                port: Value::Known(port),
+                from,
+            }
+        })
+        .collect()
+}

@@ -1,0 +1,567 @@
+//! Servers and locations, and which of them a request meets.
+//!
+//! ngx_http_core_find_location: an exact match ends the search; else the longest prefix is
+//! remembered, and regular expressions are tried in order unless that prefix says `^~`;
+//! locations within the one that was found are searched the same way.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::model::{Config, Context, ItemId, ROOT, View};
+use crate::syntax::{Directive, Tree};
+
+/// Regular expressions of one level that are tried.
+const MAX_REGEXES: usize = 500;
+
+/// Bytes that one compiled expression may take.
+const MAX_REGEX_BYTES: usize = 1 << 20;
+
+/// Steps that an expression with look-around may take.
+const MAX_BACKTRACKS: usize = 20_000;
+
+/// How a location is matched.
+#[derive(Debug)]
+pub enum Matcher {
+    /// `= /path`.
+    Exact(String),
+    /// A prefix.
+    Prefix {
+        /// The prefix.
+        path: String,
+        /// `^~`: regular expressions are not tried after it.
+        final_: bool,
+    },
+    /// `~` or `~*`.
+    Regex(Pattern),
+    /// `@name`.
+    Named(String),
+    /// A template supplies it, or it is malformed.
+    Unknown,
+}
+
+/// A regular expression as nginx has it, compiled when first needed.
+#[derive(Debug)]
+pub struct Pattern {
+    /// The expression.
+    pub text: String,
+    /// Whether case is ignored.
+    pub ignore_case: bool,
+    compiled: OnceLock<Option<Compiled>>,
+}
+
+#[derive(Debug)]
+enum Compiled {
+    Plain(regex::Regex),
+    /// With look-around or back references, which the plain engine does not have.
+    Fancy(Box<fancy_regex::Regex>),
+}
+
+impl Pattern {
+    /// A pattern that is not compiled yet.
+    pub fn new(text: &str, ignore_case: bool) -> Self {
+        Self {
+            text: text.to_owned(),
+            ignore_case,
+            compiled: OnceLock::new(),
+        }
+    }
+
+    /// Whether it matches; `None` if that can't be told.
+    pub fn is_match(&self, subject: &str) -> Option<bool> {
+        let compiled = self.compiled.get_or_init(|| {
+            let text = if self.ignore_case {
+                format!("(?i){}", self.text)
+            } else {
+                self.text.clone()
+            };
+            let plain = regex::RegexBuilder::new(&text)
+                .size_limit(MAX_REGEX_BYTES)
+                .build();
+            plain.map(Compiled::Plain).ok().or_else(|| {
+                fancy_regex::RegexBuilder::new(&text)
+                    .delegate_size_limit(MAX_REGEX_BYTES)
+                    .backtrack_limit(MAX_BACKTRACKS)
+                    .build()
+                    .map(|regex| Compiled::Fancy(Box::new(regex)))
+                    .ok()
+            })
+        });
+        match compiled.as_ref()? {
+            Compiled::Plain(regex) => Some(regex.is_match(subject)),
+            Compiled::Fancy(regex) => regex.is_match(subject).ok(),
+        }
+    }
+
+    /// The path or folder that every match of it lies in, as far as that can be read off; empty
+    /// where it can't.
+    pub fn literal_prefix(&self) -> String {
+        let text = self.text.strip_prefix('^').unwrap_or(&self.text);
+        let mut prefix = String::new();
+        let mut rest = text.chars();
+        let mut whole = true;
+        while let Some(character) = rest.next() {
+            match character {
+                '\\' => match rest.next() {
+                    Some(escaped) if !escaped.is_ascii_alphanumeric() => prefix.push(escaped),
+                    _ => {
+                        whole = false;
+                        break;
+                    }
+                },
+                // An alternative may begin otherwise.
+                '|' => return String::new(),
+                '$' => break,
+                '(' | '[' | '.' | '^' | ')' | '{' => {
+                    let what = rest.as_str();
+                    whole = character == '.' && what.starts_with('*')
+                        || character == '('
+                            && (what.starts_with(".*")
+                                || what.starts_with('/')
+                                || what.starts_with("?:/"));
+                    break;
+                }
+                // What may be missing is no part of the prefix.
+                '?' | '*' => {
+                    whole = prefix.pop() == Some('/');
+                    break;
+                }
+                '+' => {
+                    whole = prefix.ends_with('/');
+                    break;
+                }
+                other => prefix.push(other),
+            }
+        }
+        if !whole {
+            prefix.truncate(prefix.rfind('/').map_or(0, |slash| slash + 1));
+        }
+        if prefix.starts_with('/') {
+            prefix
+        } else {
+            String::new()
+        }
+    }
+}
+
+/// One `location`.
+#[derive(Debug)]
+pub struct Location {
+    /// Its directive.
+    pub item: ItemId,
+    /// Its server, as an index into [`Config::servers`].
+    pub server: u32,
+    /// The location that it is nested in, as an index into [`Config::locations`].
+    pub parent: Option<u32>,
+    /// What it matches.
+    pub matcher: Matcher,
+    /// The locations nested in it.
+    pub children: Siblings,
+    /// The `if` and `limit_except` blocks in it.
+    pub blocks: Vec<ItemId>,
+}
+
+impl Location {
+    /// A path that it is meant for, with which to see whether it gets what it names.
+    pub fn sample(&self) -> Option<String> {
+        match &self.matcher {
+            Matcher::Exact(path) | Matcher::Prefix { path, .. } => Some(path.clone()),
+            Matcher::Regex(pattern) => {
+                Some(pattern.literal_prefix()).filter(|path| !path.is_empty())
+            }
+            Matcher::Named(_) | Matcher::Unknown => None,
+        }
+    }
+
+    /// Whether it takes whatever no other location wants.
+    pub fn is_catch_all(&self) -> bool {
+        match &self.matcher {
+            Matcher::Prefix { path, .. } => path == "/" || path.is_empty(),
+            Matcher::Regex(pattern) => matches!(
+                pattern.text.as_str(),
+                "^" | "/"
+                    | "^/"
+                    | ".*"
+                    | "^/.*"
+                    | "^/(.*)"
+                    | "^/(.*)$"
+                    | "^(.*)$"
+                    | "/.*"
+                    | "^.*$"
+                    | "/(.*)"
+            ),
+            _ => false,
+        }
+    }
+}
+
+/// One `server`, or the unknown server around a fragment that begins with locations.
+#[derive(Debug)]
+pub struct Server {
+    /// Its directive, or [`ROOT`].
+    pub item: ItemId,
+    /// Its names, lower case.
+    pub names: Vec<String>,
+    /// The ports that it listens on, with whether TLS is spoken there and whether it is the
+    /// default server; empty where `listen` can't be read.
+    pub listens: Vec<Listen>,
+    /// The locations directly in it.
+    pub locations: Siblings,
+}
+
+/// The locations of one level, as nginx sorts them.
+#[derive(Debug, Default)]
+pub struct Siblings {
+    exact: HashMap<String, u32>,
+    /// With whether regular expressions are skipped after it.
+    prefixes: HashMap<String, (u32, bool)>,
+    regexes: Vec<u32>,
+    /// One of them can't be read.
+    unknown: bool,
+}
+
+impl Siblings {
+    fn add(&mut self, index: u32, matcher: &Matcher) {
+        match matcher {
+            Matcher::Exact(path) => {
+                self.exact.entry(path.clone()).or_insert(index);
+            }
+            Matcher::Prefix { path, final_ } => {
+                self.prefixes
+                    .entry(path.clone())
+                    .or_insert((index, *final_));
+            }
+            Matcher::Regex(_) => self.regexes.push(index),
+            Matcher::Named(_) => {}
+            Matcher::Unknown => self.unknown = true,
+        }
+        // Trying thousands of expressions for every path takes longer than anyone waits.
+        self.unknown |= self.regexes.len() > MAX_REGEXES;
+    }
+
+    /// The longest prefix of `path`.
+    fn longest(&self, path: &str) -> Option<(u32, bool)> {
+        (0..=path.len())
+            .rev()
+            .filter_map(|end| path.get(..end))
+            .find_map(|prefix| self.prefixes.get(prefix).copied())
+    }
+}
+
+/// One `listen`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Listen {
+    /// The port.
+    pub port: u16,
+    /// `ssl` or `quic`.
+    pub tls: bool,
+    /// `default_server`.
+    pub default: bool,
+}
+
+/// Reads the servers and locations out of the items, whose contexts are known.
+pub(super) fn index(config: &mut Config, trees: &[Tree]) {
+    let root = config.top;
+    if root == Context::Server {
+        config.servers.push(Server::new(ROOT));
+    }
+    let mut location_of: HashMap<ItemId, u32> = HashMap::new();
+    let mut server_of: HashMap<ItemId, u32> = HashMap::new();
+    server_of.insert(ROOT, 0);
+    for item in 0..config.items.len() as u32 {
+        let super::model::Item {
+            tree,
+            node,
+            parent,
+            context,
+            ..
+        } = config.items[item as usize];
+        let directive = trees[tree as usize].at(node);
+        match context {
+            Context::Server => {
+                server_of.insert(item, config.servers.len() as u32);
+                config.servers.push(Server::new(item));
+            }
+            Context::Location => {
+                let outer = location_of.get(&parent).copied();
+                let server = match outer {
+                    Some(outer) => config.locations[outer as usize].server,
+                    None => server_of.get(&parent).copied().unwrap_or_default(),
+                };
+                let index = config.locations.len() as u32;
+                location_of.insert(item, index);
+                let matcher = matcher(directive);
+                match outer {
+                    Some(outer) => config.locations[outer as usize]
+                        .children
+                        .add(index, &matcher),
+                    None => {
+                        if let Some(server) = config.servers.get_mut(server as usize) {
+                            server.locations.add(index, &matcher);
+                        }
+                    }
+                }
+                config.locations.push(Location {
+                    item,
+                    server,
+                    parent: outer,
+                    matcher,
+                    children: Siblings::default(),
+                    blocks: Vec::new(),
+                });
+            }
+            Context::If | Context::LimitExcept => {
+                if let Some(outer) = location_of.get(&parent) {
+                    config.locations[*outer as usize].blocks.push(item);
+                }
+            }
+            _ => {
+                let server = server_of.get(&parent).copied().unwrap_or(u32::MAX);
+                if (parent != ROOT || root == Context::Server)
+                    && let Some(server) = config.servers.get_mut(server as usize)
+                {
+                    server.directive(directive);
+                }
+            }
+        }
+    }
+}
+
+/// What the arguments of a `location` match. The modifier may be glued to the path
+/// (ngx_http_core_location).
+fn matcher(directive: Directive<'_>) -> Matcher {
+    let (modifier, path) = match directive.args() {
+        [path] if !path.templated => {
+            let text = path.text.as_str();
+            let modifier = ["^~", "~*", "=", "~"]
+                .into_iter()
+                .find(|modifier| text.starts_with(modifier))
+                .unwrap_or_default();
+            (modifier, &text[modifier.len()..])
+        }
+        [modifier, path] if !modifier.templated && !path.templated => {
+            (modifier.text.as_str(), path.text.as_str())
+        }
+        _ => return Matcher::Unknown,
+    };
+    match modifier {
+        "" if path.starts_with('@') => Matcher::Named(path.to_owned()),
+        "" => Matcher::Prefix {
+            path: path.to_owned(),
+            final_: false,
+        },
+        "^~" => Matcher::Prefix {
+            path: path.to_owned(),
+            final_: true,
+        },
+        "=" => Matcher::Exact(path.to_owned()),
+        "~" => Matcher::Regex(Pattern::new(path, false)),
+        "~*" => Matcher::Regex(Pattern::new(path, true)),
+        _ => Matcher::Unknown,
+    }
+}
+
+impl Server {
+    fn new(item: ItemId) -> Self {
+        Self {
+            item,
+            names: Vec::new(),
+            listens: Vec::new(),
+            locations: Siblings::default(),
+        }
+    }
+
+    fn directive(&mut self, directive: Directive<'_>) {
+        match directive.name() {
+            "server_name" => self.names.extend(
+                directive
+                    .args()
+                    .iter()
+                    .filter(|word| !word.templated)
+                    .map(|word| word.text.to_ascii_lowercase()),
+            ),
+            "listen" => {
+                let Some(address) = directive.arg(0) else {
+                    return;
+                };
+                let port = match address.rsplit_once(':') {
+                    Some((_, port)) if !port.ends_with(']') => port.parse().ok(),
+                    _ => address.parse().ok().or(Some(80)),
+                };
+                let has = |flag: &str| directive.args().iter().any(|word| word.text == flag);
+                if let Some(port) = port
+                    && !address.starts_with("unix:")
+                    && !directive.args()[0].templated
+                {
+                    self.listens.push(Listen {
+                        port,
+                        tls: has("ssl") || has("quic"),
+                        default: has("default_server") || has("default"),
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Whether one of its names is `host`, and how closely: exact, leading wildcard, trailing
+    /// wildcard, regular expression (ngx_http_find_virtual_server).
+    pub fn rank(&self, host: &str) -> Option<u8> {
+        self.names
+            .iter()
+            .filter_map(|name| {
+                if name == host {
+                    return Some(0);
+                }
+                if let Some(suffix) = name.strip_prefix("*.") {
+                    return host
+                        .strip_suffix(suffix)
+                        .is_some_and(|rest| rest.ends_with('.'))
+                        .then_some(1);
+                }
+                if let Some(suffix) = name.strip_prefix('.') {
+                    let below = host.strip_suffix(suffix);
+                    return below
+                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                        .then_some(1);
+                }
+                if let Some(prefix) = name.strip_suffix(".*") {
+                    return host
+                        .strip_prefix(prefix)
+                        .is_some_and(|rest| rest.starts_with('.'))
+                        .then_some(2);
+                }
+                let pattern = name.strip_prefix('~')?;
+                Pattern::new(pattern, true).is_match(host)?.then_some(3)
+            })
+            .min()
+    }
+}
+
+/// The location that a path leads to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// This one, as an index into [`Config::locations`].
+    Location(u32),
+    /// None: the server itself answers.
+    Nowhere,
+    /// An expression that can't be read decides.
+    Unknown,
+}
+
+impl<'a> View<'a> {
+    /// The location of `server` that takes `path`.
+    pub fn find_location(self, server: u32, path: &str) -> Found {
+        let mut level = &self.config.servers[server as usize].locations;
+        let mut found = Found::Nowhere;
+        loop {
+            match self.search(level, path) {
+                Found::Location(index) => {
+                    found = Found::Location(index);
+                    level = &self.config.locations[index as usize].children;
+                    if matches!(
+                        self.config.locations[index as usize].matcher,
+                        Matcher::Exact(_)
+                    ) {
+                        return found;
+                    }
+                }
+                Found::Nowhere => return found,
+                Found::Unknown => return Found::Unknown,
+            }
+        }
+    }
+
+    /// Searches the locations of one level.
+    fn search(self, level: &'a Siblings, path: &str) -> Found {
+        if let Some(index) = level.exact.get(path) {
+            return Found::Location(*index);
+        }
+        if level.unknown {
+            return Found::Unknown;
+        }
+        let longest = level.longest(path);
+        // nginx looks into the locations nested in the prefix before it tries the regular
+        // expressions of this level, and what is found there by an expression stays.
+        if let Some((index, _)) = longest
+            && self.ends_inside(index, path)
+        {
+            return Found::Location(index);
+        }
+        if !longest.is_some_and(|(_, final_)| final_) {
+            match self.regex(level, path) {
+                Found::Nowhere => {}
+                found => return found,
+            }
+        }
+        longest.map_or(Found::Nowhere, |(index, _)| Found::Location(index))
+    }
+
+    /// The first regular expression of a level that matches.
+    fn regex(self, level: &Siblings, path: &str) -> Found {
+        for index in &level.regexes {
+            if let Matcher::Regex(pattern) = &self.config.locations[*index as usize].matcher {
+                match pattern.is_match(path) {
+                    Some(true) => return Found::Location(*index),
+                    Some(false) => {}
+                    None => return Found::Unknown,
+                }
+            }
+        }
+        Found::Nowhere
+    }
+
+    /// Whether an exact location or a regular expression nested in `location` takes the path;
+    /// `^~` silences the expressions of its own level only.
+    fn ends_inside(self, location: u32, path: &str) -> bool {
+        let mut at = location;
+        loop {
+            let level = &self.config.locations[at as usize].children;
+            if level.exact.contains_key(path) {
+                return true;
+            }
+            let longest = level.longest(path);
+            if !longest.is_some_and(|(_, final_)| final_)
+                && matches!(self.regex(level, path), Found::Location(_))
+            {
+                return true;
+            }
+            match longest {
+                Some((index, _)) => at = index,
+                None => return false,
+            }
+        }
+    }
+
+    /// The server that a request to `host` at `port` meets; every server, as indices, where the
+    /// request does not say.
+    pub fn find_server(self, host: &str, port: u16) -> Option<u32> {
+        let listening = || {
+            self.config
+                .servers
+                .iter()
+                .enumerate()
+                .filter(move |(_, server)| {
+                    // Without a `listen` nginx takes port 80 (8000 for other users than root).
+                    (server.listens.is_empty() && port == 80)
+                        || server.listens.iter().any(|listen| listen.port == port)
+                })
+        };
+        let named = listening()
+            .filter_map(|(index, server)| Some((server.rank(host)?, index)))
+            .min();
+        named
+            .map(|(_, index)| index)
+            .or_else(|| {
+                listening()
+                    .find(|(_, server)| {
+                        server
+                            .listens
+                            .iter()
+                            .any(|listen| listen.port == port && listen.default)
+                    })
+                    .map(|(index, _)| index)
+            })
+            .or_else(|| listening().next().map(|(index, _)| index))
+            .map(|index| index as u32)
+    }
+}

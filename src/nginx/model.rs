@@ -1,0 +1,609 @@
+//! One configuration as nginx would load it: every directive where it stands once the includes
+//! are resolved, the context of each block, and what each level sets for the upstream.
+//!
+//! Nothing is copied: an [`Item`] points at a directive of a parsed file. Items lie in preorder,
+//! as the nodes of a [`Tree`] do, so walking them needs no recursion.
+
+use std::collections::HashMap;
+use std::sync::OnceLock;
+
+use super::include::Stock;
+use super::location::{Location, Server};
+use crate::source::Span;
+use crate::syntax::{Directive, Tree};
+
+/// Index of an item in [`Config::items`].
+pub type ItemId = u32;
+
+/// Blocks within blocks. nginx nests locations two or three deep; below this nothing is looked at,
+/// so that a file of a hundred thousand braces costs no more than its bytes.
+const MAX_NESTING: u32 = 100;
+
+/// Lines of one level that are told apart. What has more was not written for people.
+const MAX_LINES: usize = 1000;
+
+/// What stands above all items of a configuration: the main context, or the unknown surroundings
+/// of a fragment.
+pub const ROOT: ItemId = u32::MAX;
+
+/// The context that a block opens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Context {
+    /// Outside of every block of a main file.
+    Main,
+    /// `http`.
+    Http,
+    /// `server` within `http`.
+    Server,
+    /// `location`.
+    Location,
+    /// `if` within a server or location.
+    If,
+    /// `limit_except`.
+    LimitExcept,
+    /// `map` and `geo`, whose entries look like directives.
+    Map,
+    /// `split_clients`.
+    Split,
+    /// `upstream`.
+    Upstream,
+    /// Anything else, which no handshake over HTTP passes: `stream`, `events`, `types`, Lua.
+    Other,
+}
+
+impl Context {
+    /// The context that a block called `name` opens within this one.
+    fn inner(self, name: &str) -> Self {
+        match (self, name) {
+            (Self::Main, "http") => Self::Http,
+            (Self::Http, "server") => Self::Server,
+            (Self::Http, "map" | "geo") => Self::Map,
+            (Self::Http, "split_clients") => Self::Split,
+            (Self::Http, "upstream") => Self::Upstream,
+            (Self::Server | Self::Location, "location") => Self::Location,
+            (Self::Server | Self::Location, "if") => Self::If,
+            (Self::Location, "limit_except") => Self::LimitExcept,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A directive where it stands after the includes are resolved.
+#[derive(Clone, Debug)]
+pub struct Item {
+    /// Index of its file's tree in [`Arena::trees`].
+    pub tree: u32,
+    /// Its node there.
+    pub node: u32,
+    /// The block that holds it, or [`ROOT`].
+    pub parent: ItemId,
+    /// One past the last item below it.
+    pub end: ItemId,
+    /// The `include` that brought it, or [`ROOT`] for what the first file holds itself.
+    pub via: ItemId,
+    /// The context that its block opens.
+    pub context: Context,
+}
+
+/// What an `include` was found to mean.
+#[derive(Clone, Debug)]
+pub enum Included {
+    /// Files of the project, as indices into [`Arena::trees`]; their directives follow it.
+    Files(Vec<u32>),
+    /// A file that every installation has, known to us though it is absent.
+    Stock(&'static Stock),
+    /// Nobody knows what it brings.
+    Missing(String),
+}
+
+/// Why more directives than we see may stand at a level.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unseen {
+    /// What shows it, if anything in the files does.
+    pub span: Option<Span>,
+    /// For a person.
+    pub why: String,
+}
+
+/// What one level (a context of http, server or location) sets for the upstream by itself.
+#[derive(Clone, Debug, Default)]
+pub struct Level {
+    /// Its `proxy_set_header` lines and the stock includes that bring some, in order.
+    pub headers: Vec<ItemId>,
+    /// Its `proxy_http_version`.
+    pub version: Option<ItemId>,
+    /// Its directives of the rewrite module, in the order in which they run.
+    pub rewrites: Vec<ItemId>,
+    /// Its `proxy_pass`.
+    pub pass: Option<ItemId>,
+    /// Its `return`, if no condition guards it.
+    pub answers: Option<ItemId>,
+    /// Its `error_page` directives.
+    pub error_pages: Vec<ItemId>,
+    /// Further directives may stand here.
+    pub unseen: Option<Unseen>,
+    /// A template decides whether the directives here are written at all.
+    pub conditional: bool,
+    /// `internal` stands here.
+    pub internal: bool,
+}
+
+/// One configuration: a main file, or a fragment that no file of the project includes.
+#[derive(Debug)]
+pub struct Config {
+    /// The file it starts from, as an index into [`Arena::trees`].
+    pub main: u32,
+    /// Whether it starts from a main file, so that nothing unseen surrounds it.
+    pub complete: bool,
+    /// The context of its top: `Main`, or the one that a fragment is made for.
+    pub top: Context,
+    /// All directives in the order in which nginx reads them.
+    pub items: Vec<Item>,
+    /// What each `include` brought.
+    pub includes: HashMap<ItemId, Included>,
+    /// The levels of [`Context::Http`], `Server`, `Location`, `If` and `LimitExcept`, and [`ROOT`].
+    pub levels: HashMap<ItemId, Level>,
+    /// `map`, `geo` and `split_clients` blocks by the lower-case name of their variable, in order.
+    pub maps: HashMap<String, Vec<ItemId>>,
+    /// `set` directives by the lower-case name of their variable, in order.
+    pub sets: HashMap<String, Vec<ItemId>>,
+    /// `upstream` blocks by name.
+    pub upstreams: HashMap<String, ItemId>,
+    /// The servers of `http`, in order.
+    pub servers: Vec<Server>,
+    /// All locations of all servers, in order.
+    pub locations: Vec<Location>,
+    /// See [`upgrade_variable`](super::route::upgrade_variable).
+    pub(super) upgrade_variable: OnceLock<Option<String>>,
+    /// Some file that `http` includes is not in the project.
+    unseen_http: bool,
+}
+
+impl Config {
+    /// A configuration that starts from the file `main`, without its items.
+    pub(super) fn new(main: u32, complete: bool, trees: &[Tree]) -> Self {
+        Self {
+            main,
+            complete,
+            top: if complete {
+                Context::Main
+            } else {
+                surroundings(&trees[main as usize])
+            },
+            items: Vec::new(),
+            includes: HashMap::new(),
+            levels: HashMap::new(),
+            maps: HashMap::new(),
+            sets: HashMap::new(),
+            upstreams: HashMap::new(),
+            servers: Vec::new(),
+            locations: Vec::new(),
+            upgrade_variable: OnceLock::new(),
+            unseen_http: false,
+        }
+    }
+}
+
+/// The maps of all configurations by the lower-case name of their variable; `None` where there are
+/// several of one name, so that nothing says which a fragment means.
+pub type Maps = HashMap<String, Option<(u32, ItemId)>>;
+
+/// Collects the maps of all configurations.
+pub(super) fn all_maps(configs: &[Config]) -> Maps {
+    let mut all = Maps::new();
+    for (index, config) in configs.iter().enumerate() {
+        for (name, maps) in &config.maps {
+            let one = match maps.as_slice() {
+                [map] => Some((index as u32, *map)),
+                _ => None,
+            };
+            all.entry(name.clone())
+                .and_modify(|known| *known = None)
+                .or_insert(one);
+        }
+    }
+    all
+}
+
+/// The parsed files and the configurations made of them.
+#[derive(Clone, Copy, Debug)]
+pub struct Arena<'a> {
+    /// One tree a file.
+    pub trees: &'a [Tree],
+    /// The configurations.
+    pub configs: &'a [Config],
+    /// Their maps.
+    pub maps: &'a Maps,
+}
+
+impl<'a> Arena<'a> {
+    /// One of the configurations.
+    pub fn view(self, config: u32) -> View<'a> {
+        View {
+            arena: self,
+            index: config,
+            config: &self.configs[config as usize],
+        }
+    }
+}
+
+/// A configuration together with the files that its items point into.
+#[derive(Clone, Copy, Debug)]
+pub struct View<'a> {
+    /// Where the files and the other configurations are.
+    pub arena: Arena<'a>,
+    /// Its index in [`Arena::configs`].
+    pub index: u32,
+    /// The configuration.
+    pub config: &'a Config,
+}
+
+impl<'a> View<'a> {
+    /// The item itself.
+    pub fn item(self, item: ItemId) -> &'a Item {
+        &self.config.items[item as usize]
+    }
+
+    /// The directive that an item stands for.
+    pub fn directive(self, item: ItemId) -> Directive<'a> {
+        let Item { tree, node, .. } = *self.item(item);
+        self.arena.trees[tree as usize].at(node)
+    }
+
+    /// The items directly within a block, or at the top.
+    pub fn children(self, item: ItemId) -> impl Iterator<Item = ItemId> + 'a {
+        let (mut next, end) = if item == ROOT {
+            (0, self.config.items.len() as u32)
+        } else {
+            (item + 1, self.item(item).end)
+        };
+        let config = self.config;
+        std::iter::from_fn(move || {
+            let child = (next < end).then_some(next)?;
+            next = config.items[child as usize].end;
+            Some(child)
+        })
+    }
+
+    /// The context that the block of `item` opens.
+    pub fn context(self, item: ItemId) -> Context {
+        match item {
+            ROOT => self.config.top,
+            _ => self.item(item).context,
+        }
+    }
+
+    /// The level of `item`; an empty one where it is none.
+    pub fn level(self, item: ItemId) -> &'a Level {
+        static EMPTY: Level = Level {
+            headers: Vec::new(),
+            version: None,
+            rewrites: Vec::new(),
+            pass: None,
+            answers: None,
+            error_pages: Vec::new(),
+            unseen: None,
+            conditional: false,
+            internal: false,
+        };
+        self.config.levels.get(&item).unwrap_or(&EMPTY)
+    }
+
+    /// The levels from `item` outward, ending with `http` or the unknown surroundings.
+    pub fn outward(self, item: ItemId) -> impl Iterator<Item = ItemId> + 'a {
+        let mut next = Some(item);
+        std::iter::from_fn(move || {
+            let level = next?;
+            next = (level != ROOT && self.context(level) != Context::Http)
+                .then(|| self.item(level).parent);
+            Some(level)
+        })
+    }
+
+    /// The `include` in the file of `within`'s own block that brought `item`, if one did.
+    pub fn include_of(self, item: ItemId, within: ItemId) -> Option<ItemId> {
+        let outer = if within == ROOT {
+            ROOT
+        } else {
+            self.item(within).via
+        };
+        let mut via = self.item(item).via;
+        while via != ROOT && via != outer && self.item(via).via != outer {
+            via = self.item(via).via;
+        }
+        (via != ROOT && via != outer).then_some(via)
+    }
+}
+
+impl Config {
+    /// Whether `http` may hold more than we see.
+    pub fn is_open(&self) -> bool {
+        !self.complete || self.unseen_http
+    }
+
+    /// Finds contexts, levels, variables and servers in one pass over the items.
+    pub(super) fn index(&mut self, trees: &[Tree], templates: &Templates) {
+        let root = self.top;
+        if !self.complete {
+            self.levels.entry(ROOT).or_default().unseen = Some(Unseen {
+                span: None,
+                why: "the file that includes this one is not in the project".to_owned(),
+            });
+        }
+        self.template_level(ROOT, self.main, None, templates);
+        for item in 0..self.items.len() as u32 {
+            let Item {
+                tree, node, parent, ..
+            } = self.items[item as usize];
+            let directive = trees[tree as usize].at(node);
+            let outer = match parent {
+                ROOT => root,
+                _ => self.items[parent as usize].context,
+            };
+            if directive.has_block() {
+                let context = if directive.node().depth < MAX_NESTING {
+                    outer.inner(directive.name())
+                } else {
+                    Context::Other
+                };
+                self.items[item as usize].context = context;
+                self.block(item, parent, context, directive);
+                self.template_level(item, tree, Some(node), templates);
+            }
+            self.directive(item, parent, outer, directive, templates);
+        }
+        super::location::index(self, trees);
+    }
+
+    fn block(&mut self, item: ItemId, parent: ItemId, context: Context, directive: Directive<'_>) {
+        match context {
+            Context::Map | Context::Split => {
+                // `geo $address $variable` names its variable last, too.
+                if let Some(name) = directive
+                    .args()
+                    .last()
+                    .and_then(|word| word.text.strip_prefix('$'))
+                {
+                    self.maps
+                        .entry(name.to_ascii_lowercase())
+                        .or_default()
+                        .push(item);
+                }
+            }
+            Context::Upstream => {
+                if let Some(name) = directive.arg(0) {
+                    self.upstreams.entry(name.to_owned()).or_insert(item);
+                }
+            }
+            Context::If => self.levels.entry(parent).or_default().rewrites.push(item),
+            _ => {}
+        }
+    }
+
+    fn directive(
+        &mut self,
+        item: ItemId,
+        parent: ItemId,
+        outer: Context,
+        directive: Directive<'_>,
+        templates: &Templates,
+    ) {
+        if !matches!(
+            outer,
+            Context::Http
+                | Context::Server
+                | Context::Location
+                | Context::If
+                | Context::LimitExcept
+                | Context::Map
+        ) {
+            return;
+        }
+        let level = self.levels.entry(parent).or_default();
+        if !directive.node().intact && !directive.has_block() {
+            level.unseen.get_or_insert_with(|| Unseen {
+                span: Some(directive.head()),
+                why: "a syntax error stands here".to_owned(),
+            });
+            return;
+        }
+        if level.headers.len() + level.rewrites.len() + level.error_pages.len() > MAX_LINES {
+            level.unseen.get_or_insert_with(|| Unseen {
+                span: Some(directive.head()),
+                why: "there are too many lines here to tell them apart".to_owned(),
+            });
+            return;
+        }
+        match directive.name() {
+            "proxy_set_header" => level.headers.push(item),
+            "error_page" => level.error_pages.push(item),
+            "proxy_http_version" => level.version = Some(item),
+            "proxy_pass" => level.pass = Some(item),
+            "internal" => level.internal = true,
+            "return" => {
+                level.answers.get_or_insert(item);
+                level.rewrites.push(item);
+            }
+            "set" => {
+                level.rewrites.push(item);
+                if let Some(name) = directive.arg(0).and_then(|name| name.strip_prefix('$')) {
+                    self.sets
+                        .entry(name.to_ascii_lowercase())
+                        .or_default()
+                        .push(item);
+                }
+            }
+            "break" | "rewrite" => level.rewrites.push(item),
+            "include" => match self.includes.get(&item) {
+                Some(Included::Stock(stock)) if !stock.headers.is_empty() => {
+                    level.headers.push(item)
+                }
+                Some(Included::Missing(why)) => {
+                    self.unseen_http |= outer == Context::Http;
+                    level.unseen.get_or_insert_with(|| Unseen {
+                        span: Some(directive.head()),
+                        why: why.clone(),
+                    });
+                }
+                Some(Included::Files(files)) if !templates.gaps.is_empty() => {
+                    for tree in files.clone() {
+                        self.template_level(parent, tree, None, templates);
+                    }
+                }
+                _ => {}
+            },
+            _ => {}
+        }
+    }
+
+    /// Notes at a level what a template may add to it.
+    fn template_level(
+        &mut self,
+        level: ItemId,
+        tree: u32,
+        node: Option<u32>,
+        templates: &Templates,
+    ) {
+        let Some(gap) = templates.gaps.get(&(tree, node)) else {
+            return;
+        };
+        let level = self.levels.entry(level).or_default();
+        if gap.adds {
+            level.unseen.get_or_insert_with(|| Unseen {
+                span: Some(gap.span),
+                why: "a template expression writes lines here".to_owned(),
+            });
+        }
+        level.conditional = true;
+    }
+}
+
+/// The context that a file's top belongs to, by what stands there.
+pub(super) fn surroundings(tree: &Tree) -> Context {
+    let mut context = Context::Location;
+    for directive in tree.top() {
+        match directive.name() {
+            "http" | "events" | "stream" | "mail" if directive.has_block() => return Context::Main,
+            "server" | "map" | "geo" | "upstream" | "split_clients" if directive.has_block() => {
+                context = Context::Http;
+            }
+            "location" | "listen" | "server_name" if context == Context::Location => {
+                context = Context::Server;
+            }
+            _ => {}
+        }
+    }
+    context
+}
+
+/// Template expressions that stand between the directives of a block.
+#[derive(Debug, Clone)]
+pub(super) struct Gap {
+    /// The first of them.
+    pub(super) span: Span,
+    /// Some may write directives; else they only decide whether what we see is written.
+    pub(super) adds: bool,
+}
+
+/// The gaps of all files, by tree and block (`None` for the file's top).
+#[derive(Debug, Default)]
+pub(super) struct Templates {
+    pub(super) gaps: HashMap<(u32, Option<u32>), Gap>,
+}
+
+impl Templates {
+    /// Looks at the blanks between the directives of every template.
+    pub(super) fn read(project: &crate::project::Project, trees: &[Tree]) -> Self {
+        let mut templates = Self::default();
+        for (index, tree) in trees.iter().enumerate() {
+            let source = project.source(tree.source);
+            if source.is_template() {
+                templates.file(index as u32, tree, source);
+            }
+        }
+        templates
+    }
+
+    fn file(&mut self, index: u32, tree: &Tree, source: &crate::source::Source) {
+        let mut end_of_last: HashMap<Option<u32>, u32> = HashMap::new();
+        for (node_index, node) in tree.nodes.iter().enumerate() {
+            let start = end_of_last
+                .get(&node.parent)
+                .copied()
+                .unwrap_or_else(|| node.parent.map_or(0, |parent| block_start(tree, parent)));
+            self.gap(index, node.parent, start, node.span.start, source);
+            end_of_last.insert(node.parent, node.span.end);
+            if let Some(block) = node.block
+                && node.end == node_index as u32 + 1
+            {
+                self.gap(
+                    index,
+                    Some(node_index as u32),
+                    block.start + 1,
+                    block.end,
+                    source,
+                );
+            }
+        }
+        for (parent, end) in end_of_last {
+            let stop = parent.map_or(source.text.len() as u32, |parent| {
+                tree.nodes[parent as usize].span.end
+            });
+            self.gap(index, parent, end, stop, source);
+        }
+    }
+
+    fn gap(
+        &mut self,
+        tree: u32,
+        block: Option<u32>,
+        start: u32,
+        end: u32,
+        source: &crate::source::Source,
+    ) {
+        let span = Span {
+            source: source.id,
+            start,
+            end: end.max(start),
+        };
+        if !source.is_masked(span) {
+            return;
+        }
+        let mut at = start as usize;
+        for line in source.parsed_text()[span.range()].split_inclusive('\n') {
+            // What stands in a comment is written nowhere.
+            let code = line.find('#').unwrap_or(line.len());
+            let code = Span::new(source.id, at..at + code);
+            at += line.len();
+            if source.is_masked(code) {
+                self.masked(tree, block, code, source.slice(code));
+            }
+        }
+    }
+
+    fn masked(&mut self, tree: u32, block: Option<u32>, code: Span, text: &str) {
+        // `{{ … }}`, `<%= … %>` and the statements that bring text from elsewhere write lines;
+        // `if` and `for` only decide about the lines that stand between them.
+        let adds = [
+            "{{", "<%=", "<%-", "${", "include", "import", "call ", "macro", "block ", "raw",
+        ]
+        .iter()
+        .any(|mark| text.contains(mark));
+        let start = code.start + (text.len() - text.trim_start().len()) as u32;
+        let end = code.start + text.trim_end().len() as u32;
+        let span = Span {
+            start,
+            end: end.max(start),
+            ..code
+        };
+        let gap = self.gaps.entry((tree, block)).or_insert(Gap { span, adds });
+        if adds && !gap.adds {
+            *gap = Gap { span, adds };
+        }
+    }
+}
+
+fn block_start(tree: &Tree, node: u32) -> u32 {
+    let node = &tree.nodes[node as usize];
+    node.block.map_or(node.span.start, |block| block.start + 1)
+}

@@ -1,0 +1,691 @@
+//! Variables: what a value of the configuration is for a given handshake.
+//!
+//! `map` is evaluated when a variable is used, as nginx does; `set` and `if` by the path of
+//! execution (ngx_http_rewrite_module runs the server's directives, then the location's). What
+//! the files do not decide is unknown, with the reason.
+
+use std::collections::HashMap;
+
+use super::location::Pattern;
+use super::model::{Context, Included, ItemId, ROOT, View};
+use crate::handshake::Request;
+use crate::syntax::Word;
+use crate::value::Value;
+
+/// Values that one expression may have before we call it unknown.
+const MAX_VALUES: usize = 16;
+
+/// Maps behind maps.
+const MAX_DEPTH: usize = 16;
+
+/// A map that took part in a value, and the entry that decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Step {
+    /// The configuration that holds it.
+    pub config: u32,
+    /// The `map` block.
+    pub map: ItemId,
+    /// The entry that matched; `None` if none did, so that the value is empty.
+    pub entry: Option<ItemId>,
+}
+
+/// Evaluates expressions for one request on its way through one location.
+#[derive(Debug)]
+pub struct Scope<'a> {
+    view: View<'a>,
+    request: &'a Request,
+    /// What `set` assigned so far, by lower-case name.
+    set: HashMap<String, Value>,
+    location: ItemId,
+    server: ItemId,
+    /// The configuration of these two; a map of another one may be at work.
+    location_in: u32,
+    /// How far the rewrite phase is: it runs when the first variable of a `set` is asked for.
+    phase: Phase,
+    patterns: HashMap<String, Pattern>,
+    depth: usize,
+    /// The maps that the last [`Scope::value`] went through, outermost first.
+    pub steps: Vec<Step>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    NotRun,
+    Running,
+    Over,
+}
+
+/// The `$name` and `${name}` in a text, and what stands between.
+enum Part<'t> {
+    Text(&'t str),
+    Variable(&'t str),
+    /// Something that nginx refuses, or a placeholder that a template tool fills.
+    Foreign,
+}
+
+fn parts(text: &str) -> Vec<Part<'_>> {
+    let mut parts = Vec::new();
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        if at > 0 {
+            parts.push(Part::Text(&rest[..at]));
+        }
+        rest = &rest[at + 1..];
+        let name_end = |text: &str| {
+            text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
+                .unwrap_or(text.len())
+        };
+        if let Some(braced) = rest.strip_prefix('{') {
+            let end = name_end(braced);
+            if end == 0 || !braced[end..].starts_with('}') {
+                parts.push(Part::Foreign);
+                return parts;
+            }
+            let name = &braced[..end];
+            // envsubst fills `${UPSTREAM}` before nginx reads the file; nginx's own are lower case.
+            if name.bytes().any(|byte| byte.is_ascii_uppercase())
+                && !name.bytes().any(|byte| byte.is_ascii_lowercase())
+            {
+                parts.push(Part::Foreign);
+            } else {
+                parts.push(Part::Variable(name));
+            }
+            rest = &braced[end + 1..];
+        } else {
+            let digit = rest.as_bytes().first().is_some_and(u8::is_ascii_digit);
+            let end = if digit { 1 } else { name_end(rest) };
+            if end == 0 {
+                parts.push(Part::Foreign);
+                return parts;
+            }
+            parts.push(Part::Variable(&rest[..end]));
+            rest = &rest[end..];
+        }
+    }
+    if !rest.is_empty() {
+        parts.push(Part::Text(rest));
+    }
+    parts
+}
+
+/// The variable that `text` consists of, without `$`.
+pub fn lone_variable(text: &str) -> Option<&str> {
+    match parts(text).as_slice() {
+        [Part::Variable(name)] => Some(name),
+        _ => None,
+    }
+}
+
+/// The names of all variables in `text`.
+pub fn variables(text: &str) -> Vec<&str> {
+    parts(text)
+        .into_iter()
+        .filter_map(|part| match part {
+            Part::Variable(name) => Some(name),
+            _ => None,
+        })
+        .collect()
+}
+
+fn unknown(why: impl Into<String>) -> Value {
+    Value::Unknown(why.into())
+}
+
+/// One of several values; fewer where they are equal.
+fn one_of(values: impl IntoIterator<Item = String>) -> Value {
+    let mut distinct: Vec<String> = Vec::new();
+    for value in values {
+        if !distinct.contains(&value) {
+            distinct.push(value);
+        }
+    }
+    match distinct.len() {
+        1 => Value::Known(distinct.remove(0)),
+        0 => unknown("no value"),
+        n if n > MAX_VALUES => unknown("it has too many possible values"),
+        _ => Value::OneOf(distinct),
+    }
+}
+
+/// Either of two values.
+fn either(a: Value, b: Value) -> Value {
+    match (a, b) {
+        (Value::Unknown(why), _) | (_, Value::Unknown(why)) => Value::Unknown(why),
+        (a, b) => one_of(
+            a.possible()
+                .into_iter()
+                .chain(b.possible())
+                .flatten()
+                .cloned()
+                .collect::<Vec<_>>(),
+        ),
+    }
+}
+
+impl<'a> Scope<'a> {
+    /// The scope at `location` of `view` once the rewrite phase of its server and of itself is
+    /// over.
+    pub fn new(view: View<'a>, request: &'a Request, location: ItemId) -> Self {
+        let server = view
+            .outward(location)
+            .find(|level| view.context(*level) == Context::Server)
+            .unwrap_or(ROOT);
+        Self {
+            view,
+            request,
+            set: HashMap::new(),
+            location,
+            server,
+            location_in: view.index,
+            phase: Phase::NotRun,
+            patterns: HashMap::new(),
+            depth: 0,
+            steps: Vec::new(),
+        }
+    }
+
+    /// Runs the rewrite phase, if it has not run yet.
+    fn rewrite(&mut self) {
+        if self.phase != Phase::NotRun {
+            return;
+        }
+        self.phase = Phase::Running;
+        let steps = std::mem::take(&mut self.steps);
+        let depth = std::mem::take(&mut self.depth);
+        if self.server != self.location {
+            self.run(self.server);
+        }
+        let mut own = self.location;
+        while own != ROOT && matches!(self.view.context(own), Context::If | Context::LimitExcept) {
+            own = self.view.item(own).parent;
+        }
+        self.run(own);
+        self.phase = Phase::Over;
+        (self.steps, self.depth) = (steps, depth);
+    }
+
+    /// Runs the `set`, `if` and `break` of one level.
+    fn run(&mut self, level: ItemId) {
+        for item in &self.view.level(level).rewrites {
+            let directive = self.view.directive(*item);
+            match directive.name() {
+                "set" => self.assign(*item, None),
+                "break" => return,
+                "if" => match self.condition(directive.args()) {
+                    Some(false) => {}
+                    decided => {
+                        for inner in &self.view.level(*item).rewrites {
+                            match self.view.directive(*inner).name() {
+                                "set" => self.assign(*inner, decided),
+                                "break" if decided == Some(true) => return,
+                                _ => {}
+                            }
+                        }
+                    }
+                },
+                _ => {}
+            }
+        }
+    }
+
+    /// Carries a `set` out; where it only may run, the value before remains possible.
+    fn assign(&mut self, item: ItemId, decided: Option<bool>) {
+        let directive = self.view.directive(item);
+        let [name, value] = directive.args() else {
+            return;
+        };
+        let Some(name) = name.text.strip_prefix('$') else {
+            return;
+        };
+        let name = name.to_ascii_lowercase();
+        let value = self.word(value);
+        let guarded = self.view.item(item).parent;
+        let conditional =
+            guarded != ROOT && self.view.context(guarded) == Context::If && decided != Some(true);
+        let value = if conditional {
+            let before = self
+                .set
+                .get(&name)
+                .cloned()
+                .unwrap_or(Value::Known(String::new()));
+            either(before, value)
+        } else {
+            value
+        };
+        self.set.insert(name, value);
+    }
+
+    /// Whether the condition of an `if` holds; `None` if the files do not say.
+    pub fn condition(&mut self, args: &[Word]) -> Option<bool> {
+        let mut words: Vec<(&str, bool)> = args
+            .iter()
+            .map(|word| (word.text.as_str(), word.templated))
+            .collect();
+        let first = words.first_mut()?;
+        first.0 = first.0.strip_prefix('(')?;
+        let last = words.last_mut()?;
+        last.0 = last.0.strip_suffix(')').unwrap_or(last.0);
+        words.retain(|(text, _)| !text.is_empty() || args.len() > 2);
+        // `( $a = b )` leaves empty words at both ends.
+        while words.first().is_some_and(|(text, _)| text.is_empty()) {
+            words.remove(0);
+        }
+        if args.last().is_some_and(|word| word.text == ")") {
+            words.pop();
+        }
+        if words.iter().any(|(_, templated)| *templated) {
+            return None;
+        }
+        match words.as_slice() {
+            [(variable, _)] => {
+                let value = self.variable(variable.strip_prefix('$')?);
+                value.decide(|value| !value.is_empty() && value != "0")
+            }
+            [(variable, _), (operator, _), (right, _)] => {
+                let left = self.variable(variable.strip_prefix('$')?);
+                match *operator {
+                    "=" | "!=" => {
+                        let right = self.expand(right);
+                        let right = right.known()?;
+                        left.decide(|left| (left == right) == (*operator == "="))
+                    }
+                    "~" | "~*" | "!~" | "!~*" => {
+                        let pattern = Pattern::new(right, operator.ends_with('*'));
+                        let positive = !operator.starts_with('!');
+                        let mut unreadable = false;
+                        let held = left.decide(|left| match pattern.is_match(left) {
+                            Some(matches) => matches == positive,
+                            None => {
+                                unreadable = true;
+                                false
+                            }
+                        });
+                        held.filter(|_| !unreadable)
+                    }
+                    _ => None,
+                }
+            }
+            _ => None,
+        }
+    }
+
+    /// The value of an argument, remembering the maps that it goes through.
+    pub fn value(&mut self, word: &Word) -> Value {
+        self.steps.clear();
+        self.word(word)
+    }
+
+    /// The value of a text that no word of a file holds, as a stock file's.
+    pub fn text(&mut self, text: &str) -> Value {
+        self.steps.clear();
+        self.expand(text)
+    }
+
+    fn word(&mut self, word: &Word) -> Value {
+        if word.templated {
+            return unknown("a template supplies it");
+        }
+        self.expand(&word.text)
+    }
+
+    /// A text with its variables replaced.
+    fn expand(&mut self, text: &str) -> Value {
+        let mut values = vec![String::new()];
+        for part in parts(text) {
+            let value = match part {
+                Part::Text(text) => {
+                    values.iter_mut().for_each(|value| value.push_str(text));
+                    continue;
+                }
+                Part::Foreign => {
+                    return unknown("a placeholder that is filled before nginx reads the file");
+                }
+                Part::Variable(name) => self.variable(name),
+            };
+            match value {
+                Value::Known(text) => values.iter_mut().for_each(|value| value.push_str(&text)),
+                Value::OneOf(possible) if values.len() * possible.len() <= MAX_VALUES => {
+                    values = values
+                        .iter()
+                        .flat_map(|value| possible.iter().map(move |text| format!("{value}{text}")))
+                        .collect();
+                }
+                Value::OneOf(_) => return unknown("it has too many possible values"),
+                Value::Unknown(why) => return Value::Unknown(why),
+            }
+        }
+        one_of(values)
+    }
+
+    /// The value of `$name`.
+    fn variable(&mut self, name: &str) -> Value {
+        let name = name.to_ascii_lowercase();
+        if self.view.config.sets.contains_key(&name) {
+            if self.view.index != self.location_in {
+                return unknown(format!("`${name}` is set in another configuration"));
+            }
+            self.rewrite();
+        }
+        if let Some(value) = self.set.get(&name) {
+            return value.clone();
+        }
+        if name.len() == 1 && name.as_bytes()[0].is_ascii_digit() {
+            return unknown("a capture of a regular expression");
+        }
+        // The map's own variable within its values.
+        if let Some(map) = self
+            .view
+            .config
+            .maps
+            .get(&name)
+            .and_then(|maps| maps.last())
+        {
+            return self.mapped(self.view, *map);
+        }
+        if let Some(sets) = self.view.config.sets.get(&name) {
+            return self.assigned_elsewhere(&name, sets);
+        }
+        if let Some(value) = self.request_variable(&name) {
+            return value;
+        }
+        self.foreign(&name)
+    }
+
+    /// The value of a variable that some `set` assigns, but none on our way here.
+    fn assigned_elsewhere(&mut self, name: &str, sets: &[ItemId]) -> Value {
+        if self.phase == Phase::Running {
+            return Value::Known(String::new());
+        }
+        // An internal redirect keeps what another location of the server assigned.
+        let reaches_here = sets.iter().any(|set| {
+            self.view
+                .outward(self.view.item(*set).parent)
+                .any(|level| level == self.server)
+        });
+        let seen_all = self.view.config.complete || self.server != ROOT;
+        if reaches_here || !seen_all {
+            return unknown(format!(
+                "`${name}` is set in another location, from which a redirect may lead here"
+            ));
+        }
+        Value::Known(String::new())
+    }
+
+    /// A variable of the request itself, if it is one.
+    fn request_variable(&mut self, name: &str) -> Option<Value> {
+        if let Some(header) = name.strip_prefix("http_") {
+            return Some(self.header(header));
+        }
+        match name {
+            "host" if !self.request.host.is_empty() => {
+                Some(Value::Known(self.request.host.clone()))
+            }
+            "request_method" => Some(Value::Known(self.request.method.clone())),
+            "uri" | "document_uri" if !self.request.path.is_empty() => {
+                Some(Value::Known(self.request.path.clone()))
+            }
+            "scheme" if !self.request.host.is_empty() => Some(Value::Known(
+                if self.request.tls { "https" } else { "http" }.to_owned(),
+            )),
+            "https" if !self.request.host.is_empty() => Some(Value::Known(
+                if self.request.tls { "on" } else { "" }.to_owned(),
+            )),
+            // The connection's serial number.
+            "connection" | "connection_requests" => Some(Value::Known("1".to_owned())),
+            "server_protocol" => Some(Value::Known("HTTP/1.1".to_owned())),
+            _ => None,
+        }
+    }
+
+    /// `$http_<header>`: `-` became `_` in it.
+    fn header(&self, header: &str) -> Value {
+        let matches = |name: &str| {
+            name.len() == header.len()
+                && name
+                    .bytes()
+                    .zip(header.bytes())
+                    .all(|(a, b)| a.eq_ignore_ascii_case(&b) || (a == b'-' && b == b'_'))
+        };
+        if header == "host" {
+            return match self.request.host.as_str() {
+                "" => unknown("the host that the client asks for"),
+                host => Value::Known(host.to_owned()),
+            };
+        }
+        let mut lines = self
+            .request
+            .headers
+            .iter()
+            .filter(|line| matches(&line.name));
+        match (lines.next(), lines.next()) {
+            (Some(line), None) => line.value.clone(),
+            (Some(_), Some(_)) => unknown(format!("several `{header}` headers")),
+            // A name this close to one that matters is a slip, and no client sends such a header.
+            (None, _) if is_slip(header) => Value::Known(String::new()),
+            (None, _) => unknown(format!(
+                "the client's `{}` header",
+                header.replace('_', "-")
+            )),
+        }
+    }
+
+    /// A variable that nothing in this configuration defines.
+    fn foreign(&mut self, name: &str) -> Value {
+        let view = self.view;
+        // A fragment's variable comes from a file that we see if only one can supply it.
+        if view.config.is_open()
+            && let Some(Some((config, map))) = view.arena.maps.get(name)
+            && *config != view.index
+        {
+            return self.mapped(view.arena.view(*config), *map);
+        }
+        if name == "connection_upgrade" || name == "proxy_connection" {
+            return unknown(format!("`${name}` is mapped nowhere in the project"));
+        }
+        unknown(format!("`${name}` is not known from the files"))
+    }
+
+    /// The value that a `map`, `geo` or `split_clients` gives.
+    fn mapped(&mut self, view: View<'a>, map: ItemId) -> Value {
+        if self.depth >= MAX_DEPTH {
+            return unknown("maps that refer to each other in a circle");
+        }
+        self.depth += 1;
+        // Values of a map are looked up where the map stands.
+        let outer = std::mem::replace(&mut self.view, view);
+        let value = match view.directive(map).name() {
+            "map" => self.map(map),
+            _ => self.any_entry(map),
+        };
+        self.view = outer;
+        self.depth -= 1;
+        value
+    }
+
+    /// `geo` and `split_clients` decide by the client: any entry may be it.
+    fn any_entry(&mut self, block: ItemId) -> Value {
+        let view = self.view;
+        let special = ["delete", "ranges", "proxy", "proxy_recursive", "include"];
+        let mut values = Vec::new();
+        for entry in view.children(block) {
+            let directive = view.directive(entry);
+            match directive.args() {
+                [value] if !special.contains(&directive.name()) && !value.templated => {
+                    values.push(value.text.clone());
+                }
+                _ => return unknown("the client's address decides"),
+            }
+        }
+        one_of(values)
+    }
+
+    fn map(&mut self, map: ItemId) -> Value {
+        let view = self.view;
+        let step = self.steps.len();
+        self.steps.push(Step {
+            config: view.index,
+            map,
+            entry: None,
+        });
+        let Some(source) = view.directive(map).args().first() else {
+            return unknown("a malformed map");
+        };
+        let source = self.word(source);
+        let Some(subjects) = source.possible().map(<[String]>::to_vec) else {
+            let Value::Unknown(why) = source else {
+                return source;
+            };
+            // Whatever the source is, the value is one of those that the map lists.
+            return self.listed(map).unwrap_or(Value::Unknown(why));
+        };
+        let level = view.level(map);
+        if level.unseen.is_some() || level.conditional {
+            return unknown("not every entry of the map is known");
+        }
+        let mut value: Option<Value> = None;
+        for subject in subjects {
+            let entry = match self.entry(map, &subject) {
+                Ok(entry) => entry,
+                Err(why) => return unknown(why),
+            };
+            self.steps[step].entry = entry;
+            let found = match entry.map(|entry| view.directive(entry).args()) {
+                Some([word]) => self.word(word),
+                Some(_) => unknown("a malformed entry of a map"),
+                None => Value::Known(String::new()),
+            };
+            value = Some(match value {
+                Some(before) => either(before, found),
+                None => found,
+            });
+        }
+        value.unwrap_or_else(|| unknown("no value"))
+    }
+
+    /// The values that a map may have whatever its source is.
+    fn listed(&mut self, map: ItemId) -> Option<Value> {
+        let view = self.view;
+        let level = view.level(map);
+        if level.unseen.is_some() || level.conditional {
+            return None;
+        }
+        let mut value: Option<Value> = None;
+        let mut default = false;
+        for entry in view.children(map) {
+            let directive = view.directive(entry);
+            let [word] = directive.args() else { continue };
+            if directive.name() == "include" {
+                continue;
+            }
+            if let Some(unknown @ Value::Unknown(_)) = value {
+                return Some(unknown);
+            }
+            default |= directive.name() == "default";
+            let found = self.word(word);
+            value = Some(match value {
+                Some(before) => either(before, found),
+                None => found,
+            });
+        }
+        let value = value?;
+        Some(if default {
+            value
+        } else {
+            either(value, Value::Known(String::new()))
+        })
+    }
+
+    /// The entry of `map` that `subject` meets (ngx_http_map_find): a literal key without regard
+    /// to case, then a wildcard if the map has `hostnames`, then regular expressions in order,
+    /// then `default`.
+    fn entry(&mut self, map: ItemId, subject: &str) -> Result<Option<ItemId>, String> {
+        let view = self.view;
+        let hostnames = view.children(map).any(|entry| {
+            view.directive(entry).name() == "hostnames" && view.directive(entry).args().is_empty()
+        });
+        let mut wildcard: Option<(usize, ItemId)> = None;
+        let mut regex = None;
+        let mut default = None;
+        let mut templated = false;
+        for entry in view.children(map) {
+            let directive = view.directive(entry);
+            let Some(key) = directive.name_word() else {
+                continue;
+            };
+            if directive.args().len() != 1
+                || (key.text == "include"
+                    && matches!(view.config.includes.get(&entry), Some(Included::Files(_))))
+            {
+                continue;
+            }
+            templated |= key.templated;
+            if key.text == "default" {
+                default = Some(entry);
+                continue;
+            }
+            if let Some(pattern) = key.text.strip_prefix('~') {
+                if regex.is_none() {
+                    let pattern = self.patterns.entry(key.text.clone()).or_insert_with(|| {
+                        match pattern.strip_prefix('*') {
+                            Some(pattern) => Pattern::new(pattern, true),
+                            None => Pattern::new(pattern, false),
+                        }
+                    });
+                    match pattern.is_match(subject) {
+                        Some(true) => regex = Some(entry),
+                        Some(false) => {}
+                        None => {
+                            return Err(format!(
+                                "`{}` is no regular expression that can be read",
+                                key.text
+                            ));
+                        }
+                    }
+                }
+                continue;
+            }
+            let key = key.text.strip_prefix('\\').unwrap_or(&key.text);
+            if key.eq_ignore_ascii_case(subject) {
+                return Ok(Some(entry));
+            }
+            if hostnames
+                && let Some(length) = wildcard_length(key, subject)
+                && wildcard.is_none_or(|(longest, _)| length > longest)
+            {
+                wildcard = Some((length, entry));
+            }
+        }
+        if templated {
+            return Err("a template supplies keys of the map".to_owned());
+        }
+        Ok(wildcard.map(|(_, entry)| entry).or(regex).or(default))
+    }
+}
+
+/// How much of `host` a wildcard of a map with `hostnames` names.
+fn wildcard_length(key: &str, host: &str) -> Option<usize> {
+    let host = host.to_ascii_lowercase();
+    let key = key.to_ascii_lowercase();
+    let fits = if let Some(suffix) = key.strip_prefix('*') {
+        host.len() > suffix.len() && host.ends_with(suffix)
+    } else if let Some(domain) = key.strip_prefix('.') {
+        host.ends_with(&key) || host == domain
+    } else if let Some(prefix) = key.strip_suffix('*') {
+        host.len() > prefix.len() && host.starts_with(prefix)
+    } else {
+        false
+    };
+    fits.then_some(key.len())
+}
+
+/// Whether `header`, as in `$http_<header>`, is a slip for a header of the handshake.
+fn is_slip(header: &str) -> bool {
+    [
+        "upgrade",
+        "connection",
+        "sec_websocket_key",
+        "sec_websocket_version",
+    ]
+    .into_iter()
+    .any(|right| header != right && crate::rule::closest(header, std::iter::once(right)).is_some())
+}
