@@ -78,7 +78,7 @@ impl Options {
     /// How output shows the file `path` of the project at `root`.
     pub fn display(&self, root: &Path, path: &str) -> String {
         let full = root.join(path);
-        relative(&full, &self.cwd).unwrap_or_else(|| slashed(&full))
+        from_folder(&full, &self.cwd)
     }
 }
 
@@ -363,7 +363,7 @@ fn configuration(root: &Path, options: &Options) -> Result<Configured, Problem> 
     let Some(path) = found else {
         return Ok((Config::default(), None, String::new()));
     };
-    let display = relative(&path, &options.cwd).unwrap_or_else(|| slashed(&path));
+    let display = from_folder(&path, &options.cwd);
     let text = std::fs::read_to_string(&path).map_err(|error| Problem {
         path: display.clone(),
         position: None,
@@ -523,6 +523,18 @@ impl Drop for Batch<'_> {
 /// `path` relative to `base`, with `/`; `None` if it lies outside.
 fn relative(path: &Path, base: &Path) -> Option<String> {
     path.strip_prefix(base).ok().map(slashed)
+}
+
+/// The way to `path` from `folder`, with `/`; absolute where there is none (another drive).
+fn from_folder(path: &Path, folder: &Path) -> String {
+    let mut up = PathBuf::new();
+    for ancestor in folder.ancestors() {
+        if let Ok(down) = path.strip_prefix(ancestor) {
+            return slashed(&up.join(down));
+        }
+        up.push("..");
+    }
+    slashed(path)
 }
 
 /// The path with `/`; what is not Unicode in it is replaced.

@@ -1,6 +1,7 @@
 //! Reading: each file once, in parallel, whatever its bytes are.
 
 use std::collections::{BTreeSet, HashMap};
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::discover::{Options, Plan, Problem};
@@ -62,12 +63,16 @@ fn read(
         return Ok(None);
     }
     if meta.len() > MAX_SOURCE_BYTES {
-        // A fifty-megabyte `.conf` is hardly nginx; only a certain name is worth a word.
+        // A fifty-megabyte `.conf` is hardly nginx; if it begins so, that is worth a word.
+        let ours = match guess {
+            Guess::Certain(_) => true,
+            Guess::Perhaps(kind) => confirms(kind, &beginning(&full).map_err(fail)?),
+        };
         let note = format!(
             "larger than {} MiB, so it was not read",
             MAX_SOURCE_BYTES >> 20
         );
-        return Ok(matches!(guess, Guess::Certain(_)).then(|| Read {
+        return Ok(ours.then(|| Read {
             path: path.to_owned(),
             kind,
             text: String::new(),
@@ -75,6 +80,16 @@ fn read(
         }));
     }
     Ok(judge(path, guess, std::fs::read(&full).map_err(fail)?))
+}
+
+/// The first whole lines of a file.
+fn beginning(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)?
+        .take(64 << 10)
+        .read_to_end(&mut bytes)?;
+    bytes.truncate(memchr::memrchr(b'\n', &bytes).unwrap_or(0));
+    Ok(bytes)
 }
 
 /// The file with these bytes, if they bear out what its name suggested.
