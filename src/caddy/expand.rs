@@ -15,6 +15,8 @@ const MAX_DEPTH: usize = 64;
 const MAX_IMPORTS: usize = 24;
 /// Directives in one configuration after expansion: a snippet bomb ends here.
 const MAX_DIRECTIVES: usize = 50_000;
+/// A word that arguments make longer than this is none that anybody wrote.
+const MAX_WORD: usize = 1 << 16;
 
 /// A word after expansion.
 #[derive(Clone, Debug)]
@@ -85,6 +87,8 @@ pub(super) type Trees = HashMap<SourceId, Tree>;
 struct Given {
     args: Vec<Word>,
     block: Vec<Directive>,
+    /// How many directives the block holds, at any depth.
+    size: usize,
 }
 
 /// A snippet: where its content is.
@@ -105,6 +109,8 @@ pub(super) struct Expander<'a> {
     pub(super) imported: Vec<SourceId>,
     budget: usize,
     stack: Vec<String>,
+    /// What the imports stand for, by file and pattern.
+    found: HashMap<(SourceId, String), Found>,
 }
 
 impl<'a> Expander<'a> {
@@ -117,6 +123,7 @@ impl<'a> Expander<'a> {
             imported: Vec::new(),
             budget: MAX_DIRECTIVES,
             stack: Vec::new(),
+            found: HashMap::new(),
         }
     }
 
@@ -231,7 +238,7 @@ impl<'a> Expander<'a> {
         if word.quote == Quote::None {
             if word.text == "{block}" && words.is_empty() {
                 // Caddy 2.9: the tokens of the block that the import was given.
-                self.budget = self.budget.saturating_sub(given.block.len());
+                self.budget = self.budget.saturating_sub(given.size);
                 if self.budget > 0 {
                     out.extend(given.block.iter().cloned());
                 }
@@ -244,7 +251,7 @@ impl<'a> Expander<'a> {
             {
                 if let Some(entry) = given.block.iter().find(|entry| entry.name() == key) {
                     words.extend(entry.args().iter().cloned());
-                    self.budget = self.budget.saturating_sub(entry.children().len());
+                    self.budget = self.budget.saturating_sub(given.size);
                     if self.budget > 0 {
                         out.extend(entry.children().iter().cloned());
                     }
@@ -291,6 +298,7 @@ impl<'a> Expander<'a> {
             return false;
         }
         let mut block = Vec::new();
+        let before = self.budget;
         if at.has_block() && depth < MAX_DEPTH {
             let below: Vec<u32> = at.children().map(|child| child.index).collect();
             self.nodes(tree, &below, given, depth + 1, &mut block);
@@ -298,6 +306,7 @@ impl<'a> Expander<'a> {
         let inner = Rc::new(Given {
             args: words.into_iter().skip(2).collect(),
             block,
+            size: before - self.budget,
         });
         if let Some(snippet) = self.snippets.get(&target.text).copied() {
             let key = format!("({})", target.text);
@@ -321,7 +330,11 @@ impl<'a> Expander<'a> {
             return whole;
         }
         let source = self.project.source(tree.source);
-        let files = match find(self.project, source, &target.text) {
+        let found = self
+            .found
+            .entry((tree.source, target.text.clone()))
+            .or_insert_with(|| find(self.project, source, &target.text));
+        let files = match found.clone() {
             Found::Files(files) => files,
             Found::Missing => {
                 self.note(
@@ -375,6 +388,7 @@ fn fragment(tree: &Tree) -> Vec<u32> {
 }
 
 /// What an import's pattern stands for.
+#[derive(Clone)]
 pub(super) enum Found {
     /// These files; none for a glob that matches nothing.
     Files(Vec<SourceId>),
@@ -514,6 +528,12 @@ fn environment(word: &syntax::Word, out: &mut Vec<Word>) {
 /// Replaces `{args[0]}` and `{args.0}`; an index that was not given stays as it is, as in Caddy.
 fn arguments(word: &mut Word, args: &[Word]) {
     if args.is_empty() || !word.text.contains("{args") {
+        return;
+    }
+    let length: usize = args.iter().map(|arg| arg.text.len()).sum();
+    if length + word.text.len() > MAX_WORD {
+        word.unknown
+            .get_or_insert_with(|| "an argument of great length".to_owned());
         return;
     }
     let mut text = String::with_capacity(word.text.len());

@@ -213,10 +213,13 @@ impl<'a> Builder<'a> {
     /// Go's stable sort with `sortRoutes`, which is no total order (a list of paths equals both of
     /// two paths of different length): hence by insertion, as Go does for up to 20 handlers.
     fn sort(&self, list: &mut [HandlerId]) {
+        // A plugin's directive that the file does not order may have an order of its own; where it
+        // answers, it does so before the proxy for all we know.
+        let unordered = self.order.position("encode").unwrap_or_default();
         let position = |id: HandlerId| {
             self.order
                 .position(&self.handlers.get(id).name)
-                .unwrap_or(usize::MAX)
+                .unwrap_or(unordered)
         };
         list.sort_by_key(|id| position(*id));
         let key = |id: HandlerId| {
@@ -305,10 +308,7 @@ impl<'a> Builder<'a> {
             return (Matcher::default(), args);
         }
         if first.text == "*" {
-            let any = Matcher {
-                span: Some(first.span),
-                ..Matcher::default()
-            };
+            let any = Matcher::default().at(first.span);
             return (any, rest);
         }
         if first.text.starts_with('/') {
@@ -316,10 +316,7 @@ impl<'a> Builder<'a> {
         }
         if first.text.starts_with('@') {
             if let Some(found) = scope.find(&first.text) {
-                let found = Matcher {
-                    span: Some(first.span),
-                    ..found.clone()
-                };
+                let found = found.clone().at(first.span);
                 return (found, rest);
             }
             // Caddy refuses it, unless what is missing defines it.

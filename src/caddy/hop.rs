@@ -2,7 +2,7 @@
 
 use super::expand::Word;
 use super::handler::{Action, Block, Handler, HandlerId, Handlers, UriEdit};
-use super::matcher::{Doubt, Matcher};
+use super::matcher::Doubt;
 use super::proxy::{Proxy, Scheme, apply};
 use crate::handshake::{Because, Hop, Outcome, Passage, Request, Upstream};
 use crate::source::Span;
@@ -64,6 +64,19 @@ pub fn walk(handlers: &Handlers, request: &Request, frozen: bool) -> Walk {
     }
 }
 
+/// Handlers of which only the first route that matches runs (httptype.go, `buildSubroute`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// `handle` and `handle_path`, if there are several.
+    Handles,
+    /// `rewrite`.
+    Rewrites,
+    /// `try_files`, whose routes carry a matcher of their own.
+    Alone,
+    /// Anything else.
+    None,
+}
+
 struct Walker<'a> {
     handlers: &'a Handlers,
     frozen: bool,
@@ -76,40 +89,57 @@ impl Walker<'_> {
     /// Runs these handlers; `None` if the request comes out at their end. The recursion is as deep
     /// as blocks are nested, which expansion bounds.
     fn list(&mut self, list: &[HandlerId]) -> Option<End> {
+        let several = list
+            .iter()
+            .filter(|id| self.is_handle(**id))
+            .nth(1)
+            .is_some();
+        let handlers = self.handlers;
+        let group = |id: HandlerId| match handlers.get(id).action {
+            Action::Block(Block::Handle | Block::HandlePath(_), _) if several => Group::Handles,
+            Action::Rewrite(_) => Group::Rewrites,
+            Action::TryFiles(_) => Group::Alone,
+            _ => Group::None,
+        };
+        // httptype.go, consolidateRoutes: neighbours of one group with the same matcher are one
+        // route, whose matcher is evaluated once, before any of them runs.
+        let routes = list.chunk_by(|a, b| {
+            let same = group(*a) == group(*b) && group(*a) != Group::Alone;
+            same && handlers.get(*a).matcher.same(&handlers.get(*b).matcher)
+        });
         let (mut handled, mut rewritten) = (false, false);
-        let mut before: Option<(&Matcher, Result<bool, Doubt>)> = None;
-        let handles = list.iter().filter(|id| self.is_handle(**id)).count();
-        for &id in list {
-            let handler = self.handlers.get(id);
-            let is_handle = self.is_handle(id);
-            let is_rewrite = matches!(handler.action, Action::Rewrite(_));
-            if is_handle && handled || is_rewrite && rewritten {
+        for route in routes {
+            let Some(first) = route.first().map(|id| handlers.get(*id)) else {
+                continue;
+            };
+            // Of a group only the first route that matches runs.
+            let done = match group(route[0]) {
+                Group::Handles => Some(&mut handled),
+                Group::Rewrites => Some(&mut rewritten),
+                Group::Alone | Group::None => None,
+            };
+            if done.as_ref().is_some_and(|done| **done) {
                 continue;
             }
-            let grouped = is_handle && handles > 1
-                || is_rewrite
-                || matches!(handler.action, Action::TryFiles(_));
-            // httptype.go, consolidateRoutes: neighbours with the same matcher become one route, whose
-            // matcher is evaluated once, before any of them runs.
-            let matched = match &before {
-                Some((matcher, matched)) if !grouped && matcher.same(&handler.matcher) => {
-                    matched.clone()
-                }
-                _ => handler.matcher.decide(&self.request),
-            };
-            before = (!grouped).then(|| (&handler.matcher, matched.clone()));
-            match matched {
+            match first.matcher.decide(&self.request) {
+                Ok(true) => {}
                 Ok(false) => continue,
-                Err(doubt) if !matches!(handler.action, Action::Pass) => {
-                    let span = handler.matcher.place().unwrap_or(handler.head);
+                Err(_)
+                    if route
+                        .iter()
+                        .all(|id| matches!(handlers.get(*id).action, Action::Pass)) => {}
+                Err(doubt) => {
+                    let span = first.matcher.place().unwrap_or(first.head);
                     return Some(End::Undecided(span, doubt));
                 }
-                Err(_) | Ok(true) => {}
             }
-            handled |= is_handle;
-            rewritten |= is_rewrite;
-            if let Some(end) = self.handler(id, handler) {
-                return Some(end);
+            if let Some(done) = done {
+                *done = true;
+            }
+            for &id in route {
+                if let Some(end) = self.handler(id, handlers.get(id)) {
+                    return Some(end);
+                }
             }
         }
         None
@@ -200,7 +230,7 @@ impl Walker<'_> {
                 self.change(id, path);
                 None
             }
-            Action::TryFiles(candidates) => self.try_files(id, handler, candidates),
+            Action::TryFiles(candidates) => self.try_files(id, candidates),
             Action::Method(method) => {
                 if method.known().is_some() {
                     self.request.method = method.text.to_ascii_uppercase();
@@ -223,7 +253,7 @@ impl Walker<'_> {
 
     /// No file stands where a socket is, so what depends on the path does not exist; what is
     /// named outright (`/index.html`) is there, or nobody would name it.
-    fn try_files(&mut self, id: HandlerId, handler: &Handler, candidates: &[Word]) -> Option<End> {
+    fn try_files(&mut self, id: HandlerId, candidates: &[Word]) -> Option<End> {
         for candidate in candidates {
             if let Some(unknown) = &candidate.unknown {
                 return Some(End::Undecided(
@@ -237,17 +267,34 @@ impl Walker<'_> {
                 return Some(End::Answered(id, status.parse().ok()));
             }
             let path = text.split('?').next().unwrap_or_default();
+            let asked = &self.request.path;
+            let is_folder = path == "{path}/" && asked == "/";
+            let is_file = path == "{path}" && self.names_document(asked);
+            if is_folder || is_file {
+                return None;
+            }
             // A matcher's name is a file's name to `try_files`, which takes no matcher.
             if path.is_empty() || path.contains('{') || path.starts_with('@') || path.ends_with('*')
             {
                 continue;
             }
             let path = format!("/{}", path.trim_start_matches('/'));
-            let _ = handler;
             self.change(id, path);
             return None;
         }
         None
+    }
+
+    /// Whether a rewrite before named `path` outright: then it has a file in mind.
+    fn names_document(&self, path: &str) -> bool {
+        self.changes.last().is_some_and(|change| {
+            let outright = match &self.handlers.get(change.by).action {
+                Action::TryFiles(_) => true,
+                Action::Rewrite(to) => !to.text.contains('{'),
+                _ => false,
+            };
+            outright && change.to == path
+        })
     }
 
     fn change(&mut self, by: HandlerId, to: String) {
@@ -382,5 +429,100 @@ impl Hop for SiteHop<'_> {
             },
         };
         Passage { outcome, because }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caddy::Model;
+    use crate::handshake::Browser;
+    use crate::project::Project;
+
+    /// What becomes of a handshake in a site with this body: `port path`, or the status.
+    fn outcome(body: &str, path: &str) -> String {
+        let file = format!("http://localhost {{\n{body}\n}}\n");
+        let project = Project::in_memory([("Caddyfile", file.as_str())]).expect("project");
+        let model = Model::resolve(&project);
+        let site = &model.configs[0].sites[0];
+        let hop = SiteHop {
+            handlers: &site.handlers,
+            place: site.span,
+        };
+        let request = Request::handshake(Browser::Firefox, false, "localhost", 80, path);
+        match hop.receive(&request).outcome {
+            Outcome::Forwards { to, request } => {
+                let port = to[0].port.known().copied().unwrap_or_default();
+                format!("{port} {}", request.path)
+            }
+            Outcome::Answers { status } => {
+                status.map_or("closed".to_owned(), |status| status.to_string())
+            }
+            Outcome::Undecided { .. } => "undecided".to_owned(),
+        }
+    }
+
+    #[test]
+    fn handlers_run_in_caddys_order() {
+        // Each line was sent through Caddy 2.11 as well.
+        for (body, path, expected) in [
+            ("reverse_proxy a:1\nreverse_proxy /ws* a:2", "/ws", "2 /ws"),
+            ("reverse_proxy /ws* a:2\nrespond x 418", "/ws", "418"),
+            (
+                "handle {\nrespond x 404\n}\nreverse_proxy /ws* a:2",
+                "/ws",
+                "404",
+            ),
+            (
+                "handle {\nrespond x 404\n}\nhandle /ws* {\nreverse_proxy a:2\n}",
+                "/ws",
+                "2 /ws",
+            ),
+            (
+                "handle_path /ws* {\nreverse_proxy a:2\n}",
+                "/ws/chat",
+                "2 /chat",
+            ),
+            (
+                "route {\nrespond /ws x 410\nreverse_proxy a:1\n}",
+                "/ws",
+                "410",
+            ),
+            ("reverse_proxy /api/* a:1", "/ws", "200"),
+            ("abort /ws\nreverse_proxy a:1", "/ws", "closed"),
+            ("redir /ws /ws/ permanent\nreverse_proxy a:1", "/ws", "301"),
+            ("try_files {path} =404\nreverse_proxy a:1", "/ws", "404"),
+            (
+                "rewrite /ws /x\nrewrite /x /y\nreverse_proxy a:1",
+                "/ws",
+                "1 /x",
+            ),
+            // Two bare `handle` blocks are one route, and both run.
+            (
+                "handle {\nencode gzip\n}\nhandle {\nreverse_proxy a:1\n}",
+                "/ws",
+                "1 /ws",
+            ),
+            // Neighbours with the same matcher are one route: it is evaluated once.
+            (
+                "uri /ws* strip_prefix /ws\nreverse_proxy /ws* a:1",
+                "/ws/chat",
+                "1 /chat",
+            ),
+            (
+                "@a path /ws*\n@b {\npath /ws*\n}\nuri @a strip_prefix /ws\nreverse_proxy @b a:1",
+                "/ws/x",
+                "1 /x",
+            ),
+            (
+                "@in remote_ip 10.0.0.0/8\nrespond @in x 403\nreverse_proxy a:1",
+                "/ws",
+                "undecided",
+            ),
+            ("mercure {\nx\n}\nreverse_proxy a:1", "/ws", "undecided"),
+            ("route {\nmercure\nreverse_proxy a:1\n}", "/ws", "undecided"),
+        ] {
+            assert_eq!(outcome(body, path), expected, "{body}");
+        }
     }
 }

@@ -43,7 +43,7 @@ pub enum Doubt {
 }
 
 /// Which requests a directive takes.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Matcher {
     /// The matcher's word in the directive; `None` without one.
     pub span: Option<Span>,
@@ -53,6 +53,20 @@ pub struct Matcher {
     pub name: Option<String>,
     /// All must hold; empty takes everything.
     pub tests: Arc<Vec<Test>>,
+    /// The conditions as written, so that two matchers that say the same are one to Caddy.
+    said: Arc<str>,
+}
+
+impl Default for Matcher {
+    fn default() -> Self {
+        Self {
+            span: None,
+            definition: None,
+            name: None,
+            tests: Arc::default(),
+            said: "".into(),
+        }
+    }
 }
 
 impl Matcher {
@@ -61,7 +75,16 @@ impl Matcher {
         Self {
             span: Some(word.span),
             tests: Arc::new(vec![Test::Path(vec![word.clone()])]),
+            said: format!("path {}", word.text).into(),
             ..Self::default()
+        }
+    }
+
+    /// The matcher as a directive at `span` names it.
+    pub(super) fn at(self, span: Span) -> Self {
+        Self {
+            span: Some(span),
+            ..self
         }
     }
 
@@ -87,16 +110,9 @@ impl Matcher {
         }
     }
 
-    /// Whether both are one matcher, so that Caddy evaluates it once for neighbours.
+    /// Whether both say the same, so that Caddy evaluates them once for neighbours.
     pub(super) fn same(&self, other: &Self) -> bool {
-        if self.tests.is_empty() && other.tests.is_empty() {
-            return true;
-        }
-        if let ([Test::Path(a)], [Test::Path(b)]) = (self.tests.as_slice(), other.tests.as_slice())
-        {
-            return a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.text == b.text);
-        }
-        Arc::ptr_eq(&self.tests, &other.tests)
+        self.said == other.said
     }
 
     /// Whether `request` matches.
@@ -293,7 +309,37 @@ pub(super) fn define(directive: &Directive) -> Matcher {
         definition: Some(directive.head),
         name: Some(directive.name().trim_start_matches('@').to_owned()),
         tests: Arc::new(tests),
+        said: said(directive).into(),
     }
+}
+
+/// The conditions of a definition as text, whatever its form.
+fn said(directive: &Directive) -> String {
+    let line = |words: &[Word]| {
+        words
+            .iter()
+            .map(|word| word.text.as_str())
+            .collect::<Vec<_>>()
+            .join(" ")
+    };
+    let mut lines: Vec<String> = directive
+        .children()
+        .iter()
+        .map(|child| match child.block {
+            Some(_) => format!("{} {{ {} }}", line(&child.words), said(child)),
+            None => line(&child.words),
+        })
+        .collect();
+    lines.sort();
+    if directive.name().starts_with('@') && !directive.args().is_empty() {
+        let own = line(directive.args());
+        lines = vec![if lines.is_empty() {
+            own
+        } else {
+            format!("{own} {{ {} }}", lines.join("; "))
+        }];
+    }
+    lines.join("; ")
 }
 
 fn set(lines: &[Directive], tests: &mut Vec<Test>) {

@@ -157,24 +157,32 @@ pub(super) fn parse_all(project: &Project) -> Trees {
 }
 
 /// The files that a tree's imports name.
-fn imports<'a>(project: &'a Project, tree: &'a Tree) -> impl Iterator<Item = SourceId> + 'a {
+fn imports(project: &Project, tree: &Tree) -> Vec<SourceId> {
     let source = project.source(tree.source);
-    tree.all()
+    let patterns: HashSet<&str> = tree
+        .all()
         .filter(|directive| directive.name() == "import")
-        .filter_map(
-            move |directive| match find(project, source, directive.arg(0)?) {
-                Found::Files(files) => Some(files),
-                Found::Missing => None,
-            },
-        )
-        .flatten()
+        .filter_map(|directive| directive.arg(0))
+        .collect();
+    let mut files = Vec::new();
+    for pattern in patterns {
+        if let Found::Files(found) = find(project, source, pattern) {
+            files.extend(found);
+        }
+    }
+    files
 }
 
 /// The files that some other one imports.
 fn imported(project: &Project, trees: &Trees) -> HashSet<SourceId> {
     trees
         .values()
-        .flat_map(|tree| imports(project, tree).filter(|id| *id != tree.source))
+        .flat_map(|tree| {
+            let own = tree.source;
+            imports(project, tree)
+                .into_iter()
+                .filter(move |id| *id != own)
+        })
         .collect()
 }
 

@@ -16,6 +16,9 @@ use crate::handshake::{Browser, Evidence, Request, known_endpoint};
 use crate::project::Project;
 use crate::source::Span;
 
+/// Handlers that are looked at in one site while routes are searched: a generated file ends here.
+const MAX_STEPS: usize = 4_000_000;
+
 /// The path of a handshake where the configuration names none.
 const ANY_PATH: &str = "/socket";
 
@@ -95,7 +98,9 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
     let mut routes = Vec::new();
     for (config, one) in model.configs.iter().enumerate() {
         for (site, at) in one.sites.iter().enumerate() {
-            for (id, _, proxy) in at.handlers.proxies() {
+            let walks = MAX_STEPS / at.handlers.all.len().max(1);
+            let each = 1 + 2 * project.config.endpoints.len();
+            for (id, _, proxy) in at.handlers.proxies().take(walks / each) {
                 let chain: Vec<&Handler> = at.handlers.chain(id).collect();
                 let host = host(at, &chain);
                 let mut add =
