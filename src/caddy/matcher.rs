@@ -245,16 +245,27 @@ fn path_matches(pattern: &str, path: &str) -> Option<bool> {
     if pattern.contains('{') {
         return None;
     }
-    let (pattern, path) = (pattern.to_lowercase(), path.to_lowercase());
+    if pattern == "*" {
+        return Some(true);
+    }
     let inner = pattern.trim_matches('*');
+    // In between, `*` stands for anything but `/` (path.Match).
+    if inner.contains(['*', '?', '[']) {
+        return Some(glob(&pattern.to_lowercase(), &path.to_lowercase()));
+    }
+    let equal =
+        |part: Option<&[u8]>| part.is_some_and(|part| part.eq_ignore_ascii_case(inner.as_bytes()));
+    let (bytes, length) = (path.as_bytes(), inner.len());
     Some(match (pattern.starts_with('*'), pattern.ends_with('*')) {
-        _ if pattern == "*" => true,
-        // In between, `*` stands for anything but `/` (path.Match).
-        _ if inner.contains(['*', '?', '[']) => glob(&pattern, &path),
-        (true, true) => path.contains(inner),
-        (true, false) => path.ends_with(inner),
-        (false, true) => path.starts_with(inner),
-        (false, false) => path == pattern,
+        (true, true) => bytes.windows(length.max(1)).any(|part| equal(Some(part))),
+        (true, false) => equal(
+            bytes
+                .len()
+                .checked_sub(length)
+                .and_then(|from| bytes.get(from..)),
+        ),
+        (false, true) => equal(bytes.get(..length)),
+        (false, false) => equal(Some(bytes)),
     })
 }
 

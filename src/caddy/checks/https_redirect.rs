@@ -6,6 +6,7 @@ use crate::caddy::route::Route;
 use crate::caddy::{Address, AutoHttps, Config, Site};
 use crate::context::Context;
 use crate::finding::Report;
+use crate::source::SourceId;
 
 /// `caddy/https-redirect`.
 pub fn https_redirect(cx: &Context<'_>, report: &mut Report<'_>) {
@@ -14,6 +15,7 @@ pub fn https_redirect(cx: &Context<'_>, report: &mut Report<'_>) {
         return;
     }
     let inner = inner_hosts(cx);
+    let plain = plain_hosts(cx);
     // Each site once, with the first route that it has.
     let mut sites: BTreeMap<(usize, usize), &Route> = BTreeMap::new();
     for route in &cx.caddy.routes {
@@ -36,7 +38,8 @@ pub fn https_redirect(cx: &Context<'_>, report: &mut Report<'_>) {
                 }
                 continue;
             }
-            if meets_redirect(config, address) && !inner.contains(&address.host) {
+            let served = plain.contains(&(config.source, address.host.as_str()));
+            if !served && meets_redirect(config, address) && !inner.contains(&address.host) {
                 explain(cx, config, site, address, route, report);
                 // The other addresses of the site have the same cause.
                 break;
@@ -49,19 +52,21 @@ pub fn https_redirect(cx: &Context<'_>, report: &mut Report<'_>) {
 fn meets_redirect(config: &Config, address: &Address) -> bool {
     let ports = &config.options.ports;
     let reachable = address.host.is_empty() || address.is_public();
-    reachable
-        && address.is_tls(ports)
-        && address.listens(ports) == ports.https
-        && !config
-            .sites
-            .iter()
-            .flat_map(|site| &site.addresses)
-            .any(|other| {
-                // A plain site of the same name takes what comes to port 80; a catch-all does not.
-                other.host == address.host
-                    && !other.is_tls(ports)
-                    && other.listens(ports) == ports.http
-            })
+    reachable && address.is_tls(ports) && address.listens(ports) == ports.https
+}
+
+/// Hosts with a plain site on port 80, by configuration: that takes what comes there, and a
+/// catch-all does not.
+fn plain_hosts<'a>(cx: &'a Context<'_>) -> HashSet<(SourceId, &'a str)> {
+    let mut hosts = HashSet::new();
+    for config in &cx.caddy.configs {
+        let ports = &config.options.ports;
+        let addresses = config.sites.iter().flat_map(|site| &site.addresses);
+        let plain = addresses
+            .filter(|address| !address.is_tls(ports) && address.listens(ports) == ports.http);
+        hosts.extend(plain.map(|address| (config.source, address.host.as_str())));
+    }
+    hosts
 }
 
 /// Hosts that a proxy of the project dials: what stands behind another one meets no edge.
