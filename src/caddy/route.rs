@@ -12,7 +12,7 @@ use super::matcher::{Doubt, Test};
 use super::model::{Model, Site};
 use super::proxy::{HeaderLine, Proxy};
 use crate::finding::Undecided;
-use crate::handshake::{Browser, Evidence, Request, known_endpoint};
+use crate::handshake::{Browser, Endpoint, Evidence, Request, endpoints, known_endpoint};
 use crate::project::Project;
 use crate::source::Span;
 
@@ -221,6 +221,7 @@ fn evidence(chain: &[&Handler], proxy: &Proxy) -> Option<Evidence> {
     if let Some((endpoint, span)) = paths
         .filter_map(|pattern| Some((known_endpoint(pattern.known()?)?, pattern.span)))
         .next()
+        .or_else(|| named_by_regexp(chain))
     {
         return Some(Evidence::WellKnown {
             software: endpoint.software.to_owned(),
@@ -234,6 +235,25 @@ fn evidence(chain: &[&Handler], proxy: &Proxy) -> Option<Evidence> {
         .map(|upstream| Evidence::UpstreamName {
             span: upstream.span,
         })
+}
+
+/// The well-known endpoint that a `path_regexp` on the way names, and nothing but such.
+fn named_by_regexp(chain: &[&Handler]) -> Option<(&'static Endpoint, Span)> {
+    chain.iter().find_map(|handler| {
+        let regex = handler.matcher.tests.iter().find_map(|test| match test {
+            Test::PathRegexp(regex) => regex.as_ref(),
+            _ => None,
+        })?;
+        let broad = ["/", "/index.html", "/api/users"]
+            .iter()
+            .any(|path| regex.is_match(path));
+        let named = endpoints()
+            .iter()
+            .find(|endpoint| regex.is_match(endpoint.path));
+        named
+            .filter(|_| !broad)
+            .and_then(|endpoint| Some((endpoint, handler.matcher.place()?)))
+    })
 }
 
 /// Whether a matcher is one for sockets: by what it looks at, or by its name.
@@ -339,6 +359,11 @@ fn sample_paths(chain: &[&Handler]) -> Vec<String> {
         paths.retain(|path| known_endpoint(path).is_some());
     }
     paths.truncate(8);
+    if paths.is_empty()
+        && let Some((endpoint, _)) = named_by_regexp(chain)
+    {
+        paths.push(endpoint.path.to_owned());
+    }
     let unnamed = chain
         .iter()
         .all(|handler| handler.matcher.paths().next().is_none());
@@ -406,6 +431,11 @@ mod tests {
             ("reverse_proxy /api/* app:8000", &[]),
             ("reverse_proxy /ws/* app:8000", &["/ws/ known"]),
             ("reverse_proxy app-ws:8000", &["/socket name"]),
+            (
+                "@r path_regexp ^/ws(-post)?$\nreverse_proxy @r app:1",
+                &["/ws known"],
+            ),
+            ("@r path_regexp .*\nreverse_proxy @r app:1", &[]),
             ("reverse_proxy news:8000", &[]),
             (
                 "@ws path /live\nreverse_proxy @ws app:8000",

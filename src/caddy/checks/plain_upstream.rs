@@ -383,21 +383,17 @@ fn dedent(text: &str) -> String {
 
 /// The other way: the backends give up TLS. A catch-all address, since the client's Host arrives.
 fn over_plain_http(cx: &Context<'_>, proved: &[&Suspect<'_>]) -> String {
-    let mut lines: Vec<String> = proved
+    let mut places: Vec<String> = proved
         .iter()
         .filter_map(|suspect| match suspect.shown {
-            Shown::Tls(_, address) => Some(format!(
-                "http:// {{   # {}, in place of {} {{",
-                cx.project.place(address.span),
-                cx.project.slice(address.span)
-            )),
+            Shown::Tls(_, address) => Some(cx.project.place(address.span)),
             _ => None,
         })
         .collect();
-    lines.dedup();
+    places.dedup();
     format!(
         "or, only where the network between them is private, let the upstream serve plain HTTP, whatever Host \
-         arrives:\n\n{}",
-        lines.join("\n")
+         arrives; in place of the address at {} write:\n\nhttp:// {{",
+        places.join(", ")
     )
 }
