@@ -49,8 +49,13 @@ pub(crate) fn start(
     let main = main_file(&etc, case, proxy)?;
     let text = fs::read_to_string(etc.join(&main)).map_err(|error| error.to_string())?;
     let mut globals = "daemon off; master_process off; error_log stderr notice;".to_owned();
-    if !statements(&text).iter().any(|word| word == "pid") {
+    let written = statements(&text);
+    let missing = |word: &str| !written.iter().any(|found| found == word);
+    if missing("pid") {
         globals += &format!(" pid /run/{name}.pid;");
+    }
+    if missing("user") {
+        globals += " user root;";
     }
     let etc_text = etc.to_string_lossy();
     // Mounts of its own: several nginx side by side each have their /etc/nginx.
@@ -85,8 +90,8 @@ fn furnish(etc: &Path, case: &Case, proxy: &Proxy) -> io::Result<()> {
     Ok(())
 }
 
-/// The text with what is not in the repository supplied: certificates; and, for one of several
-/// machines, its own address to listen on.
+/// The text with what is not in the repository supplied: certificates, the user to run as; and,
+/// for one of several machines, its own address to listen on.
 fn adapted(text: &str, case: &Case, proxy: &Proxy) -> String {
     let replace = |text: &str, pattern: &str, with: &dyn Fn(&Captures<'_>) -> String| {
         Regex::new(pattern).map_or_else(
@@ -108,6 +113,9 @@ fn adapted(text: &str, case: &Case, proxy: &Proxy) -> String {
         r"(?m)^\s*(?:ssl_dhparam|ssl_trusted_certificate)\s[^;]+;|^\s*include\s+/etc/letsencrypt/[^;]+;",
         &|_| String::new(),
     );
+    text = replace(&text, r"(?m)^(\s*)user\s+[^;]+;", &|found| {
+        format!("{}user root;", &found[1])
+    });
     if let Some(address) = proxy.address {
         text = replace(&text, r"\blisten\s+\[::\]:[^;]+;", &|_| String::new());
         text = replace(&text, r"\blisten\s+(?:\*:)?(\d+\b[^;]*;)", &|found| {

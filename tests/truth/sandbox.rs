@@ -128,18 +128,6 @@ fn furnish(folder: &Path, case: &Case) -> Result<(), String> {
         hosts += &format!("{address} {name}\n");
     }
     bind(folder, "hosts", &hosts, "/etc/hosts")?;
-    // The user that nginx's own packages and images run as.
-    for (file, line) in [
-        (
-            "passwd",
-            "nginx:x:101:101::/nonexistent:/usr/sbin/nologin\n",
-        ),
-        ("group", "nginx:x:101:\n"),
-    ] {
-        let path = format!("/etc/{file}");
-        let known = fs::read_to_string(&path).unwrap_or_default();
-        bind(folder, file, &(known + line), &path)?;
-    }
     for path in [
         "/run",
         "/var/log",
