@@ -48,7 +48,7 @@ pub(crate) fn start(
     furnish(&etc, case, proxy).map_err(|error| format!("{}: {error}", etc.display()))?;
     let main = main_file(&etc, case, proxy)?;
     let text = fs::read_to_string(etc.join(&main)).map_err(|error| error.to_string())?;
-    let mut globals = "daemon off; master_process off; error_log stderr notice;".to_owned();
+    let mut globals = "daemon off; master_process off; error_log stderr warn;".to_owned();
     let written = statements(&text);
     let missing = |word: &str| !written.iter().any(|found| found == word);
     if missing("pid") {
