@@ -122,6 +122,10 @@ pub(super) fn host_matches(pattern: &str, host: &str) -> bool {
 /// Suffixes of names that only a private network resolves.
 const PRIVATE_SUFFIXES: &[&str] = &[
     "localhost",
+    "flycast",
+    "ts.net",
+    "nip.io",
+    "sslip.io",
     "local",
     "internal",
     "lan",

@@ -6,6 +6,7 @@
 
 use std::collections::HashSet;
 
+use super::expand::Word;
 use super::handler::{Action, Handler, HandlerId};
 use super::hop::{End, walk};
 use super::matcher::{Doubt, Test};
@@ -79,7 +80,10 @@ impl Route {
                 format!("the application routes sockets at `{pattern}`")
             }
             Evidence::Intent { .. } => "meant for WebSockets".to_owned(),
-            Evidence::WellKnown { software, .. } => format!("the path of WebSockets: {software}"),
+            Evidence::WellKnown { software, .. } if software.starts_with("the ") => {
+                software.clone()
+            }
+            Evidence::WellKnown { software, .. } => format!("{software} opens its sockets here"),
             Evidence::UpstreamName { .. } => "an upstream named for WebSockets".to_owned(),
         }
     }
@@ -364,9 +368,10 @@ fn sample_paths(chain: &[&Handler]) -> Vec<String> {
     {
         paths.push(endpoint.path.to_owned());
     }
+    let names = |word: &Word| !matches!(word.text.as_str(), "*" | "/*");
     let unnamed = chain
         .iter()
-        .all(|handler| handler.matcher.paths().next().is_none());
+        .all(|handler| !handler.matcher.paths().any(names));
     if paths.is_empty() && unnamed {
         paths.push(ANY_PATH.to_owned());
     }
@@ -436,6 +441,10 @@ mod tests {
                 &["/ws known"],
             ),
             ("@r path_regexp .*\nreverse_proxy @r app:1", &[]),
+            (
+                "@ws {\npath *\nnot path /static/*\n}\nreverse_proxy @ws app:1",
+                &["/socket intent"],
+            ),
             ("reverse_proxy news:8000", &[]),
             (
                 "@ws path /live\nreverse_proxy @ws app:8000",

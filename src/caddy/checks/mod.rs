@@ -5,6 +5,23 @@ pub mod https_redirect;
 pub mod plain_upstream;
 pub mod rewritten;
 
+/// `text`, which began somewhere on its line, with its lines indented by `tabs` and by what its
+/// further lines are indented more than the least of them.
+fn indented(text: &str, tabs: usize) -> String {
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let further = || text.lines().skip(1).filter(|line| !line.trim().is_empty());
+    let least = further().map(indent).min().unwrap_or(0);
+    let lines = text.lines().enumerate().map(|(number, line)| {
+        let line = if number == 0 {
+            line
+        } else {
+            line.get(least..).unwrap_or_default()
+        };
+        format!("{}{}", "\t".repeat(tabs), line.trim_end())
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
 #[cfg(test)]
 mod tests {
     use crate::check::{Selection, check};

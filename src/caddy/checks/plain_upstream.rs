@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::indented;
 use crate::caddy::address::{host_matches, is_public_name};
 use crate::caddy::handler::Handler;
 use crate::caddy::proxy::{Change, Proxy, Scheme, Upstream};
@@ -336,7 +337,7 @@ fn over_tls(
         .iter()
         .map(|suspect| format!("https://{}", suspect.host))
         .collect();
-    let mut lines = vec!["header_up Host {upstream_hostport}".to_owned()];
+    let mut lines = vec!["\theader_up Host {upstream_hostport}".to_owned()];
     for line in &proxy.lines {
         let text = cx.project.slice(*line);
         let mut words = text.split_whitespace();
@@ -346,39 +347,20 @@ fn over_tls(
             _ => false,
         };
         if !replaced {
-            lines.push(dedent(text));
+            lines.push(indented(text, 1));
         }
     }
     format!(
-        "speak TLS to {}, each under its own name (from Caddy 2.11 on the Host line is the default for https \
-         upstreams):\n\nreverse_proxy {matcher}{} {{\n\t{}\n}}",
-        if hosts.len() == 1 { "it" } else { "them" },
+        "speak TLS to {}, under its own name (from Caddy 2.11 on the Host line is the default for https \
+         upstreams):\n\nreverse_proxy {matcher}{} {{\n{}\n}}",
+        if hosts.len() == 1 {
+            "it"
+        } else {
+            "each of them"
+        },
         hosts.join(" "),
-        lines.join("\n").replace('\n', "\n\t"),
+        lines.join("\n"),
     )
-}
-
-/// A line's text with the indentation of its further lines reduced to what it adds.
-fn dedent(text: &str) -> String {
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let least = text
-        .lines()
-        .skip(1)
-        .filter(|line| !line.trim().is_empty())
-        .map(indent)
-        .min()
-        .unwrap_or(0);
-    text.lines()
-        .enumerate()
-        .map(|(number, line)| {
-            if number == 0 {
-                line
-            } else {
-                line.get(least..).unwrap_or("").trim_end()
-            }
-        })
-        .collect::<Vec<_>>()
-        .join("\n")
 }
 
 /// The other way: the backends give up TLS. A catch-all address, since the client's Host arrives.

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::caddy::handler::{Action, Block, Handler, Handlers};
+use super::indented;
+use crate::caddy::handler::{Action, Block, Handler, HandlerId, Handlers};
 use crate::caddy::hop::{End, PathChange, Walk, walk};
 use crate::caddy::route::Route;
 use crate::caddy::{Matcher, Site, Test};
 use crate::context::Context;
-use crate::finding::Report;
+use crate::finding::{Label, Report};
 use crate::handshake::{Browser, Request};
 use crate::source::Span;
 
@@ -105,8 +106,6 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
     };
     let handlers = &site.handlers;
     let by = handlers.get(change.by);
-    let proxy = handlers.get(route.proxy);
-    let proxied = matches!(walk.end, End::Proxied(_));
     let what = if route.path_named {
         format!("`{}` becomes `{}`", change.from, change.to)
     } else {
@@ -160,9 +159,14 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
                 ),
             )
         };
-        finding = finding.label(span, label);
-        if let Some(place) = loss.route.place().filter(|place| !overlaps(*place, span)) {
-            finding = finding.label(place, loss.route.reason());
+        let mut labels = vec![(span, label)];
+        let place = loss.route.place().filter(|place| !overlaps(*place, span));
+        labels.extend(place.map(|place| (place, loss.route.reason())));
+        for (span, label) in labels {
+            let told = |other: &Label| other.span == span && other.message == label;
+            if !finding.labels.iter().any(told) {
+                finding = finding.label(span, label);
+            }
         }
     }
     match walk.end {
@@ -184,7 +188,7 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
         }
         _ => {}
     }
-    finding = finding.note(why(by, proxy));
+    finding = finding.note(why(handlers, change.by, route.proxy));
     if route.place().is_none() {
         finding = finding.note(route.reason());
     }
@@ -196,7 +200,7 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
             matcher.text
         ));
     }
-    report.push(finding.help(help(cx, losses, proxied)));
+    report.push(finding.help(help(cx, losses)));
 }
 
 fn names_path(matcher: &Matcher) -> bool {
@@ -222,34 +226,46 @@ fn target_name<'a>(handlers: &'a Handlers, route: &Route) -> &'a str {
         .map_or("reverse_proxy", |handler| &handler.name)
 }
 
+/// The directives that stand side by side and hold the two, or are they.
+fn side_by_side(handlers: &Handlers, a: HandlerId, b: HandlerId) -> (HandlerId, HandlerId) {
+    let up = |id: HandlerId| std::iter::successors(Some(id), |id| handlers.get(*id).parent);
+    up(a)
+        .flat_map(|a| up(b).map(move |b| (a, b)))
+        .find(|(a, b)| handlers.get(*a).parent == handlers.get(*b).parent)
+        .unwrap_or((a, b))
+}
+
 /// Why it runs first.
-fn why(by: &Handler, proxy: &Handler) -> String {
-    if let Action::Block(Block::HandlePath(_), _) = by.action {
+fn why(handlers: &Handlers, by: HandlerId, proxy: HandlerId) -> String {
+    if let Action::Block(Block::HandlePath(_), _) = handlers.get(by).action {
         return "`handle_path` takes the prefix off before anything in its block runs".to_owned();
     }
-    if by.in_route && by.parent == proxy.parent {
+    let (first, second) = side_by_side(handlers, by, proxy);
+    let (first, second) = (handlers.get(first), handlers.get(second));
+    if first.in_route {
         return "inside `route`, directives run in the order of the file".to_owned();
+    }
+    if first.name == second.name {
+        return format!(
+            "the first `{}` runs first and lets the request go on",
+            first.name
+        );
     }
     format!(
         "Caddy sorts directives: `{}` runs before `{}`, wherever the two stand in the file",
-        by.name,
-        if by.parent == proxy.parent {
-            &proxy.name
-        } else {
-            "handle"
-        }
+        first.name, second.name
     )
 }
 
 /// The lines to write instead.
-fn help(cx: &Context<'_>, losses: &[Loss<'_>], proxied: bool) -> String {
+fn help(cx: &Context<'_>, losses: &[Loss<'_>]) -> String {
     let Some(first) = losses.first() else {
         return String::new();
     };
     let handlers = &first.site.handlers;
     let by = handlers.get(first.change.by);
+    let proxy = handlers.get(first.route.proxy);
     if let Action::Block(Block::HandlePath(_), _) = by.action {
-        let proxy = handlers.get(first.route.proxy);
         let head = cx.project.slice(by.head);
         return format!(
             "inside it the path needs no matcher:\n\n{head} {{\n\t{}\n}}\n\nor, if the application expects the whole \
@@ -257,31 +273,36 @@ fn help(cx: &Context<'_>, losses: &[Loss<'_>], proxied: bool) -> String {
             without_matcher(cx, proxy)
         );
     }
-    let is_uri = matches!(by.action, Action::Uri(_));
-    let rest = if proxied && handlers.get(first.route.proxy).matcher.tests.is_empty() {
-        without_matcher(cx, handlers.get(first.route.proxy))
-    } else {
-        "file_server".to_owned()
+    let (outer, beside) = side_by_side(handlers, first.change.by, first.route.proxy);
+    let is_uri = matches!(by.action, Action::Uri(_)) && outer == first.change.by;
+    // What took the rewritten request is where it belongs.
+    let rest = match first.walk.end {
+        End::Answered(id, _) if handlers.get(id).parent == handlers.get(outer).parent => {
+            format!("\n\t{}", cx.project.slice(handlers.get(id).head))
+        }
+        End::Proxied(id) if handlers.get(id).matcher.tests.is_empty() => {
+            format!("\n\t{}", without_matcher(cx, handlers.get(id)))
+        }
+        _ if outer == first.change.by => "\n\tfile_server".to_owned(),
+        _ => String::new(),
     };
-    let fallback = format!("handle {{\n\t{}\n\t{rest}\n}}", cx.project.slice(by.head));
-    // What stands in a `handle` already needs no second one.
-    let handled = losses.iter().all(|loss| {
-        let handlers = &loss.site.handlers;
-        handlers.chain(loss.route.proxy).any(|handler| {
-            handler.parent == by.parent
-                && matches!(
-                    handler.action,
-                    Action::Block(Block::Handle | Block::HandlePath(_), _)
-                )
-        })
-    });
-    if handled && !is_uri {
+    let fallback = format!("handle {{\n\t{}{rest}\n}}", whole(cx, handlers.get(outer)));
+    let is_handle = |handler: &Handler| {
+        matches!(
+            handler.action,
+            Action::Block(Block::Handle | Block::HandlePath(_), _)
+        )
+    };
+    if is_handle(handlers.get(beside)) && !is_uri {
         return format!(
-            "put what it belongs to into a `handle` as well; only the first `handle` that matches runs:\n\n{fallback}"
+            "put the rest into a `handle` as well; only the first `handle` that matches runs:\n\n{fallback}"
         );
     }
-    let mut text =
-        String::from("give each its own `handle`, of which only the first that matches runs:\n\n");
+    let mut text = String::from(if is_uri {
+        "keep both in one `handle`, whose matcher is evaluated before the path changes:\n\n"
+    } else {
+        "give each its own `handle`, of which only the first that matches runs:\n\n"
+    });
     for loss in losses {
         let handlers = &loss.site.handlers;
         let proxy = handlers.get(loss.route.proxy);
@@ -302,7 +323,16 @@ fn help(cx: &Context<'_>, losses: &[Loss<'_>], proxied: bool) -> String {
     text.trim_end().to_owned()
 }
 
-/// A directive's line without its matcher, its block cut to an ellipsis.
+/// A directive as it stands, the content of a block other than a proxy's left out.
+fn whole(cx: &Context<'_>, handler: &Handler) -> String {
+    let head = cx.project.slice(handler.head);
+    match handler.action {
+        Action::Block(..) => format!("{head} {{\n\t\t…\n\t}}"),
+        _ => head.to_owned(),
+    }
+}
+
+/// A directive without its matcher.
 fn without_matcher(cx: &Context<'_>, handler: &Handler) -> String {
     let head = cx.project.slice(handler.head);
     let text = match handler.matcher.span {
@@ -312,12 +342,12 @@ fn without_matcher(cx: &Context<'_>, handler: &Handler) -> String {
     let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match &handler.action {
         Action::Proxy(proxy) if !proxy.lines.is_empty() => {
-            let lines: Vec<&str> = proxy
+            let lines: Vec<String> = proxy
                 .lines
                 .iter()
-                .map(|line| cx.project.slice(*line))
+                .map(|line| indented(cx.project.slice(*line), 2))
                 .collect();
-            format!("{text} {{\n\t\t{}\n\t}}", lines.join("\n\t\t"))
+            format!("{text} {{\n{}\n\t}}", lines.join("\n"))
         }
         _ => text,
     }
