@@ -1,8 +1,15 @@
 //! Resolves django as the real server would.
+pub mod command;
+pub mod data;
+pub mod evaluate;
+pub mod modules;
+pub mod requirements;
+pub mod settings;
+pub mod syntax;
+pub use modules::references;
 
 use crate::finding::Undecided;
 use crate::project::Project;
-use crate::source::Source;
 
 /// The resolved configuration.
 #[derive(Debug, Default)]
@@ -16,10 +23,4 @@ impl Model {
     pub fn resolve(_project: &Project) -> Self {
         Self::default()
     }
-}
-
-/// What `source` refers to by path, as tails (`snippets/ws.conf`, `conf.d/*.conf`,
-/// `chat/routing.py`): the project reads every file that ends so.
-pub fn references(_source: &Source) -> Vec<String> {
-    Vec::new()
 }

@@ -1,0 +1,458 @@
+//! How the application is started: the server commands of Procfiles, Dockerfiles, compose files,
+//! scripts and units, and the environment that they set.
+//!
+//! A scanner of words, not a parser of five formats: a command is the name of a server and the
+//! words after it, up to what ends a command in a shell, a JSON list or a YAML block.
+
+use crate::source::{Source, Span};
+
+/// A server program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Program {
+    /// gunicorn.
+    Gunicorn,
+    /// uvicorn.
+    Uvicorn,
+    /// daphne.
+    Daphne,
+    /// hypercorn.
+    Hypercorn,
+    /// uwsgi.
+    Uwsgi,
+    /// `manage.py runserver`.
+    Runserver,
+}
+
+impl Program {
+    const ALL: [(&'static str, Self); 6] = [
+        ("gunicorn", Self::Gunicorn),
+        ("uvicorn", Self::Uvicorn),
+        ("daphne", Self::Daphne),
+        ("hypercorn", Self::Hypercorn),
+        ("uwsgi", Self::Uwsgi),
+        ("runserver", Self::Runserver),
+    ];
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        Self::ALL.iter().find(|(_, program)| *program == self).map_or("", |(name, _)| name)
+    }
+}
+
+/// A word of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Word {
+    /// The word without quotes.
+    pub text: String,
+    /// Where.
+    pub span: Span,
+}
+
+/// A command that starts a server.
+#[derive(Clone, Debug)]
+pub struct Command {
+    /// The server.
+    pub program: Program,
+    /// The application, `module:attribute` or `module`.
+    pub target: Option<Word>,
+    /// All words after the server's name.
+    pub words: Vec<Word>,
+    /// From the server's name to the last word.
+    pub span: Span,
+}
+
+impl Command {
+    /// The value of an option: `--name value`, `--name=value`, `-nvalue`.
+    pub fn option(&self, names: &[&str]) -> Option<&str> {
+        self.words.iter().enumerate().find_map(|(at, word)| {
+            names.iter().find_map(|name| {
+                let rest = word.text.strip_prefix(name)?;
+                if rest.is_empty() {
+                    return self.words.get(at + 1).map(|next| next.text.as_str());
+                }
+                match rest.strip_prefix('=') {
+                    Some(value) => Some(value),
+                    None => (!name.starts_with("--")).then_some(rest),
+                }
+            })
+        })
+    }
+
+    /// Whether a flag is there.
+    pub fn flag(&self, name: &str) -> bool {
+        self.words.iter().any(|word| word.text == name)
+    }
+
+    /// The word of an option, to point at.
+    pub fn word(&self, name: &str) -> Option<&Word> {
+        self.words
+            .iter()
+            .find(|word| word.text == name || word.text.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
+    }
+
+    /// gunicorn's worker class.
+    pub fn worker_class(&self) -> Option<&str> {
+        self.option(&["--worker-class", "-k"])
+    }
+
+    /// Whether a handshake reaches the application as a WebSocket, as far as the command says:
+    /// an ASGI server, or gunicorn with a worker that speaks ASGI.
+    pub fn speaks_asgi(&self) -> bool {
+        match self.program {
+            Program::Uvicorn | Program::Daphne | Program::Hypercorn => true,
+            Program::Gunicorn => self
+                .worker_class()
+                .is_some_and(|class| class.to_ascii_lowercase().contains("uvicorn") || class.contains("asgi")),
+            Program::Uwsgi | Program::Runserver => false,
+        }
+    }
+
+    /// Whether it ends TLS itself, so that Django sees `https` without any header.
+    pub fn ends_tls(&self) -> bool {
+        match self.program {
+            Program::Gunicorn => self.option(&["--certfile"]).is_some(),
+            Program::Uvicorn => self.option(&["--ssl-certfile", "--ssl-keyfile"]).is_some(),
+            Program::Daphne => self.words.iter().any(|word| word.text.starts_with("ssl:")),
+            Program::Hypercorn => self.option(&["--certfile"]).is_some(),
+            Program::Uwsgi => self.words.iter().any(|word| word.text.contains("https")),
+            Program::Runserver => false,
+        }
+    }
+
+    /// Whether only the same machine can reach it, so that every peer is one that gunicorn and
+    /// uvicorn trust by default (`forwarded_allow_ips` is 127.0.0.1; a Unix socket is trusted).
+    fn is_local(&self) -> bool {
+        let bind = match self.program {
+            Program::Gunicorn => self.option(&["--bind", "-b"]),
+            Program::Uvicorn if self.option(&["--uds", "--fd"]).is_some() => return true,
+            Program::Uvicorn => Some(self.option(&["--host"]).unwrap_or("127.0.0.1")),
+            _ => None,
+        };
+        bind.is_some_and(|bind| {
+            bind.starts_with("unix:") || bind.starts_with("127.0.0.1") || bind.starts_with("localhost") || bind.starts_with("fd://")
+        })
+    }
+
+    /// Whether the server itself takes `X-Forwarded-Proto: https` for the scheme, whoever sends
+    /// it, so that Django sees `https` although its own setting finds nothing.
+    pub fn trusts_forwarded_proto(&self, environment: &Environment) -> bool {
+        let everyone = |value: &str| value.split(',').any(|item| item.trim() == "*");
+        match self.program {
+            // uwsgi takes it from every peer (plugins/http and core/protocol.c set UWSGI_SCHEME).
+            Program::Uwsgi => true,
+            Program::Daphne => self.flag("--proxy-headers"),
+            Program::Hypercorn | Program::Runserver => false,
+            Program::Gunicorn | Program::Uvicorn => {
+                let allowed = self
+                    .option(&["--forwarded-allow-ips"])
+                    .or(environment.forwarded_allow_ips.as_ref().map(|word| word.text.as_str()));
+                match allowed {
+                    // A list of addresses or networks may well hold the proxy's; we can't tell.
+                    Some(allowed) => everyone(allowed) || !allowed.is_empty(),
+                    None => self.is_local() && !self.flag("--no-proxy-headers"),
+                }
+            }
+        }
+    }
+}
+
+/// What the files set in the environment.
+#[derive(Clone, Debug, Default)]
+pub struct Environment {
+    /// `FORWARDED_ALLOW_IPS`, which gunicorn and uvicorn read.
+    pub forwarded_allow_ips: Option<Word>,
+    /// `DJANGO_SETTINGS_MODULE`, wherever it is set.
+    pub settings: Vec<Word>,
+}
+
+/// The server commands of a source.
+pub fn commands(source: &Source) -> Vec<Command> {
+    let words = words(source);
+    let mut found = Vec::new();
+    let mut at = 0;
+    while at < words.len() {
+        let Some(first) = &words[at] else {
+            at += 1;
+            continue;
+        };
+        let name = first.text.rsplit('/').next().unwrap_or_default();
+        let program = Program::ALL.iter().find(|(known, _)| *known == name).map(|(_, program)| *program);
+        let Some(program) = program else {
+            at += 1;
+            continue;
+        };
+        let end = words[at..].iter().position(Option::is_none).map_or(words.len(), |length| at + length);
+        let arguments: Vec<Word> = words[at + 1..end].iter().flatten().cloned().collect();
+        let target = target(program, &arguments);
+        let is_command = match program {
+            Program::Runserver => {
+                at > 0 && words[at - 1].as_ref().is_some_and(|word| word.text.ends_with("manage.py") || word.text.ends_with("django-admin"))
+            }
+            // An installed package, a file's name or a comment is no command.
+            Program::Uwsgi => target.is_some() || arguments.iter().any(|word| word.text.ends_with(".ini")),
+            _ => target.is_some(),
+        };
+        if is_command {
+            let span = arguments.last().map_or(first.span, |last| first.span.to(last.span));
+            found.push(Command {
+                program,
+                target,
+                words: arguments,
+                span,
+            });
+            at = end;
+        } else {
+            at += 1;
+        }
+    }
+    found
+}
+
+/// What the source sets in the environment.
+pub fn environment(source: &Source) -> Environment {
+    let mut environment = Environment::default();
+    let mut start = 0;
+    for line in source.text.split_inclusive('\n') {
+        let here = start;
+        start += line.len();
+        if line.trim_start().starts_with('#') {
+            continue;
+        }
+        for name in ["FORWARDED_ALLOW_IPS", "DJANGO_SETTINGS_MODULE"] {
+            let Some(at) = line.find(name) else { continue };
+            let rest = &line[at + name.len()..];
+            // `NAME=value`, `NAME: value`, `NAME value` (Dockerfile), `"NAME": "value"`.
+            let value_at = rest.find(|char: char| !matches!(char, '=' | ':' | ' ' | '\t' | '"' | '\'' | ','));
+            let Some(value_at) = value_at.filter(|at| *at > 0) else { continue };
+            let value = &rest[value_at..];
+            let length = value.find([' ', '\t', '\n', '\r', '"', '\'', ';', '&']).unwrap_or(value.len());
+            let from = here + at + name.len() + value_at;
+            let word = Word {
+                text: value[..length].to_owned(),
+                span: Span::new(source.id, from..from + length),
+            };
+            if name == "FORWARDED_ALLOW_IPS" {
+                environment.forwarded_allow_ips.get_or_insert(word);
+            } else if is_dotted(&word.text) {
+                environment.settings.push(word);
+            }
+        }
+    }
+    environment
+}
+
+/// The modules that a file of commands names.
+pub(super) fn modules(text: &str) -> Vec<String> {
+    let mut found: Vec<String> = Vec::new();
+    for word in text.split(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | ':'))) {
+        let word = word.trim_matches(['.', ':']);
+        let module = word.split(':').next().unwrap_or_default();
+        let named = module.ends_with(".asgi") || module.ends_with(".wsgi") || module.contains("settings") || module.ends_with("routing");
+        if named && is_dotted(module) && module.contains('.') {
+            found.push(module.to_owned());
+        }
+    }
+    // `DJANGO_SETTINGS_MODULE=a.b` whatever it is called.
+    for (at, _) in text.match_indices("DJANGO_SETTINGS_MODULE") {
+        let rest = &text[at + "DJANGO_SETTINGS_MODULE".len()..];
+        let rest = rest.trim_start_matches(['=', ':', ' ', '\t', '"', '\'']);
+        let end = rest.find(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '_' | '.'))).unwrap_or(rest.len());
+        if is_dotted(&rest[..end]) {
+            found.push(rest[..end].to_owned());
+        }
+    }
+    found.sort();
+    found.dedup();
+    found
+}
+
+/// The configuration files that gunicorn commands name, by their tails.
+pub(super) fn config_files(text: &str) -> Vec<String> {
+    text.split(|char: char| char.is_whitespace() || matches!(char, '"' | '\'' | ',' | '=' | '[' | ']'))
+        .filter(|word| word.ends_with(".py") && word.contains("gunicorn"))
+        .filter_map(|word| word.rsplit('/').next())
+        .map(str::to_owned)
+        .collect()
+}
+
+/// Whether `word` is a dotted Python name.
+pub(super) fn is_dotted(word: &str) -> bool {
+    !word.is_empty()
+        && word.split('.').all(|part| {
+            part.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_')
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        })
+}
+
+/// The application among a command's words.
+fn target(program: Program, words: &[Word]) -> Option<Word> {
+    let is_target = |text: &str| match text.split_once(':') {
+        Some((module, attribute)) => is_dotted(module) && is_dotted(attribute.trim_end_matches("()")),
+        None => is_dotted(text) && (text.ends_with(".wsgi") || text.ends_with(".asgi")),
+    };
+    if program == Program::Uwsgi {
+        return words.iter().enumerate().find_map(|(at, word)| {
+            let value = match word.text.as_str() {
+                "--module" | "-w" | "--wsgi" => words.get(at + 1)?.clone(),
+                text => {
+                    let value = text.strip_prefix("--module=").or_else(|| text.strip_prefix("module="))?;
+                    Word {
+                        text: value.to_owned(),
+                        span: word.span,
+                    }
+                }
+            };
+            Some(value)
+        });
+    }
+    let mut skip = false;
+    for word in words {
+        // The value of an option is no target; `-k module:class` looks like one.
+        let is_value = std::mem::take(&mut skip);
+        if word.text.starts_with('-') {
+            skip = !word.text.contains('=') && matches!(word.text.as_str(), "-k" | "--worker-class" | "-c" | "--config" | "--log-config" | "-e" | "-b" | "--bind");
+        } else if !is_value && is_target(&word.text) {
+            return Some(word.clone());
+        }
+    }
+    None
+}
+
+/// The words of a file; `None` stands where a command ends.
+fn words(source: &Source) -> Vec<Option<Word>> {
+    let text = source.text.as_str();
+    let name = source.name().to_ascii_lowercase();
+    let yaml = name.ends_with(".yml") || name.ends_with(".yaml");
+    let mut words = Vec::new();
+    let mut start = 0;
+    // The indentation of the key whose block scalar or list we are in.
+    let mut block: Option<usize> = None;
+    let mut continued = false;
+    for line in text.split_inclusive('\n') {
+        let here = start;
+        start += line.len();
+        let content = line.trim_end();
+        let trimmed = content.trim_start();
+        let indent = content.len() - trimmed.len();
+        if trimmed.starts_with('#') {
+            continue;
+        }
+        if yaml {
+            let inside = block.is_some_and(|key| indent > key || (indent == key && trimmed.starts_with("- ")));
+            if !inside {
+                words.push(None);
+                block = (trimmed.starts_with("command:") || trimmed.starts_with("entrypoint:") || trimmed.starts_with("- command:"))
+                    .then_some(indent);
+            }
+        } else if !continued {
+            words.push(None);
+        }
+        continued = content.ends_with('\\');
+        split(source, here, content.strip_suffix('\\').unwrap_or(content), &mut words);
+    }
+    words.push(None);
+    words
+}
+
+/// Splits one line into words: quotes, commas and brackets of JSON fall away, operators of the
+/// shell end a command. A quoted string is split too: it may be a command line of its own.
+fn split(source: &Source, at: usize, line: &str, words: &mut Vec<Option<Word>>) {
+    let mut word: Option<usize> = None;
+    let close = |from: Option<usize>, to: usize, words: &mut Vec<Option<Word>>| {
+        if let Some(from) = from.filter(|from| *from < to) {
+            words.push(Some(Word {
+                text: line[from..to].replace(['"', '\''], ""),
+                span: Span::new(source.id, at + from..at + to),
+            }));
+        }
+    };
+    let mut quote = None;
+    let mut previous = ' ';
+    let mut end = line.len();
+    for (here, char) in line.char_indices() {
+        match char {
+            '#' if previous.is_whitespace() => {
+                end = here;
+                break;
+            }
+            '"' | '\'' => {
+                if quote == Some(char) {
+                    close(word.take(), here, words);
+                    quote = None;
+                } else if word.is_none() {
+                    quote = Some(char);
+                }
+            }
+            ' ' | '\t' | ',' | '[' | ']' | '\r' => close(word.take(), here, words),
+            ';' | '|' | '&' | '`' => {
+                close(word.take(), here, words);
+                words.push(None);
+            }
+            _ => {
+                word.get_or_insert(here);
+            }
+        }
+        previous = char;
+    }
+    close(word, end, words);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::{Kind, SourceId};
+
+    fn source(path: &str, text: &str) -> Source {
+        Source::new(SourceId(0), path.into(), path.into(), Kind::Command, text.into(), None)
+    }
+
+    fn only(path: &str, text: &str) -> Command {
+        let found = commands(&source(path, text));
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        found.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn commands_are_found_in_every_format() {
+        for (path, text, program, target) in [
+            ("Procfile", "web: gunicorn proj.wsgi --log-file - # x\n", Program::Gunicorn, "proj.wsgi"),
+            ("Procfile", "web: daphne -b 0.0.0.0 -p $PORT proj.asgi:application\n", Program::Daphne, "proj.asgi:application"),
+            ("Dockerfile", "RUN pip install gunicorn\nCMD [\"gunicorn\", \"--bind\", \"0.0.0.0:80\", \"proj.wsgi:application\"]\n", Program::Gunicorn, "proj.wsgi:application"),
+            ("Dockerfile", "CMD python manage.py migrate && \\\n    exec /venv/bin/uvicorn --host 0.0.0.0 \\\n    proj.asgi:app\n", Program::Uvicorn, "proj.asgi:app"),
+            ("docker-compose.yml", "services:\n  web:\n    command: >\n      gunicorn\n      proj.asgi:application\n      -k uvicorn.workers.UvicornWorker\n    ports: []\n", Program::Gunicorn, "proj.asgi:application"),
+            ("compose.yaml", "services:\n  web:\n    command:\n      - hypercorn\n      - proj.asgi:application\n", Program::Hypercorn, "proj.asgi:application"),
+            ("start.sh", "#!/bin/sh\nset -e; uwsgi --http :80 --module proj.wsgi:application\n", Program::Uwsgi, "proj.wsgi:application"),
+            ("web.service", "[Service]\nExecStart=/opt/venv/bin/gunicorn -k uvicorn_worker.UvicornWorker proj.asgi:application\n", Program::Gunicorn, "proj.asgi:application"),
+        ] {
+            let command = only(path, text);
+            assert_eq!((command.program, command.target.unwrap().text.as_str()), (program, target), "{text}");
+        }
+        assert_eq!(only("run.sh", "python manage.py runserver 0.0.0.0:8000\n").program, Program::Runserver);
+        assert!(commands(&source("Dockerfile", "RUN pip install uvicorn daphne\nRUN apt-get install -y uwsgi\n")).is_empty());
+    }
+
+    #[test]
+    fn options_have_values() {
+        let command = only("Procfile", "web: gunicorn -k uvicorn.workers.UvicornWorker --forwarded-allow-ips='*' -w4 a.asgi:app\n");
+        assert_eq!(command.worker_class(), Some("uvicorn.workers.UvicornWorker"));
+        assert_eq!(command.option(&["-w", "--workers"]), Some("4"));
+        assert!(command.speaks_asgi() && command.trusts_forwarded_proto(&Environment::default()));
+        let plain = only("Procfile", "web: gunicorn a.wsgi --bind 0.0.0.0:80\n");
+        assert!(!plain.speaks_asgi() && !plain.trusts_forwarded_proto(&Environment::default()));
+    }
+
+    #[test]
+    fn the_environment_is_read() {
+        for text in [
+            "ENV DJANGO_SETTINGS_MODULE=a.b FORWARDED_ALLOW_IPS=*\n",
+            "ENV DJANGO_SETTINGS_MODULE a.b\nENV FORWARDED_ALLOW_IPS \"*\"\n",
+            "  environment:\n    - DJANGO_SETTINGS_MODULE=a.b\n    - FORWARDED_ALLOW_IPS=*\n",
+            "  environment:\n    DJANGO_SETTINGS_MODULE: \"a.b\"\n    FORWARDED_ALLOW_IPS: '*'\n",
+        ] {
+            let environment = environment(&source("Dockerfile", text));
+            assert_eq!(environment.settings[0].text, "a.b", "{text}");
+            assert_eq!(environment.forwarded_allow_ips.unwrap().text, "*", "{text}");
+        }
+        assert_eq!(modules("web: uvicorn proj.asgi:application"), ["proj.asgi"]);
+    }
+}

@@ -1,0 +1,360 @@
+//! Which module holds the settings that run in production, and what they are.
+
+use std::collections::HashSet;
+
+use super::command;
+use super::data::{Data, Possible, certain};
+use super::evaluate::{Evaluated, Open, Program, is_development};
+use crate::project::Project;
+use crate::source::{Kind, Source, SourceId, Span};
+
+/// Names that only settings define.
+const MARKS: &[&str] = &[
+    "INSTALLED_APPS",
+    "ROOT_URLCONF",
+    "MIDDLEWARE",
+    "SECURE_PROXY_SSL_HEADER",
+    "SECURE_SSL_REDIRECT",
+    "ALLOWED_HOSTS",
+];
+
+/// What a settings module is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Role {
+    /// It runs in production, or nothing says that it does not.
+    Production,
+    /// For a developer's machine, for tests, or another deployment than the one that is named.
+    Other,
+    /// Others build upon it; what they override does not count.
+    Inherited,
+}
+
+/// One settings module, evaluated to its last line.
+#[derive(Debug)]
+pub struct Settings {
+    /// Its file.
+    pub source: SourceId,
+    /// What it is for.
+    pub role: Role,
+    /// Where `DJANGO_SETTINGS_MODULE` names it.
+    pub named: Option<Span>,
+    evaluated: Evaluated,
+    /// Whether it is a whole configuration, not a part that something else assembles.
+    whole: bool,
+}
+
+/// A setting in one module.
+#[derive(Debug)]
+pub struct Setting<'a> {
+    /// What it may be; [`Data::Absent`] where it is not set.
+    pub values: Vec<Possible>,
+    /// The name where it was last assigned; `None` where it is not set.
+    pub target: Option<Span>,
+    /// A place after it that may give it another value.
+    pub reopened: Option<&'a Open>,
+}
+
+impl Setting<'_> {
+    /// Its only value, if there is no doubt about it.
+    pub fn certain(&self) -> Option<&Possible> {
+        certain(&self.values).filter(|value| self.reopened.is_none() && !matches!(value.data, Data::Unknown(_)))
+    }
+}
+
+impl Settings {
+    /// The setting of that name.
+    pub fn get(&self, name: &str) -> Setting<'_> {
+        match self.evaluated.get(name) {
+            Some(binding) => Setting {
+                values: binding.values.clone(),
+                target: Some(binding.target),
+                reopened: self.evaluated.reopened(binding),
+            },
+            None => {
+                let start = Span::new(self.source, 0..0);
+                let value = match self.evaluated.open() {
+                    Some(open) => Possible::unknown(&open.why, open.span),
+                    None if !self.whole => Possible::unknown("this module is only a part of the settings", start),
+                    None => Possible::literal(Data::Absent, start),
+                };
+                Setting {
+                    values: vec![value],
+                    target: None,
+                    reopened: None,
+                }
+            }
+        }
+    }
+
+    /// Whether `DEBUG` is literally True.
+    pub fn is_debug(&self) -> bool {
+        self.evaluated.get("DEBUG").is_some_and(|binding| {
+            certain(&binding.values).is_some_and(|value| {
+                !value.is_default() && value.when.is_none() && matches!(value.data, Data::Bool(true))
+            })
+        })
+    }
+
+    /// Whether SecurityMiddleware surely does not run, so that nothing redirects.
+    pub fn lacks_security_middleware(&self) -> bool {
+        let setting = self.get("MIDDLEWARE");
+        let Some(Possible {
+            data: Data::Sequence(list),
+            ..
+        }) = setting.certain()
+        else {
+            // Without the setting Django's default is an empty list.
+            return matches!(setting.certain().map(|value| &value.data), Some(Data::Absent)) && self.whole;
+        };
+        list.complete
+            && list.items.iter().all(|item| {
+                certain(item).and_then(|item| item.data.as_text()).is_some_and(|name| !name.contains("SecurityMiddleware"))
+            })
+    }
+
+    /// How sure it is that SecurityMiddleware redirects plain HTTP.
+    pub fn redirects(&self) -> Redirects {
+        if self.lacks_security_middleware() {
+            return Redirects::No;
+        }
+        let setting = self.get("SECURE_SSL_REDIRECT");
+        let mut best: Option<&Possible> = None;
+        let mut unknown = false;
+        let mut off = false;
+        for value in &setting.values {
+            match value.data.truth() {
+                Some(true) => best = Some(best.filter(|best| !best.is_default()).unwrap_or(value)),
+                Some(false) => off = true,
+                None => unknown = true,
+            }
+        }
+        match best {
+            Some(value) if off || unknown || value.is_default() || setting.reopened.is_some() => {
+                Redirects::Perhaps(value.clone())
+            }
+            Some(value) => Redirects::Yes(value.clone()),
+            None if unknown || setting.reopened.is_some() => Redirects::Unknown,
+            None => Redirects::No,
+        }
+    }
+}
+
+/// Whether plain HTTP is redirected to https.
+#[derive(Clone, Debug)]
+pub enum Redirects {
+    /// It is: this value says so.
+    Yes(Possible),
+    /// This value says so, but it is a default or one of several.
+    Perhaps(Possible),
+    /// The files do not say.
+    Unknown,
+    /// It is not.
+    No,
+}
+
+/// The settings modules of a project, those that run in production first.
+pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
+    let candidates: Vec<SourceId> = program
+        .all()
+        .filter(|(id, module)| {
+            let name = stem(project.source(*id));
+            !matches!(name, "asgi" | "wsgi" | "manage" | "urls" | "routing" | "conftest")
+                && MARKS.iter().any(|mark| module.get(mark).is_some())
+        })
+        .map(|(id, _)| id)
+        .collect();
+    let named = named(project, program);
+    let develops: HashSet<SourceId> = candidates.iter().copied().filter(|id| is_for_development(project.source(*id))).collect();
+    let mut inherited = HashSet::new();
+    for id in &candidates {
+        if !develops.contains(id)
+            && let Some(module) = program.module(*id)
+        {
+            let mut stack = module.stars.clone();
+            while let Some(star) = stack.pop() {
+                if star != *id && inherited.insert(star) {
+                    stack.extend(program.module(star).into_iter().flat_map(|module| module.stars.iter().copied()));
+                }
+            }
+        }
+    }
+    let mut found: Vec<Settings> = Vec::new();
+    for id in &candidates {
+        let source = project.source(*id);
+        let names: Vec<_> = named.iter().filter(|name| name.source == *id).collect();
+        let by_command = names.iter().any(|name| name.by_command);
+        let sibling_is_named = named.iter().any(|name| {
+            name.source != *id && !develops.contains(&name.source) && project.source(name.source).folder() == source.folder()
+        });
+        let role = if develops.contains(id) {
+            Role::Other
+        } else if inherited.contains(id) && !by_command {
+            Role::Inherited
+        } else if !names.is_empty() || is_for_production(source) || !sibling_is_named {
+            Role::Production
+        } else {
+            Role::Other
+        };
+        let Some(evaluated) = program.take(*id) else { continue };
+        let whole = evaluated.get("ROOT_URLCONF").is_some() || evaluated.get("INSTALLED_APPS").is_some();
+        found.push(Settings {
+            source: *id,
+            role,
+            named: names.first().map(|name| name.span),
+            evaluated,
+            whole,
+        });
+    }
+    found.sort_by_key(|settings| (settings.role != Role::Production, settings.source));
+    found
+}
+
+/// A place that names a settings module.
+struct Named {
+    source: SourceId,
+    span: Span,
+    /// In how the application is started, which overrules `setdefault` in Python.
+    by_command: bool,
+}
+
+fn named(project: &Project, program: &Program<'_>) -> Vec<Named> {
+    let mut found = Vec::new();
+    for source in project.of_kind(Kind::Command) {
+        for word in command::environment(source).settings {
+            for module in program.modules.named(&word.text) {
+                found.push(Named {
+                    source: module.id,
+                    span: word.span,
+                    by_command: true,
+                });
+            }
+        }
+    }
+    for source in project.of_kind(Kind::Python) {
+        let mut from = 0;
+        while let Some(at) = source.text[from..].find("DJANGO_SETTINGS_MODULE") {
+            let after = from + at + "DJANGO_SETTINGS_MODULE".len();
+            from = after;
+            // `"DJANGO_SETTINGS_MODULE", "proj.settings"`: the next string of the same statement.
+            let rest = &source.text[after..];
+            let end = rest.len().min(rest.find('\n').map_or(rest.len(), |line| line + 120));
+            let Some(rest) = (0..=end).rev().find_map(|end| rest.get(..end)) else { continue };
+            let mut parts = rest.split(['"', '\'']);
+            let mut offset = after + parts.next().map_or(0, |part| part.len() + 1);
+            for part in parts.take(3) {
+                if command::is_dotted(part) && part.contains("settings") || command::is_dotted(part) && part.contains('.') {
+                    for module in program.modules.named(part) {
+                        found.push(Named {
+                            source: module.id,
+                            span: Span::new(source.id, offset..offset + part.len()),
+                            by_command: false,
+                        });
+                    }
+                    break;
+                }
+                offset += part.len() + 1;
+            }
+        }
+    }
+    // An entry point's word counts before manage.py's, which is a developer's tool.
+    let entry: HashSet<SourceId> = found
+        .iter()
+        .filter(|name| stem(project.source(name.span.source)) != "manage" && !is_for_development(project.source(name.source)))
+        .map(|name| name.source)
+        .collect();
+    if !entry.is_empty() {
+        found.retain(|name| entry.contains(&name.source));
+    }
+    found
+}
+
+/// The module's name: the file's, or the package's for `__init__.py`.
+fn stem(source: &Source) -> &str {
+    let name = source.name().strip_suffix(".py").unwrap_or(source.name());
+    if name == "__init__" {
+        return source.folder().rsplit('/').next().unwrap_or_default();
+    }
+    name
+}
+
+fn is_for_development(source: &Source) -> bool {
+    let name = stem(source);
+    let folder = source.folder().rsplit('/').next().unwrap_or_default();
+    is_development(name) || (name == "settings" && is_development(folder))
+}
+
+fn is_for_production(source: &Source) -> bool {
+    stem(source)
+        .to_ascii_lowercase()
+        .split(['_', '-', '.'])
+        .any(|word| matches!(word, "prod" | "production" | "live" | "deploy" | "deployment" | "heroku" | "aws"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn roles(files: &[(&str, &str)]) -> Vec<(String, Role)> {
+        let project = Project::in_memory(files.iter().copied()).unwrap();
+        let mut program = Program::new(&project);
+        find(&project, &mut program)
+            .into_iter()
+            .map(|settings| (project.source(settings.source).path.clone(), settings.role))
+            .collect()
+    }
+
+    fn role(files: &[(&str, &str)], path: &str) -> Role {
+        roles(files).into_iter().find(|(found, _)| found == path).unwrap().1
+    }
+
+    #[test]
+    fn production_is_what_the_entry_point_names() {
+        let base = ("p/settings/base.py", "INSTALLED_APPS = []\n");
+        let prod = ("p/settings/production.py", "from .base import *\n");
+        let dev = ("p/settings/dev.py", "from .base import *\nDEBUG = True\n");
+        let stage = ("p/settings/stage.py", "from .base import *\n");
+        let wsgi = ("p/wsgi.py", "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings.production')\n");
+        let all = [base, prod, dev, stage, wsgi];
+        assert_eq!(role(&all, base.0), Role::Inherited);
+        assert_eq!(role(&all, prod.0), Role::Production);
+        assert_eq!(role(&all, dev.0), Role::Other);
+        assert_eq!(role(&all, stage.0), Role::Other);
+        assert_eq!(role(&[base, dev], base.0), Role::Production);
+        assert_eq!(role(&[base, stage], stage.0), Role::Production);
+        let manage = ("manage.py", "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings.dev')\n");
+        assert_eq!(role(&[base, dev, prod, manage], prod.0), Role::Production);
+        let docker = ("Dockerfile", "ENV DJANGO_SETTINGS_MODULE=p.settings.stage\n");
+        assert_eq!(role(&[base, stage, docker], stage.0), Role::Production);
+    }
+
+    fn redirects(code: &str) -> &'static str {
+        let code = format!("ROOT_URLCONF = 'u'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n{code}\n");
+        let project = Project::in_memory([("p/settings.py", code.as_str())]).unwrap();
+        let mut program = Program::new(&project);
+        match find(&project, &mut program)[0].redirects() {
+            Redirects::Yes(_) => "yes",
+            Redirects::Perhaps(_) => "perhaps",
+            Redirects::Unknown => "unknown",
+            Redirects::No => "no",
+        }
+    }
+
+    #[test]
+    fn redirects_are_known_as_far_as_the_files_say() {
+        for (code, expected) in [
+            ("SECURE_SSL_REDIRECT = True", "yes"),
+            ("SECURE_SSL_REDIRECT = 'False'", "yes"),
+            ("SECURE_SSL_REDIRECT = False", "no"),
+            ("", "no"),
+            ("DEBUG = False\nif not DEBUG: SECURE_SSL_REDIRECT = True", "yes"),
+            ("import os\nSECURE_SSL_REDIRECT = os.environ.get('X', 'True') == 'True'", "perhaps"),
+            ("import os\nSECURE_SSL_REDIRECT = os.environ.get('X') == 'True'", "unknown"),
+            ("import os\nSECURE_SSL_REDIRECT = bool(os.environ.get('X', ''))", "unknown"),
+            ("if x: SECURE_SSL_REDIRECT = True", "perhaps"),
+            ("SECURE_SSL_REDIRECT = True\ntry:\n    from .local import *\nexcept ImportError: pass", "perhaps"),
+            ("SECURE_SSL_REDIRECT = True\nMIDDLEWARE = ['a']", "no"),
+        ] {
+            assert_eq!(redirects(code), expected, "{code}");
+        }
+    }
+}

@@ -1,0 +1,714 @@
+//! The syntax of a Python module, as far as settings, entry points and routing use it.
+//!
+//! The tree-sitter tree becomes a small owned tree with spans. What it does not know
+//! (comprehensions, lambdas, `await`) is [`Kind::Other`]: an expression of unknown value, never
+//! an error. Nesting beyond [`MAX_DEPTH`] is unknown too, so that nobody's stack is at the mercy
+//! of a file.
+
+use tree_sitter::{Node, Parser};
+
+use crate::source::{Source, Span};
+
+/// Nesting of expressions and blocks that is followed; beyond it a value is unknown.
+const MAX_DEPTH: usize = 60;
+
+/// A parsed module.
+#[derive(Debug, Default)]
+pub struct Module {
+    /// Its statements, in order.
+    pub statements: Vec<Statement>,
+    /// The first place that does not parse.
+    pub error: Option<Span>,
+}
+
+/// A statement with its span.
+#[derive(Debug)]
+pub struct Statement {
+    /// The whole statement.
+    pub span: Span,
+    /// What it does.
+    pub action: Action,
+}
+
+/// What a statement does.
+#[derive(Debug)]
+pub enum Action {
+    /// `a = b = value`.
+    Assign {
+        /// Each target.
+        targets: Vec<Expression>,
+        /// The value.
+        value: Expression,
+    },
+    /// `a += value`.
+    Augment {
+        /// The target.
+        target: Expression,
+        /// The operator without `=`.
+        operator: String,
+        /// The value.
+        value: Expression,
+    },
+    /// An expression for its effect.
+    Evaluate(Expression),
+    /// `import a.b as c`.
+    Import(Vec<ImportedModule>),
+    /// `from .a import b as c`, `from a import *`.
+    ImportFrom {
+        /// The module.
+        module: ModuleName,
+        /// The names; `None` for `*`.
+        names: Option<Vec<ImportedName>>,
+    },
+    /// `if … elif … else`: the tests with their blocks; `else` has none.
+    If(Vec<(Option<Expression>, Vec<Statement>)>),
+    /// `try`: the body with its `else`, each handler, and `finally`.
+    Try {
+        /// What is tried, with what follows when it succeeds.
+        body: Vec<Statement>,
+        /// What happens when it does not.
+        handlers: Vec<Vec<Statement>>,
+        /// What happens in any case.
+        finally: Vec<Statement>,
+    },
+    /// `for` and `while`: perhaps never, perhaps many times.
+    Loop {
+        /// What the loop assigns by itself.
+        target: Option<Expression>,
+        /// The body.
+        body: Vec<Statement>,
+    },
+    /// `with`: the body, once.
+    Block(Vec<Statement>),
+    /// `class Name(bases)`.
+    Class {
+        /// The name.
+        name: String,
+        /// The base classes.
+        bases: Vec<Expression>,
+    },
+    /// `def name`.
+    Function {
+        /// The name.
+        name: String,
+    },
+    /// `del a`.
+    Delete(Vec<Expression>),
+    /// `raise`, `return`: nothing after it runs.
+    Leave,
+    /// Anything else.
+    Other,
+}
+
+/// `a.b` of `import a.b as c`.
+#[derive(Debug)]
+pub struct ImportedModule {
+    /// The dotted path.
+    pub path: String,
+    /// The name after `as`.
+    pub alias: Option<String>,
+}
+
+/// A name of `from … import …`.
+#[derive(Debug)]
+pub struct ImportedName {
+    /// The name there.
+    pub name: String,
+    /// The name here.
+    pub alias: String,
+}
+
+/// The module of `from … import …`.
+#[derive(Debug, Clone)]
+pub struct ModuleName {
+    /// Leading dots.
+    pub level: usize,
+    /// The dotted path after them.
+    pub path: String,
+    /// Where it stands.
+    pub span: Span,
+}
+
+/// An expression with its span.
+#[derive(Debug)]
+pub struct Expression {
+    /// The whole expression, without parentheses around it.
+    pub span: Span,
+    /// What it is.
+    pub kind: Kind,
+}
+
+/// What an expression is.
+#[derive(Debug)]
+pub enum Kind {
+    /// A string, in pieces if it is an f-string.
+    Text(Vec<Piece>),
+    /// An integer.
+    Integer(i64),
+    /// `True`, `False`.
+    Bool(bool),
+    /// `None`.
+    None,
+    /// A name.
+    Name(String),
+    /// `object.name`.
+    Attribute(Box<Expression>, String),
+    /// `object[index]`.
+    Subscript(Box<Expression>, Box<Expression>),
+    /// `function(arguments)`.
+    Call {
+        /// What is called.
+        function: Box<Expression>,
+        /// The arguments, in order.
+        arguments: Vec<Argument>,
+    },
+    /// `[…]`, `(…)` and `{…}` without keys.
+    Sequence {
+        /// Whether it is a tuple.
+        tuple: bool,
+        /// The items; a starred one is spliced in.
+        items: Vec<Item>,
+    },
+    /// `{key: value}`; a pair without key is `**value`.
+    Dictionary(Vec<(Option<Expression>, Expression)>),
+    /// `left operator right`, comparisons, `and` and `or` among them.
+    Binary {
+        /// As written.
+        operator: String,
+        /// The left side.
+        left: Box<Expression>,
+        /// The right side.
+        right: Box<Expression>,
+    },
+    /// `not value`.
+    Not(Box<Expression>),
+    /// `value if test else otherwise`.
+    Conditional {
+        /// The test.
+        test: Box<Expression>,
+        /// The value where it holds.
+        value: Box<Expression>,
+        /// The value where it does not.
+        otherwise: Box<Expression>,
+    },
+    /// `name := value`.
+    Walrus(String, Box<Expression>),
+    /// Anything else; its value is unknown.
+    Other,
+}
+
+/// A piece of a string.
+#[derive(Debug)]
+pub enum Piece {
+    /// Its text, escapes resolved.
+    Text(String),
+    /// `{expression}` of an f-string, plainly formatted.
+    Value(Expression),
+    /// Something whose text is unknown: a format specification, a template expression.
+    Unknown,
+}
+
+/// An item of a list or a tuple.
+#[derive(Debug)]
+pub enum Item {
+    /// One item.
+    One(Expression),
+    /// `*items`.
+    Splice(Expression),
+}
+
+/// An argument of a call.
+#[derive(Debug)]
+pub enum Argument {
+    /// By position.
+    Positional(Expression),
+    /// By name.
+    Keyword(String, Expression),
+    /// `*args` or `**kwargs`.
+    Splice,
+}
+
+/// Parses a Python source.
+pub fn parse(source: &Source) -> Module {
+    let mut parser = Parser::new();
+    let text = source.parsed_text();
+    if parser.set_language(&tree_sitter_python::LANGUAGE.into()).is_err() {
+        return Module::default();
+    }
+    let Some(tree) = parser.parse(text, None) else {
+        return Module::default();
+    };
+    let reader = Reader { source, text };
+    Module {
+        statements: reader.block(tree.root_node(), 0),
+        error: first_error(tree.root_node()).map(|node| reader.span(node)),
+    }
+}
+
+/// The first node that the grammar could not place, without recursion.
+fn first_error(root: Node<'_>) -> Option<Node<'_>> {
+    let mut node = root;
+    while node.has_error() && !node.is_error() && !node.is_missing() {
+        let mut cursor = node.walk();
+        node = node.children(&mut cursor).find(|child| child.has_error() || child.is_missing())?;
+    }
+    (node.is_error() || node.is_missing()).then_some(node)
+}
+
+struct Reader<'a> {
+    source: &'a Source,
+    text: &'a str,
+}
+
+impl<'a> Reader<'a> {
+    fn span(&self, node: Node<'_>) -> Span {
+        Span::new(self.source.id, node.byte_range())
+    }
+
+    fn slice(&self, node: Node<'_>) -> &'a str {
+        self.text.get(node.byte_range()).unwrap_or_default()
+    }
+
+    fn field(&self, node: Node<'_>, name: &str) -> String {
+        node.child_by_field_name(name)
+            .map(|child| self.slice(child).to_owned())
+            .unwrap_or_default()
+    }
+
+    /// The statements of a module or block.
+    fn block(&self, node: Node<'_>, depth: usize) -> Vec<Statement> {
+        if depth > MAX_DEPTH {
+            return Vec::new();
+        }
+        let mut cursor = node.walk();
+        node.named_children(&mut cursor)
+            .filter(|child| child.kind() != "comment")
+            .map(|child| Statement {
+                span: self.span(child),
+                action: self.action(child, depth),
+            })
+            .collect()
+    }
+
+    fn body(&self, node: Node<'_>, field: &str, depth: usize) -> Vec<Statement> {
+        node.child_by_field_name(field)
+            .map(|block| self.block(block, depth + 1))
+            .unwrap_or_default()
+    }
+
+    fn action(&self, node: Node<'_>, depth: usize) -> Action {
+        match node.kind() {
+            "expression_statement" => match node.named_child(0) {
+                Some(inner) => self.simple(inner, depth),
+                None => Action::Other,
+            },
+            "import_statement" => {
+                let mut cursor = node.walk();
+                let modules = node.children_by_field_name("name", &mut cursor).map(|name| {
+                    let alias = name.child_by_field_name("alias").map(|alias| self.slice(alias).to_owned());
+                    let path = name.child_by_field_name("name").unwrap_or(name);
+                    ImportedModule {
+                        path: self.slice(path).to_owned(),
+                        alias,
+                    }
+                });
+                Action::Import(modules.collect())
+            }
+            "import_from_statement" => self.import_from(node),
+            "if_statement" => {
+                let test = node.child_by_field_name("condition").map(|test| self.expression(test, depth + 1));
+                let mut branches = vec![(test, self.body(node, "consequence", depth))];
+                let mut cursor = node.walk();
+                for clause in node.children_by_field_name("alternative", &mut cursor) {
+                    let test = clause.child_by_field_name("condition").map(|test| self.expression(test, depth + 1));
+                    let field = if clause.kind() == "elif_clause" { "consequence" } else { "body" };
+                    branches.push((test, self.body(clause, field, depth)));
+                }
+                Action::If(branches)
+            }
+            "try_statement" => self.attempt(node, depth),
+            "for_statement" | "while_statement" => Action::Loop {
+                target: node.child_by_field_name("left").map(|left| self.expression(left, depth + 1)),
+                body: self.body(node, "body", depth),
+            },
+            "with_statement" => Action::Block(self.body(node, "body", depth)),
+            "class_definition" => {
+                let mut bases = Vec::new();
+                if let Some(list) = node.child_by_field_name("superclasses") {
+                    let mut cursor = list.walk();
+                    for base in list.named_children(&mut cursor) {
+                        if !matches!(base.kind(), "keyword_argument" | "comment") {
+                            bases.push(self.expression(base, depth + 1));
+                        }
+                    }
+                }
+                Action::Class {
+                    name: self.field(node, "name"),
+                    bases,
+                }
+            }
+            "function_definition" => Action::Function {
+                name: self.field(node, "name"),
+            },
+            "decorated_definition" => match node.child_by_field_name("definition") {
+                // A decorator may put anything in a function's place; a class stays one.
+                Some(definition) => self.action(definition, depth + 1),
+                None => Action::Other,
+            },
+            "delete_statement" => {
+                let mut cursor = node.walk();
+                Action::Delete(node.named_children(&mut cursor).map(|child| self.expression(child, depth + 1)).collect())
+            }
+            "raise_statement" | "return_statement" => Action::Leave,
+            _ => Action::Other,
+        }
+    }
+
+    fn simple(&self, node: Node<'_>, depth: usize) -> Action {
+        match node.kind() {
+            "assignment" => {
+                let mut targets = Vec::new();
+                let mut at = node;
+                loop {
+                    if let Some(left) = at.child_by_field_name("left") {
+                        targets.push(self.expression(left, depth + 1));
+                    }
+                    match at.child_by_field_name("right") {
+                        Some(right) if right.kind() == "assignment" => at = right,
+                        Some(right) => {
+                            return Action::Assign {
+                                targets,
+                                value: self.expression(right, depth + 1),
+                            };
+                        }
+                        // A bare annotation, `NAME: str`.
+                        None => return Action::Other,
+                    }
+                }
+            }
+            "augmented_assignment" => {
+                let (Some(left), Some(right)) = (node.child_by_field_name("left"), node.child_by_field_name("right"))
+                else {
+                    return Action::Other;
+                };
+                Action::Augment {
+                    target: self.expression(left, depth + 1),
+                    operator: self.field(node, "operator").trim_end_matches('=').to_owned(),
+                    value: self.expression(right, depth + 1),
+                }
+            }
+            _ => Action::Evaluate(self.expression(node, depth + 1)),
+        }
+    }
+
+    fn import_from(&self, node: Node<'_>) -> Action {
+        let Some(module) = node.child_by_field_name("module_name") else {
+            return Action::Other;
+        };
+        let text = self.slice(module);
+        let path = text.trim_start_matches(['.', ' ', '\t']);
+        let module = ModuleName {
+            level: text[..text.len() - path.len()].matches('.').count(),
+            path: path.to_owned(),
+            span: self.span(module),
+        };
+        let mut cursor = node.walk();
+        if node.named_children(&mut cursor).any(|child| child.kind() == "wildcard_import") {
+            return Action::ImportFrom { module, names: None };
+        }
+        let mut cursor = node.walk();
+        let names = node
+            .children_by_field_name("name", &mut cursor)
+            .map(|name| {
+                let alias = name.child_by_field_name("alias");
+                let original = name.child_by_field_name("name").unwrap_or(name);
+                ImportedName {
+                    name: self.slice(original).to_owned(),
+                    alias: self.slice(alias.unwrap_or(original)).to_owned(),
+                }
+            })
+            .collect();
+        Action::ImportFrom {
+            module,
+            names: Some(names),
+        }
+    }
+
+    fn attempt(&self, node: Node<'_>, depth: usize) -> Action {
+        let mut body = self.body(node, "body", depth);
+        let (mut handlers, mut finally) = (Vec::new(), Vec::new());
+        let mut cursor = node.walk();
+        for clause in node.named_children(&mut cursor) {
+            let mut inner = clause.walk();
+            let block = clause
+                .named_children(&mut inner)
+                .find(|child| child.kind() == "block")
+                .map(|block| self.block(block, depth + 1))
+                .unwrap_or_default();
+            match clause.kind() {
+                "except_clause" | "except_group_clause" => handlers.push(block),
+                "else_clause" => body.extend(block),
+                "finally_clause" => finally = block,
+                _ => {}
+            }
+        }
+        Action::Try {
+            body,
+            handlers,
+            finally,
+        }
+    }
+
+    fn boxed(&self, node: Option<Node<'_>>, depth: usize) -> Option<Box<Expression>> {
+        node.map(|node| Box::new(self.expression(node, depth + 1)))
+    }
+
+    fn expression(&self, node: Node<'_>, depth: usize) -> Expression {
+        let mut node = node;
+        while node.kind() == "parenthesized_expression" {
+            let mut cursor = node.walk();
+            let Some(inner) = node.named_children(&mut cursor).find(|child| child.kind() != "comment") else {
+                break;
+            };
+            node = inner;
+        }
+        let span = self.span(node);
+        let kind = if depth > MAX_DEPTH {
+            Kind::Other
+        } else {
+            self.kind(node, depth).unwrap_or(Kind::Other)
+        };
+        Expression { span, kind }
+    }
+
+    fn kind(&self, node: Node<'_>, depth: usize) -> Option<Kind> {
+        Some(match node.kind() {
+            "identifier" => {
+                // A template expression is masked by letters; nobody knows what they will be.
+                if self.source.is_masked(self.span(node)) {
+                    return None;
+                }
+                Kind::Name(self.slice(node).to_owned())
+            }
+            "string" => {
+                let mut pieces = Vec::new();
+                self.string(node, depth, &mut pieces)?;
+                Kind::Text(pieces)
+            }
+            "concatenated_string" => {
+                let mut pieces = Vec::new();
+                let mut cursor = node.walk();
+                for part in node.named_children(&mut cursor).filter(|part| part.kind() == "string") {
+                    self.string(part, depth, &mut pieces)?;
+                }
+                Kind::Text(pieces)
+            }
+            "integer" => Kind::Integer(self.slice(node).replace('_', "").parse().ok()?),
+            "true" => Kind::Bool(true),
+            "false" => Kind::Bool(false),
+            "none" => Kind::None,
+            "attribute" => Kind::Attribute(
+                self.boxed(node.child_by_field_name("object"), depth)?,
+                self.field(node, "attribute"),
+            ),
+            "subscript" => Kind::Subscript(
+                self.boxed(node.child_by_field_name("value"), depth)?,
+                self.boxed(node.child_by_field_name("subscript"), depth)?,
+            ),
+            "call" => Kind::Call {
+                function: self.boxed(node.child_by_field_name("function"), depth)?,
+                arguments: self.arguments(node.child_by_field_name("arguments")?, depth),
+            },
+            kind @ ("list" | "tuple" | "set" | "expression_list" | "pattern_list" | "tuple_pattern" | "list_pattern") => {
+                let mut items = Vec::new();
+                let mut cursor = node.walk();
+                for child in node.named_children(&mut cursor) {
+                    match child.kind() {
+                        "comment" => {}
+                        "list_splat" => {
+                            if let Some(inner) = child.named_child(0) {
+                                items.push(Item::Splice(self.expression(inner, depth + 1)));
+                            }
+                        }
+                        _ => items.push(Item::One(self.expression(child, depth + 1))),
+                    }
+                }
+                Kind::Sequence {
+                    tuple: !matches!(kind, "list" | "set" | "list_pattern"),
+                    items,
+                }
+            }
+            "dictionary" => {
+                let mut pairs = Vec::new();
+                let mut cursor = node.walk();
+                for child in node.named_children(&mut cursor) {
+                    match child.kind() {
+                        "pair" => {
+                            let key = self.expression(child.child_by_field_name("key")?, depth + 1);
+                            let value = self.expression(child.child_by_field_name("value")?, depth + 1);
+                            pairs.push((Some(key), value));
+                        }
+                        "dictionary_splat" => pairs.push((None, self.expression(child.named_child(0)?, depth + 1))),
+                        _ => {}
+                    }
+                }
+                Kind::Dictionary(pairs)
+            }
+            "binary_operator" | "boolean_operator" => Kind::Binary {
+                operator: self.field(node, "operator"),
+                left: self.boxed(node.child_by_field_name("left"), depth)?,
+                right: self.boxed(node.child_by_field_name("right"), depth)?,
+            },
+            "comparison_operator" if node.named_child_count() == 2 => {
+                let mut cursor = node.walk();
+                let operators: Vec<_> = node
+                    .children_by_field_name("operators", &mut cursor)
+                    .map(|operator| self.slice(operator))
+                    .collect();
+                Kind::Binary {
+                    operator: operators.join(" "),
+                    left: self.boxed(node.named_child(0), depth)?,
+                    right: self.boxed(node.named_child(1), depth)?,
+                }
+            }
+            "not_operator" => Kind::Not(self.boxed(node.child_by_field_name("argument"), depth)?),
+            "conditional_expression" => Kind::Conditional {
+                value: self.boxed(node.named_child(0), depth)?,
+                test: self.boxed(node.named_child(1), depth)?,
+                otherwise: self.boxed(node.named_child(2), depth)?,
+            },
+            "named_expression" => Kind::Walrus(
+                self.field(node, "name"),
+                self.boxed(node.child_by_field_name("value"), depth)?,
+            ),
+            _ => return None,
+        })
+    }
+
+    fn arguments(&self, node: Node<'_>, depth: usize) -> Vec<Argument> {
+        if node.kind() != "argument_list" {
+            return vec![Argument::Splice];
+        }
+        let mut cursor = node.walk();
+        node.named_children(&mut cursor)
+            .filter(|child| child.kind() != "comment")
+            .map(|child| match child.kind() {
+                "keyword_argument" => match child.child_by_field_name("value") {
+                    Some(value) => Argument::Keyword(self.field(child, "name"), self.expression(value, depth + 1)),
+                    None => Argument::Splice,
+                },
+                "list_splat" | "dictionary_splat" => Argument::Splice,
+                _ => Argument::Positional(self.expression(child, depth + 1)),
+            })
+            .collect()
+    }
+
+    /// The pieces of one string literal; `None` for bytes.
+    fn string(&self, node: Node<'_>, depth: usize, pieces: &mut Vec<Piece>) -> Option<()> {
+        let start = self.slice(node.named_child(0)?).to_ascii_lowercase();
+        if start.contains('b') {
+            return None;
+        }
+        let raw = start.contains('r');
+        let mut cursor = node.walk();
+        for part in node.named_children(&mut cursor) {
+            match part.kind() {
+                "string_content" => {
+                    if self.source.is_masked(self.span(part)) {
+                        pieces.push(Piece::Unknown);
+                    } else if raw || part.named_child_count() == 0 {
+                        pieces.push(Piece::Text(self.slice(part).to_owned()));
+                    } else {
+                        pieces.push(Piece::Text(unescape(self.slice(part))));
+                    }
+                }
+                "interpolation" => {
+                    let plain = part.child_by_field_name("format_specifier").is_none()
+                        && part.child_by_field_name("type_conversion").is_none();
+                    pieces.push(match part.child_by_field_name("expression") {
+                        Some(expression) if plain => Piece::Value(self.expression(expression, depth + 1)),
+                        _ => Piece::Unknown,
+                    });
+                }
+                _ => {}
+            }
+        }
+        Some(())
+    }
+}
+
+/// Resolves the escapes that configuration uses; a rarer one stays as written.
+fn unescape(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars();
+    while let Some(char) = rest.next() {
+        if char != '\\' {
+            out.push(char);
+            continue;
+        }
+        match rest.next() {
+            Some('\n') | None => {}
+            Some('n') => out.push('\n'),
+            Some('t') => out.push('\t'),
+            Some('r') => out.push('\r'),
+            Some(same @ ('\\' | '\'' | '"')) => out.push(same),
+            Some(other) => {
+                out.push('\\');
+                out.push(other);
+            }
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::source::SourceId;
+
+    fn module(text: &str) -> Module {
+        let path = "settings.py".to_owned();
+        parse(&Source::new(
+            SourceId(0),
+            path.clone(),
+            path,
+            crate::source::Kind::Python,
+            text.to_owned(),
+            None,
+        ))
+    }
+
+    #[test]
+    fn statements_have_their_shape() {
+        let parsed = module(
+            "from ..a.b import c as d, e\nfrom .x import *\nimport q.r as s\nA = B = 'x' \"y\"\nC += [1]\n\
+             if not DEBUG:\n    D = 1\nelif E:\n    pass\nelse:\n    D = 2\n\
+             try:\n    from .l import *\nexcept ImportError:\n    pass\nelse:\n    F = 1\n",
+        );
+        assert!(parsed.error.is_none());
+        let [relative, star, import, assign, augment, branch, attempt] = parsed.statements.as_slice() else {
+            panic!("{parsed:#?}");
+        };
+        assert!(matches!(&relative.action, Action::ImportFrom { module, names: Some(names) }
+            if module.level == 2 && module.path == "a.b" && names.len() == 2 && names[0].alias == "d"));
+        assert!(matches!(&star.action, Action::ImportFrom { module, names: None } if module.level == 1));
+        assert!(matches!(&import.action, Action::Import(modules) if modules[0].alias.as_deref() == Some("s")));
+        assert!(matches!(&assign.action, Action::Assign { targets, value: Expression { kind: Kind::Text(pieces), .. } }
+            if targets.len() == 2 && pieces.len() == 2));
+        assert!(matches!(&augment.action, Action::Augment { operator, .. } if operator == "+"));
+        assert!(matches!(&branch.action, Action::If(branches) if branches.len() == 3 && branches[2].0.is_none()));
+        assert!(matches!(&attempt.action, Action::Try { body, handlers, .. } if body.len() == 2 && handlers.len() == 1));
+    }
+
+    #[test]
+    fn deep_nesting_and_broken_text_are_survived() {
+        let deep = format!("A = {}1{}\n", "[".repeat(50_000), "]".repeat(50_000));
+        assert_eq!(module(&deep).statements.len(), 1);
+        let blocks: String = (0..3000).map(|depth| format!("{}if x:\n", " ".repeat(depth))).collect();
+        module(&format!("{blocks}{}pass\n", " ".repeat(3000)));
+        for odd in ["A = (", "def", "f'{", "\u{feff}A = 1\n", "A = '\\", "print 'x'\n", "match x:\n case 1: pass\n"] {
+            module(odd);
+        }
+        assert!(module("A = (\n").error.is_some());
+    }
+}
