@@ -59,9 +59,17 @@ pub struct Command {
     pub words: Vec<Word>,
     /// From the server's name to the last word.
     pub span: Span,
+    /// Whether the configuration file that it names was read into `words`.
+    pub config_is_read: bool,
 }
 
 impl Command {
+    /// Whether a configuration file that was not read may change what it does.
+    pub fn is_configured_elsewhere(&self) -> bool {
+        self.words.iter().any(|word| word.text.ends_with(".ini"))
+            || (self.option(&["--config", "-c"]).is_some() && !self.config_is_read)
+    }
+
     /// The value of an option: `--name value`, `--name=value`, `-nvalue`.
     pub fn option(&self, names: &[&str]) -> Option<&str> {
         self.words.iter().enumerate().find_map(|(at, word)| {
@@ -199,6 +207,7 @@ pub fn commands(source: &Source) -> Vec<Command> {
                 target,
                 words: arguments,
                 span,
+                config_is_read: false,
             });
             at = end;
         } else {

@@ -1,26 +1,284 @@
-//! Resolves django as the real server would.
+//! Django: the settings evaluated, the ASGI application followed, its routes with the resolver's
+//! semantics, and the commands that start it.
+//!
+//! On a correct ASGI stack a handshake never meets Django's middleware; it does where it reaches
+//! Django as plain HTTP. [`Model::arrival`] says which of both the project's files show, and every
+//! message about middleware tells it.
+
+pub mod checks;
 pub mod command;
 pub mod data;
 pub mod evaluate;
+mod hop;
 pub mod modules;
 pub mod requirements;
+pub mod routes;
 pub mod settings;
 pub mod syntax;
+
+pub use hop::Django;
 pub use modules::references;
 
+use self::command::{Command, Environment, Program as Server, Word};
+use self::data::{Data, certain};
+use self::evaluate::{Evaluated, Program};
+use self::requirements::{Library, Requirements};
+use self::routes::{Application, Route};
+use self::settings::{Role, Settings};
 use crate::finding::Undecided;
 use crate::project::Project;
+use crate::source::{Kind, Source, SourceId, Span};
 
 /// The resolved configuration.
 #[derive(Debug, Default)]
 pub struct Model {
+    /// The settings modules, those that run in production first.
+    pub settings: Vec<Settings>,
+    /// The ASGI applications.
+    pub applications: Vec<Application>,
+    /// Their WebSocket routes, in the order in which they are tried.
+    pub routes: Vec<Route>,
+    /// The commands that start servers.
+    pub commands: Vec<Command>,
+    /// What the files set in the environment.
+    pub environment: Environment,
+    /// Which packages are installed.
+    pub requirements: Requirements,
     /// What could not be resolved.
     pub undecided: Vec<Undecided>,
 }
 
+/// How a handshake reaches Django.
+#[derive(Debug)]
+pub enum Arrival<'a> {
+    /// As a plain GET, so that it runs through the middleware; because of these bytes.
+    Http {
+        /// What makes it so.
+        because: Span,
+        /// A few words on it.
+        how: String,
+    },
+    /// As a WebSocket, which the middleware never sees; this command does it.
+    WebSocket(&'a Command),
+    /// The files do not say.
+    Unknown,
+}
+
 impl Model {
-    /// Resolves everything of django in `project`.
-    pub fn resolve(_project: &Project) -> Self {
-        Self::default()
+    /// Resolves everything of Django in `project`.
+    pub fn resolve(project: &Project) -> Self {
+        if project.of_kind(Kind::Python).next().is_none() {
+            return Self::default();
+        }
+        let mut program = Program::new(project);
+        let (applications, routes) = routes::find(&program);
+        let mut commands = Vec::new();
+        let mut environment = Environment::default();
+        for source in project.of_kind(Kind::Command) {
+            commands.extend(command::commands(source));
+            let found = command::environment(source);
+            environment.settings.extend(found.settings);
+            environment.forwarded_allow_ips = environment.forwarded_allow_ips.or(found.forwarded_allow_ips);
+        }
+        configure_gunicorn(project, &program, &mut commands);
+        let undecided = syntax_errors(project, &program);
+        Self {
+            settings: settings::find(project, &mut program),
+            applications,
+            routes,
+            commands,
+            environment,
+            requirements: Requirements::read(project),
+            undecided,
+        }
+    }
+
+    /// The settings that run in production.
+    pub fn production(&self) -> impl Iterator<Item = &Settings> {
+        self.settings.iter().filter(|settings| settings.role == Role::Production)
+    }
+
+    /// The server commands of the application that `settings` belongs to.
+    pub fn servers<'a>(&'a self, project: &'a Project, settings: &Settings) -> impl Iterator<Item = &'a Command> {
+        let home = home(project, project.source(settings.source));
+        self.commands.iter().filter(move |command| {
+            if command.program == Server::Runserver {
+                return false;
+            }
+            let Some(target) = &command.target else { return true };
+            let module = target.text.split(':').next().unwrap_or_default().replace('.', "/");
+            let mut entries = ["py", "init"].into_iter().filter_map(|form| {
+                let tail = if form == "py" { format!("{module}.py") } else { format!("{module}/__init__.py") };
+                project.of_kind(Kind::Python).find(|source| source.path == tail || source.path.ends_with(&format!("/{tail}")))
+            });
+            match entries.next() {
+                Some(entry) => self::home(project, entry) == home,
+                None => true,
+            }
+        })
+    }
+
+    /// How a handshake reaches Django under `settings`.
+    pub fn arrival<'a>(&'a self, project: &'a Project, settings: &Settings) -> Arrival<'a> {
+        let mut http = None;
+        for command in self.servers(project, settings) {
+            let to_wsgi = command.target.as_ref().is_some_and(|target| target.text.contains("wsgi"));
+            if !command.speaks_asgi() || to_wsgi {
+                let worker = match (command.program, command.worker_class()) {
+                    (Server::Gunicorn, None) => " with its default sync worker".to_owned(),
+                    (Server::Gunicorn, Some(class)) => format!(" with the worker `{class}`"),
+                    _ => String::new(),
+                };
+                http.get_or_insert((
+                    command.span,
+                    format!("{}{worker} hands every handshake to Django as a plain HTTP request", command.program.name()),
+                ));
+                continue;
+            }
+            let uvicorn = matches!(command.program, Server::Uvicorn | Server::Gunicorn);
+            if uvicorn && command.option(&["--ws"]) == Some("none") {
+                let because = command.word("--ws").map_or(command.span, |word| word.span);
+                return Arrival::Http {
+                    because,
+                    how: "with `--ws none` uvicorn hands every handshake to Django as a plain HTTP request".to_owned(),
+                };
+            }
+            match self.requirements.websocket_library() {
+                Library::Missing(package) if uvicorn => {
+                    return Arrival::Http {
+                        because: package.span,
+                        how: "without `websockets` or `wsproto` uvicorn hands every handshake to Django as a plain HTTP request"
+                            .to_owned(),
+                    };
+                }
+                Library::NotAsked(_) if uvicorn => return Arrival::Unknown,
+                _ => return Arrival::WebSocket(command),
+            }
+        }
+        match http {
+            Some((because, how)) => Arrival::Http { because, how },
+            None => Arrival::Unknown,
+        }
+    }
+
+    /// Whether every server of the application takes `X-Forwarded-Proto` for the scheme by itself
+    /// or ends TLS, so that Django sees `https` whatever its settings say; `None` if no server is
+    /// known, or one is configured by a file that is not.
+    pub fn servers_know_https(&self, project: &Project, settings: &Settings) -> Option<bool> {
+        let mut known = None;
+        for command in self.servers(project, settings) {
+            if command.ends_tls() || command.trusts_forwarded_proto(&self.environment) {
+                known = known.or(Some(true));
+            } else if command.is_configured_elsewhere() {
+                return None;
+            } else {
+                known = Some(false);
+            }
+        }
+        known
+    }
+}
+
+/// The folder of the manage.py above a source: one application. `None` where there is none.
+fn home<'a>(project: &Project, source: &'a Source) -> Option<&'a str> {
+    let mut folder = source.folder();
+    loop {
+        let path = if folder.is_empty() { "manage.py".to_owned() } else { format!("{folder}/manage.py") };
+        if project.files.contains(&path) {
+            return Some(folder);
+        }
+        folder = match folder.rsplit_once('/') {
+            Some((parent, _)) => parent,
+            None if !folder.is_empty() => "",
+            None => return None,
+        };
+    }
+}
+
+/// Adds what gunicorn's configuration file says to the commands that read it.
+fn configure_gunicorn(project: &Project, program: &Program<'_>, commands: &mut [Command]) {
+    let file = |command: &Command| -> Option<(SourceId, &Evaluated)> {
+        let name = command.option(&["--config", "-c"]).map_or("gunicorn.conf.py", |path| path.rsplit('/').next().unwrap_or(path));
+        program.all().find(|(id, _)| project.source(*id).name() == name)
+    };
+    for command in commands.iter_mut().filter(|command| command.program == Server::Gunicorn) {
+        let mut words = Vec::new();
+        if let Some((_, config)) = file(command) {
+            for (setting, option) in [
+                ("worker_class", "--worker-class"),
+                ("forwarded_allow_ips", "--forwarded-allow-ips"),
+                ("bind", "--bind"),
+                ("certfile", "--certfile"),
+            ] {
+                if command.option(&[option]).is_none()
+                    && let Some(binding) = config.get(setting)
+                    && let Some(value) = certain(&binding.values)
+                {
+                    // What the environment decides there is known to nobody; it may be anything.
+                    let text = match &value.data {
+                        Data::Text(text) => text.to_string(),
+                        _ => continue,
+                    };
+                    for text in [option.to_owned(), text] {
+                        words.push(Word {
+                            text,
+                            span: value.span,
+                        });
+                    }
+                }
+            }
+            command.words.extend(words);
+            command.config_is_read = true;
+        }
+    }
+}
+
+/// Notes about what does not parse, in files that would matter.
+fn syntax_errors(project: &Project, program: &Program<'_>) -> Vec<Undecided> {
+    program
+        .errors
+        .iter()
+        .filter(|span| !project.source(span.source).is_template())
+        .map(|span| Undecided {
+            span: *span,
+            message: "this is not valid Python; the rest of the file is still read".to_owned(),
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn arrival(files: &[(&str, &str)]) -> &'static str {
+        let settings = ("p/settings.py", "INSTALLED_APPS = []\n");
+        let asgi = ("p/asgi.py", "get_asgi_application\n");
+        let wsgi = ("p/wsgi.py", "get_wsgi_application\n");
+        let project = Project::in_memory(files.iter().copied().chain([settings, asgi, wsgi])).unwrap();
+        let model = Model::resolve(&project);
+        let arrival = match model.arrival(&project, &model.settings[0]) {
+            Arrival::Http { .. } => "http",
+            Arrival::WebSocket(_) => "websocket",
+            Arrival::Unknown => "unknown",
+        };
+        arrival
+    }
+
+    #[test]
+    fn a_handshake_arrives_as_the_server_hands_it_on() {
+        let standard = ("requirements.txt", "uvicorn[standard]\n");
+        let bare = ("requirements.txt", "uvicorn\n");
+        let lock = ("uv.lock", "[[package]]\nname = \"uvicorn\"\nversion = \"0.30\"\n");
+        let uvicorn = ("Procfile", "web: uvicorn p.asgi:application\n");
+        assert_eq!(arrival(&[]), "unknown");
+        assert_eq!(arrival(&[("Procfile", "web: gunicorn p.wsgi\n")]), "http");
+        assert_eq!(arrival(&[("Procfile", "web: daphne p.asgi:application\n")]), "websocket");
+        assert_eq!(arrival(&[uvicorn, standard]), "websocket");
+        assert_eq!(arrival(&[uvicorn, bare]), "unknown");
+        assert_eq!(arrival(&[uvicorn, lock]), "http");
+        assert_eq!(arrival(&[("Procfile", "web: uvicorn --ws none p.asgi:application\n"), standard]), "http");
+        let worker = ("Procfile", "web: gunicorn p.asgi -c conf/gunicorn_conf.py\n");
+        let config = ("conf/gunicorn_conf.py", "worker_class = 'uvicorn.workers.UvicornWorker'\n");
+        assert_eq!(arrival(&[worker, config, standard]), "websocket");
     }
 }

@@ -1,0 +1,104 @@
+//! The checks of Django's rules, one place per rule.
+
+pub mod library;
+pub mod proxy_header;
+pub mod routing;
+pub mod ssl_redirect;
+
+use super::settings::{Redirects, Settings};
+use super::{Arrival, Model};
+use crate::context::Context;
+use crate::finding::Finding;
+use crate::project::Project;
+use crate::rule::Severity;
+use crate::source::{Kind, Span};
+
+/// Says whether this project's handshakes run through the middleware, and through which line.
+/// On a correct ASGI stack they do not, and a message that hides that would be a lie.
+fn honest(cx: &Context<'_>, settings: &Settings, finding: Finding, fate: &str) -> Finding {
+    match cx.django.arrival(cx.project, settings) {
+        Arrival::Http { because, how } => finding.label(because, how).note(format!(
+            "this project's WebSocket handshakes arrive as plain HTTP, so each of them {fate} too; a browser follows no redirect in a handshake and shows close code 1006"
+        )),
+        Arrival::WebSocket(command) => finding.note(format!(
+            "a handshake that {} takes as a WebSocket never meets Django's middleware and still opens; every page, token endpoint and health check {fate}, and so does a handshake that arrives as plain HTTP, for example when a proxy drops its Upgrade header",
+            command.program.name()
+        )),
+        Arrival::Unknown => finding.note(format!(
+            "every plain HTTP request {fate}, and so does every handshake that reaches Django as plain HTTP: under a WSGI server, under uvicorn without a WebSocket library, or when a proxy drops its Upgrade header"
+        )),
+    }
+}
+
+/// Labels what turns the redirect on; lowers the severity where that is not certain.
+fn with_redirect(mut finding: Finding, redirects: &Redirects) -> Finding {
+    match redirects {
+        Redirects::Yes(value) => finding.label(value.span, "redirects every request that looks insecure"),
+        Redirects::Perhaps(value) => {
+            finding.severity = finding.severity.min(Severity::Warning);
+            finding.label(value.span, "may redirect every request that looks insecure")
+        }
+        Redirects::Unknown => {
+            finding.severity = finding.severity.min(Severity::Warning);
+            finding
+        }
+        Redirects::No => finding,
+    }
+}
+
+/// A header's name as it is sent: `HTTP_X_FORWARDED_PROTO` is `X-Forwarded-Proto`.
+fn sent_name(meta: &str) -> String {
+    let name = meta.strip_prefix("HTTP_").unwrap_or(meta);
+    let words: Vec<String> = name
+        .split(['_', '-'])
+        .map(|word| {
+            let mut chars = word.chars();
+            match chars.next() {
+                Some(first) => format!("{}{}", first.to_ascii_uppercase(), chars.as_str().to_ascii_lowercase()),
+                None => String::new(),
+            }
+        })
+        .collect();
+    match words.join("-").as_str() {
+        "Cloudfront-Forwarded-Proto" => "CloudFront-Forwarded-Proto".to_owned(),
+        "Cf-Visitor" => "CF-Visitor".to_owned(),
+        "Fastly-Ssl" => "Fastly-SSL".to_owned(),
+        "X-Arr-Ssl" => "X-ARR-SSL".to_owned(),
+        name => name.to_owned(),
+    }
+}
+
+/// The name in `request.META`: `X-Forwarded-Proto` is `HTTP_X_FORWARDED_PROTO`.
+fn meta_name(sent: &str) -> String {
+    format!("HTTP_{}", sent.trim().replace('-', "_").to_ascii_uppercase())
+}
+
+/// Whether some proxy configuration of the project mentions the header: then that proxy may set
+/// it, and what really arrives is a question for the hops joined.
+fn proxy_mentions(project: &Project, sent: &str) -> bool {
+    let lower = sent.to_ascii_lowercase();
+    let parameter = lower.replace('-', "_");
+    project.sources.iter().filter(|source| matches!(source.kind, Kind::Nginx | Kind::Caddyfile)).any(|source| {
+        source.text.lines().filter(|line| !line.trim_start().starts_with('#')).any(|line| {
+            let line = line.to_ascii_lowercase();
+            line.contains(&lower) || line.contains("uwsgi_param") && line.contains(&parameter)
+        })
+    })
+}
+
+/// Labels the place that may override the setting, if there is one.
+fn with_reopened(mut finding: Finding, reopened: Option<(Span, &str)>) -> Finding {
+    if let Some((span, why)) = reopened {
+        finding.severity = finding.severity.min(Severity::Warning);
+        finding = finding.label(span, why.to_owned());
+    }
+    finding
+}
+
+impl Model {
+    /// Whether anything in the project takes WebSockets.
+    fn has_websockets(&self) -> bool {
+        !self.routes.is_empty()
+            || self.applications.iter().any(|application| application.websocket != super::routes::WebSocket::Nothing)
+    }
+}

@@ -1,0 +1,598 @@
+//! SECURE_PROXY_SSL_HEADER: the header by which Django believes that the client used TLS.
+//!
+//! django/http/request.py `scheme`: a true setting is unpacked into two names; the first is looked
+//! up in `request.META`, and what stands there before its first comma, stripped, is compared with
+//! the second. If the header is not there at all, the server's own scheme counts.
+
+use std::collections::HashSet;
+
+use super::{honest, meta_name, proxy_mentions, sent_name, with_redirect, with_reopened};
+use crate::context::Context;
+use crate::django::data::{Data, Possible, certain};
+use crate::django::settings::{Redirects, Setting, Settings};
+use crate::finding::{Finding, Report};
+use crate::rule::Severity;
+use crate::source::Span;
+
+/// What Django makes of one value of the setting.
+#[derive(Debug)]
+pub enum Header {
+    /// Nothing: no header is trusted.
+    Off,
+    /// This header with this value means https.
+    Pair {
+        /// The key of `request.META`.
+        name: Possible,
+        /// The value that means https.
+        value: Possible,
+    },
+    /// It can't be unpacked into two; what it is, for a person.
+    Malformed(String),
+    /// Not to be known from the files.
+    Unknown,
+}
+
+/// Reads one value of the setting as Django does.
+pub fn header(setting: &Possible) -> Header {
+    let count = |items: usize| match items {
+        1 => "1 item".to_owned(),
+        items => format!("{items} items"),
+    };
+    match (&setting.data, setting.data.truth()) {
+        (_, Some(false)) => Header::Off,
+        (Data::Text(text), _) => {
+            let mut chars = text.chars();
+            match (chars.next(), chars.next(), chars.next()) {
+                // Two characters unpack as well as any two items.
+                (Some(name), Some(value), None) => Header::Pair {
+                    name: setting.with(Data::text(&name.to_string())),
+                    value: setting.with(Data::text(&value.to_string())),
+                },
+                _ => Header::Malformed("a string".to_owned()),
+            }
+        }
+        (Data::Sequence(sequence), _) => match sequence.items.as_slice() {
+            _ if !sequence.complete => Header::Unknown,
+            [name, value] => match (certain(name), certain(value)) {
+                (Some(name), Some(value)) => Header::Pair {
+                    name: name.clone(),
+                    value: value.clone(),
+                },
+                _ => Header::Unknown,
+            },
+            items => Header::Malformed(format!("a {} of {}", if sequence.tuple { "tuple" } else { "list" }, count(items.len()))),
+        },
+        (Data::Dictionary(dictionary), _) if dictionary.complete && dictionary.pairs.len() != 2 => {
+            Header::Malformed(format!("a dictionary of {}", count(dictionary.pairs.len())))
+        }
+        (Data::Bool(_), _) => Header::Malformed("a boolean".to_owned()),
+        (Data::Integer(_), _) => Header::Malformed("a number".to_owned()),
+        _ => Header::Unknown,
+    }
+}
+
+/// A header that says https, who sends it, and the values that it carries.
+struct Known {
+    /// As it is sent.
+    name: &'static str,
+    /// The values that mean https, as some software sends them.
+    values: &'static [&'static str],
+    /// Whether a balancer sends it without being told to.
+    by_default: bool,
+    /// Who sends it, and when.
+    sender: &'static str,
+}
+
+const KNOWN: &[Known] = &[
+    Known {
+        name: "X-Forwarded-Proto",
+        values: &["https", "http", "wss", "ws"],
+        by_default: true,
+        sender: "nearly every balancer sends it",
+    },
+    Known {
+        name: "CloudFront-Forwarded-Proto",
+        values: &["https", "http"],
+        by_default: false,
+        sender: "only Amazon CloudFront sends it, and only where the origin request policy of the matching cache behaviour names it (AllViewerAndCloudFrontHeaders-2022-06 does; AllViewer, which is the usual choice for WebSockets, does not); an AWS load balancer never sends it",
+    },
+    Known {
+        name: "X-Forwarded-Protocol",
+        values: &["https", "http", "ssl"],
+        by_default: false,
+        sender: "no balancer sends it by itself: only a proxy that is configured to set it",
+    },
+    Known {
+        name: "X-Forwarded-Scheme",
+        values: &["https", "http", "wss", "ws"],
+        by_default: true,
+        sender: "the Kubernetes ingress of nginx sends it",
+    },
+    Known {
+        name: "X-Scheme",
+        values: &["https", "http", "wss", "ws"],
+        by_default: true,
+        sender: "the Kubernetes ingress of nginx sends it",
+    },
+    Known {
+        name: "X-Url-Scheme",
+        values: &["https", "http"],
+        by_default: false,
+        sender: "no balancer sends it by itself: only a proxy that is configured to set it",
+    },
+    Known {
+        name: "X-Forwarded-Ssl",
+        values: &["on", "off"],
+        by_default: true,
+        sender: "Fly.io and the nginx-proxy image send it",
+    },
+    Known {
+        name: "Front-End-Https",
+        values: &["on", "On", "off", "Off"],
+        by_default: false,
+        sender: "Microsoft's ISA and TMG servers send it (`On`), and proxies that are configured to set it",
+    },
+    Known {
+        name: "CF-Visitor",
+        values: &["{\"scheme\":\"https\"}", "{\"scheme\":\"http\"}"],
+        by_default: true,
+        sender: "Cloudflare sends it",
+    },
+    Known {
+        name: "Fastly-SSL",
+        values: &["1"],
+        by_default: true,
+        sender: "Fastly sends it",
+    },
+    Known {
+        name: "X-ARR-SSL",
+        values: &[],
+        by_default: true,
+        sender: "Azure App Service sends it, with the certificate for a value",
+    },
+];
+
+fn known(sent: &str) -> Option<&'static Known> {
+    KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(sent))
+}
+
+/// Keys of `request.META` that are no header of the request but the server's own word.
+const SERVERS_WORD: &[&str] = &["wsgi.url_scheme", "HTTPS", "REQUEST_SCHEME", "SERVER_PORT", "SERVER_PROTOCOL"];
+
+/// The values of the setting in each production module, once for each place that writes one.
+fn each(cx: &Context<'_>, mut visit: impl FnMut(&Settings, &Setting<'_>, &Possible, Header)) {
+    let mut seen: HashSet<Span> = HashSet::new();
+    for settings in cx.django.production() {
+        let setting = settings.get("SECURE_PROXY_SSL_HEADER");
+        for value in &setting.values {
+            if seen.insert(value.span) {
+                visit(settings, &setting, value, header(value));
+            }
+        }
+    }
+}
+
+/// Lowers the severity where the value is only one of several, or may be replaced.
+fn doubts(mut finding: Finding, setting: &Setting<'_>, value: &Possible) -> Finding {
+    if value.is_default() {
+        finding.severity = finding.severity.min(Severity::Warning);
+        finding = finding.note("this is only the default: the environment may replace it");
+    }
+    if setting.values.len() > 1 {
+        finding.severity = finding.severity.min(Severity::Warning);
+        if let Some(when) = value.when {
+            finding = finding.label(when, "it has this value where this holds");
+        }
+    }
+    with_reopened(finding, setting.reopened.map(|open| (open.span, open.why.as_str())))
+}
+
+/// What the edge really sends, as the lines to write.
+fn canonical(cx: &Context<'_>) -> String {
+    let sends = cx.project.config.edge.sends();
+    let (name, value) = sends
+        .iter()
+        .find(|(name, _)| name.eq_ignore_ascii_case("X-Forwarded-Proto"))
+        .or(sends.first())
+        .map_or(("X-Forwarded-Proto".to_owned(), "https".to_owned()), |(name, value)| {
+            // Traefik alone says `wss` on a handshake and `https` on pages.
+            (name.clone(), if value == "wss" { "https".to_owned() } else { value.clone() })
+        });
+    let quote = if value.contains('"') { '\'' } else { '"' };
+    format!("SECURE_PROXY_SSL_HEADER = (\"{}\", {quote}{value}{quote})", meta_name(&name))
+}
+
+/// `django/proxy-header-malformed`.
+pub fn malformed(cx: &Context<'_>, report: &mut Report<'_>) {
+    let mut findings = Vec::new();
+    each(cx, |settings, setting, value, header| {
+        let Header::Malformed(what) = header else { return };
+        let redirects = settings.redirects();
+        let fate = "is answered with 500";
+        let message = format!("SECURE_PROXY_SSL_HEADER is {what}, not a pair: Django answers 500 to every request that asks for its scheme");
+        let mut finding = report.finding(message, value.span, format!("{what}: Django unpacks it into a name and a value"));
+        if let Redirects::Yes(redirect) = &redirects {
+            finding = finding.label(redirect.span, "asks for the scheme of every request");
+        }
+        let parenthesised = matches!(&value.data, Data::Text(text) if text.starts_with("HTTP_"));
+        let mut note = "Django looks at the setting only when a request asks for its scheme, so it starts cleanly and `manage.py check --deploy` says nothing; then it raises ImproperlyConfigured".to_owned();
+        if parenthesised {
+            note.push_str(". Parentheses do not make a tuple, the comma does: (\"A\") is the string \"A\", and \"A\" \"b\" is \"Ab\"");
+        }
+        finding = finding.note(note);
+        finding = honest(cx, settings, finding, fate);
+        finding = finding.help(format!("write both parts, with the comma:\n{}", canonical(cx)));
+        findings.push(doubts(finding, setting, value));
+    });
+    for finding in findings {
+        report.push(finding);
+    }
+}
+
+/// Why a pair can never match.
+enum Never {
+    /// No header is ever found under this name; perhaps the name that was meant.
+    Name(String),
+    /// The header is never equal to this; what it carries.
+    Value(String),
+}
+
+fn never(cx: &Context<'_>, name: &Possible, value: &Possible) -> Option<Never> {
+    match &name.data {
+        Data::Text(text) => {
+            if SERVERS_WORD.contains(&&**text) {
+                return None;
+            }
+            let shape = text.strip_prefix("HTTP_").is_some_and(|rest| {
+                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+            });
+            if !shape {
+                if proxy_mentions(cx.project, text) && !text.contains(['-', ':']) {
+                    // `uwsgi_param X_FORWARDED_PROTO …` puts a name into META as it is.
+                    return None;
+                }
+                let bare = text.trim().trim_end_matches(':');
+                let bare = bare.get(5..).filter(|_| {
+                    let start = bare.get(..5).unwrap_or_default().to_ascii_uppercase();
+                    start == "HTTP_" || start == "HTTP-"
+                });
+                let bare = bare.unwrap_or(text.trim().trim_end_matches(':'));
+                return Some(Never::Name(meta_name(bare)));
+            }
+        }
+        data if data.is_plain() => return Some(Never::Name("HTTP_X_FORWARDED_PROTO".to_owned())),
+        _ => return None,
+    }
+    let sent = sent_name(name.data.as_text().unwrap_or_default());
+    let known = known(&sent).filter(|known| known.name == "X-Forwarded-Proto" || !proxy_mentions(cx.project, known.name));
+    let carried = |known: &Known| match known.values.first() {
+        Some(value) => format!("`{sent}` carries `{value}`"),
+        None => format!("`{sent}` carries a certificate, never one fixed value"),
+    };
+    match &value.data {
+        Data::Text(text) if text.trim() != &**text => {
+            Some(Never::Value("Django strips the header before it compares, so a blank at the end or the beginning never matches".to_owned()))
+        }
+        Data::Text(text) if text.contains(',') && known.is_none_or(|known| !known.values.contains(&&**text)) => {
+            Some(Never::Value("Django compares only what stands before the header's first comma".to_owned()))
+        }
+        Data::Text(text) => match known {
+            Some(known) if !known.values.contains(&&**text) => Some(Never::Value(carried(known))),
+            // The comma inside the JSON is where Django cuts; there is none in this one.
+            _ => None,
+        },
+        data if data.is_plain() => Some(Never::Value("a header is a string, and only an equal string matches it".to_owned())),
+        _ => None,
+    }
+}
+
+/// `django/proxy-header-never-matches`.
+pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
+    let mut findings = Vec::new();
+    each(cx, |settings, setting, whole, header| {
+        let Header::Pair { name, value } = header else { return };
+        let Some(never) = never(cx, &name, &value) else { return };
+        let redirects = settings.redirects();
+        let fate = "is redirected to itself (301)";
+        let mut finding = match &never {
+            Never::Name(meant) => {
+                let written = name.data.as_text().unwrap_or("this").to_owned();
+                report
+                    .finding(
+                        format!("SECURE_PROXY_SSL_HEADER names `{written}`, a key that no request header ever has in Django"),
+                        name.span,
+                        format!("no header arrives under this name; `{meant}` would be looked up as `{}`", sent_name(meant)),
+                    )
+                    .note("Django looks the name up in `request.META`, where a header stands as `HTTP_` and its name in capitals, each dash an underscore; anything else finds nothing, and `manage.py check --deploy` says nothing about it")
+            }
+            Never::Value(carries) => {
+                let sent = sent_name(name.data.as_text().unwrap_or_default());
+                report
+                    .finding(
+                        format!("SECURE_PROXY_SSL_HEADER waits for a value that `{sent}` never has"),
+                        value.span,
+                        format!("never equal: {carries}"),
+                    )
+                    .label(name.span, format!("the header `{sent}`"))
+                    .note("Django takes what stands before the header's first comma, strips it and compares it with this value, capitals and all; a header that is there and not equal means http, whatever the server itself knows")
+            }
+        };
+        finding = match &redirects {
+            Redirects::No => finding
+                .severity(Severity::Info)
+                .note("nothing redirects yet; once SECURE_SSL_REDIRECT is on, every request is answered with 301 to itself"),
+            redirects => {
+                let finding = honest(cx, settings, finding, fate);
+                match redirects {
+                    Redirects::Yes(redirect) | Redirects::Perhaps(redirect) => {
+                        finding.label(redirect.span, "so every request looks insecure, and this answers 301 to the same https URL")
+                    }
+                    _ => finding,
+                }
+            }
+        };
+        if matches!(never, Never::Name(_)) && cx.django.servers_know_https(cx.project, settings) == Some(true) {
+            // The server's own trust answers in place of the header that is never found.
+            finding.severity = finding.severity.min(Severity::Warning);
+            finding = finding.note("here the server takes X-Forwarded-Proto for the scheme by itself, which hides the mistake as long as it is started so");
+        }
+        let line = match &never {
+            Never::Name(meant) => {
+                let meant = known(&sent_name(meant)).map_or_else(|| canonical(cx), |known| {
+                    let value = known.values.first().copied().unwrap_or("https");
+                    format!("SECURE_PROXY_SSL_HEADER = (\"{meant}\", \"{value}\")")
+                });
+                if value.data.as_text() == Some("https") || meant.contains("\"https\"") { meant } else { canonical(cx) }
+            }
+            Never::Value(_) => {
+                let name = name.data.as_text().unwrap_or_default();
+                match known(&sent_name(name)).and_then(|known| known.values.first()) {
+                    Some(value) => {
+                        let quote = if value.contains('"') { '\'' } else { '"' };
+                        format!("SECURE_PROXY_SSL_HEADER = (\"{name}\", {quote}{value}{quote})")
+                    }
+                    None => canonical(cx),
+                }
+            }
+        };
+        finding = finding.help(format!("write the name and the value as they arrive:\n{line}"));
+        findings.push(doubts(finding, setting, whole));
+    });
+    for finding in findings {
+        report.push(finding);
+    }
+}
+
+/// `django/proxy-header-not-sent`: the first incident.
+pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
+    let mut findings = Vec::new();
+    each(cx, |settings, setting, whole, header| {
+        let Header::Pair { name, value } = header else { return };
+        if never(cx, &name, &value).is_some() {
+            return;
+        }
+        let Some(meta) = name.data.as_text().filter(|name| !SERVERS_WORD.contains(name)) else { return };
+        let redirects = settings.redirects();
+        if matches!(redirects, Redirects::No) {
+            return;
+        }
+        let sent = sent_name(meta);
+        // A proxy of the project that names the header may well set it: a question for the hops joined.
+        if proxy_mentions(cx.project, &sent) {
+            return;
+        }
+        let edge = &cx.project.config.edge;
+        let sends = edge.sends();
+        let declared = edge.edges.iter().any(|edge| edge.kind != "none");
+        if sends.iter().any(|(name, _)| meta_name(name) == meta) {
+            return;
+        }
+        let sends_proto = sends
+            .iter()
+            .any(|(name, value)| name.eq_ignore_ascii_case("X-Forwarded-Proto") && value == "https");
+        // Without the header Django takes the server's word, which may be X-Forwarded-Proto's.
+        if cx.django.servers_know_https(cx.project, settings) == Some(true) && (sends_proto || !declared) {
+            return;
+        }
+        let finding = if declared {
+            not_sent_by(cx, report, &name, &sent, &sends)
+        } else {
+            let known = known(&sent);
+            if known.is_some_and(|known| known.by_default) || matches!(redirects, Redirects::Unknown) {
+                return;
+            }
+            not_known_to_be_sent(report, &name, &sent, known)
+        };
+        let mut finding = finding;
+        match &redirects {
+            Redirects::Yes(value) => {
+                finding = finding.label(value.span, "so every request looks insecure, and this answers 301 to the same https URL");
+            }
+            other => finding = with_redirect(finding, other),
+        }
+        finding = honest(cx, settings, finding, "is redirected to itself (301)");
+        let line = canonical(cx);
+        finding = finding.help(if declared && sends.is_empty() {
+            format!(
+                "let the edge send it: add `{sent}` to what it forwards on the WebSocket route, and say so in wslint.toml:\n[edge]\nsends = {{ {sent} = \"{}\" }}",
+                value.data.as_text().unwrap_or("https")
+            )
+        } else {
+            format!("trust the header that does arrive:\n{line}")
+        });
+        findings.push(doubts(finding, setting, whole));
+    });
+    for finding in findings {
+        report.push(finding);
+    }
+}
+
+fn not_sent_by(cx: &Context<'_>, report: &Report<'_>, name: &Possible, sent: &str, sends: &[(String, String)]) -> Finding {
+    let edge = &cx.project.config.edge;
+    let mut finding = report.finding(
+        format!("Django trusts `{sent}`, a header that never arrives: every request looks insecure and is redirected to itself"),
+        name.span,
+        format!("no `{sent}` arrives here"),
+    );
+    if let Some(span) = edge.declared {
+        let what = if sends.is_empty() {
+            format!("{}: sends no header that says https on a handshake", edge.title())
+        } else {
+            let headers: Vec<String> = sends.iter().map(|(name, value)| format!("`{name}: {value}`")).collect();
+            format!("{}: what arrives is {}", edge.title(), headers.join(" and "))
+        };
+        finding = finding.label(span, what);
+    }
+    let mut explained = false;
+    for edge in &edge.edges {
+        for (header, why) in edge.not_sent.iter().filter(|(header, _)| header.eq_ignore_ascii_case(sent)) {
+            explained = true;
+            finding = finding.note(format!("{header} and {}: {why}", edge.title));
+        }
+    }
+    if !explained && let Some(known) = known(sent) {
+        finding = finding.note(format!("{sent}: {}", known.sender));
+    }
+    finding.note("where the header is missing, Django takes the scheme of its own connection, which is plain http behind this edge, and answers with a redirect to https, where the same happens again")
+}
+
+fn not_known_to_be_sent(report: &Report<'_>, name: &Possible, sent: &str, known: Option<&Known>) -> Finding {
+    let sender = known.map_or("no balancer or CDN that we know sends it by itself: only a proxy that is configured to set it", |known| known.sender);
+    report
+        .finding(
+            format!("Django trusts `{sent}`, which hardly anybody sends: without it every request is redirected to itself"),
+            name.span,
+            format!("nothing in this project shows who sends `{sent}`"),
+        )
+        .severity(Severity::Warning)
+        .note(format!("{sent}: {sender}"))
+        .note("where the header is missing, Django takes the scheme of its own connection, which is plain http behind anything that ends TLS")
+        .help("say what stands before Django, in wslint.toml, and wslint knows what it sends:\n[edge]\nkind = [\"cloudfront\", \"alb\"]")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Project;
+    use crate::rule::{Check, rules};
+
+    /// What the rules about the header say: rule and severity.
+    fn said(files: &[(&str, &str)]) -> Vec<(String, Severity)> {
+        let project = Project::in_memory(files.iter().copied()).unwrap();
+        let cx = Context::resolve(&project);
+        let mut found = Vec::new();
+        for rule in rules().iter().filter(|rule| rule.group() == "django") {
+            if let Check::Function(check) = &rule.check {
+                let mut report = Report::new(rule);
+                check(&cx, &mut report);
+                found.extend(report.into_parts().0.iter().map(|finding| (finding.rule.to_string(), finding.severity)));
+            }
+        }
+        found
+    }
+
+    const HEAD: &str = "ROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n";
+
+    fn of(setting: &str, more: &[(&str, &str)]) -> Vec<(String, Severity)> {
+        let code = format!("import os\n{HEAD}{setting}\n");
+        let files: Vec<_> = more.iter().copied().chain([("p/settings.py", code.as_str())]).collect();
+        said(&files)
+    }
+
+    fn with_redirect_on(value: &str, more: &[(&str, &str)]) -> Vec<(String, Severity)> {
+        of(&format!("SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = {value}"), more)
+    }
+
+    #[test]
+    fn the_measured_forms_are_told_apart() {
+        let never = ("django/proxy-header-never-matches", Severity::Error);
+        let malformed = ("django/proxy-header-malformed", Severity::Error);
+        let doubtful = ("django/proxy-header-not-sent", Severity::Warning);
+        for (value, expected) in [
+            ("('HTTP_X_FORWARDED_PROTO', 'https')", None),
+            ("['HTTP_X_FORWARDED_PROTO', 'https']", None),
+            ("('X_FORWARDED_PROTO', 'https')", Some(never)),
+            ("('X-Forwarded-Proto', 'https')", Some(never)),
+            ("('HTTP_X-FORWARDED-PROTO', 'https')", Some(never)),
+            ("('HTTP-X-FORWARDED-PROTO', 'https')", Some(never)),
+            ("('http_x_forwarded_proto', 'https')", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO:', 'https')", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO', 'HTTPS')", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO', True)", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO', None)", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO', 'on')", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO', ' https')", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO', 'https,wss')", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO', ('https', 'wss'))", Some(never)),
+            ("('HTTP_CF_VISITOR', 'https')", Some(never)),
+            ("('HTTP_CF_VISITOR', '{\"scheme\":\"https\"}')", None),
+            ("('HTTP_X_FORWARDED_SSL', 'https')", Some(never)),
+            ("('HTTP_X_FORWARDED_SSL', 'on')", None),
+            ("('HTTP_FASTLY_SSL', '1')", None),
+            ("'ab'", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO')", Some(malformed)),
+            ("('HTTP_X_FORWARDED_PROTO',)", Some(malformed)),
+            ("('HTTP_X_FORWARDED_PROTO' 'https')", Some(malformed)),
+            ("('HTTP_X_FORWARDED_PROTO', 'https', 'wss')", Some(malformed)),
+            ("{'HTTP_X_FORWARDED_PROTO': 'https'}", Some(malformed)),
+            ("('HTTP_CLOUDFRONT_FORWARDED_PROTO', 'https')", Some(doubtful)),
+            ("('HTTP_X_FORWARDED_PROTOCOL', 'https')", Some(doubtful)),
+        ] {
+            let said = with_redirect_on(value, &[]);
+            let said: Vec<_> = said.iter().map(|(rule, severity)| (rule.as_str(), *severity)).collect();
+            assert_eq!(said, expected.into_iter().collect::<Vec<_>>(), "{value}");
+        }
+    }
+
+    #[test]
+    fn what_is_harmless_or_unknown_is_silent() {
+        for setting in [
+            // Any header, as long as nothing redirects.
+            "SECURE_PROXY_SSL_HEADER = ('HTTP_CLOUDFRONT_FORWARDED_PROTO', 'https')",
+            "SECURE_SSL_REDIRECT = False\nSECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTOCOL', 'https')",
+            // Built from the environment.
+            "SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = tuple(os.environ['H'].split(','))",
+            "SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = tuple(os.environ.get('H', '').split(','))",
+            "import json\nSECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = json.loads(os.environ['H'])",
+            "SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = helper('H')",
+            "SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = (os.environ['H'], 'https')",
+            // SecurityMiddleware is absent.
+            "MIDDLEWARE = []\nSECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = ('HTTP_CLOUDFRONT_FORWARDED_PROTO', 'https')",
+            // A developer's settings.
+            "DEBUG = True\nif not DEBUG:\n    SECURE_SSL_REDIRECT = True\n    SECURE_PROXY_SSL_HEADER = ('X', 'y')",
+        ] {
+            assert_eq!(of(setting, &[]), [], "{setting}");
+        }
+    }
+
+    #[test]
+    fn a_default_of_the_environment_is_at_most_a_warning() {
+        let said = with_redirect_on("tuple(os.environ.get('H', 'X-Forwarded-Proto,https').split(','))", &[]);
+        assert_eq!(said, [("django/proxy-header-never-matches".to_owned(), Severity::Warning)]);
+    }
+
+    #[test]
+    fn the_edge_decides() {
+        let cloudfront = "('HTTP_CLOUDFRONT_FORWARDED_PROTO', 'https')";
+        let edge = |text| ("wslint.toml", text);
+        let chain = edge("[edge]\nkind = [\"cloudfront\", \"alb\"]\n");
+        let error = [("django/proxy-header-not-sent".to_owned(), Severity::Error)];
+        assert_eq!(with_redirect_on(cloudfront, &[chain]), error);
+        assert_eq!(with_redirect_on("('HTTP_X_FORWARDED_PROTO', 'https')", &[chain]), []);
+        let told = edge("[edge]\nkind = \"cloudfront\"\nsends = { CloudFront-Forwarded-Proto = \"https\" }\n");
+        assert_eq!(with_redirect_on(cloudfront, &[told]), []);
+        let trusting = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80 --forwarded-allow-ips='*'\n");
+        assert_eq!(with_redirect_on(cloudfront, &[chain, trusting]), []);
+        let nginx = ("nginx.conf", "server {\n  location / {\n    proxy_set_header CloudFront-Forwarded-Proto $scheme;\n  }\n}\n");
+        assert_eq!(with_redirect_on(cloudfront, &[nginx]), []);
+    }
+
+    #[test]
+    fn what_production_overrides_is_not_reported() {
+        let base = format!("{HEAD}SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = ('X', 'https')\n");
+        let right = "from .base import *\nSECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')\n";
+        assert_eq!(said(&[("p/settings/base.py", &base), ("p/settings/production.py", right)]), []);
+        let kept = "from .base import *\n";
+        assert_eq!(said(&[("p/settings/base.py", &base), ("p/settings/production.py", kept)]).len(), 1);
+    }
+}

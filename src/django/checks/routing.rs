@@ -1,0 +1,296 @@
+//! Routes that no handshake reaches, and consumers that nobody calls.
+
+use std::collections::HashSet;
+
+use crate::context::Context;
+use crate::django::Model;
+use crate::django::data::{Data, Possible, certain};
+use crate::django::routes::{Fault, Function, Level};
+use crate::finding::{Finding, Report};
+use crate::project::Project;
+use crate::source::Span;
+
+/// `django/route-never-matches`.
+pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
+    let mut seen: HashSet<Span> = HashSet::new();
+    for route in &cx.django.routes {
+        let Some((level, fault)) = route.fault() else { continue };
+        if !seen.insert(level.span) {
+            continue;
+        }
+        let mut finding = explain(report, level, &fault);
+        if let Some(application) = cx.django.applications.get(route.application) {
+            finding = finding.label(head(cx.project, application.span), "the router of this application");
+        }
+        if let Some(outer) = route.levels.first().filter(|outer| outer.span != level.span) {
+            finding = finding.label(outer.span, "reached through this outer route");
+        }
+        report.push(finding);
+    }
+}
+
+fn explain(report: &Report<'_>, level: &Level, fault: &Fault) -> Finding {
+    let called = &level.called;
+    let pattern = &level.pattern;
+    let raw = if level.function == Function::RePath { "r" } else { "" };
+    match fault {
+        Fault::LeadingSlash => {
+            let right = without_slash(pattern);
+            report
+                .finding(
+                    format!("this route asks for a slash that is already gone: no handshake matches `{pattern}`, each gets 500"),
+                    level.span,
+                    "begins with a slash; the path that arrives here does not",
+                )
+                .note("Channels takes the leading slashes off the path before it tries its routes, in an inner router as well, so `/ws/chat/` arrives as `ws/chat/`; a path that no route takes raises ValueError (\"No route found for path\"), which the client sees as 500 and close code 1006")
+                .help(format!("leave the leading slash out:\n{called}({raw}\"{right}\", …)"))
+        }
+        Fault::RegexInPath => report
+            .finding(
+                format!("`path()` takes no regular expression: no handshake matches `{pattern}` literally, each gets 500"),
+                level.span,
+                "every character of this is taken literally",
+            )
+            .note("`path()` knows only converters such as `<str:room>`, and escapes the rest; `manage.py check` never looks at Channels' routes")
+            .help(format!("say that it is a regular expression:\nre_path(r\"{pattern}\", …)")),
+        Fault::ConverterInRegex => report
+            .finding(
+                format!("`{called}()` takes no converters: no handshake matches `{pattern}` literally, each gets 500"),
+                level.span,
+                "`<…>` is no group in a regular expression",
+            )
+            .note("a regular expression names a group `(?P<room>[^/]+)`; `<str:room>` in it stands for these very characters")
+            .help(format!("say that it is text with converters:\npath(\"{}\", …)", pattern.trim_start_matches('^').trim_end_matches('$'))),
+        Fault::Query => {
+            let cut = pattern.find(r"\?").or_else(|| pattern.find('?')).unwrap_or(pattern.len());
+            let end = if level.function == Function::RePath { "$" } else { "" };
+            report
+                .finding(
+                    format!("this route waits for a query string in the path: no handshake matches `{pattern}`, each gets 500"),
+                    level.span,
+                    "the query string is no part of the path",
+                )
+                .note("Channels routes by the path alone; what follows the question mark is in `scope[\"query_string\"]`")
+                .help(format!("leave it out, and read it in the consumer:\n{called}({raw}\"{}{end}\", …)", &pattern[..cut]))
+        }
+        Fault::HiddenRouter => {
+            let (wrapper, span) = level.wrapper.as_ref().map_or(("", level.span), |(name, span)| (name.as_str(), *span));
+            let name = wrapper.rsplit('.').next().unwrap_or_default();
+            report
+                .finding(
+                    format!("`{name}` hides the inner router: `{pattern}` must match the whole path, so no inner route is ever reached, and each handshake gets 500"),
+                    level.span,
+                    "must match the whole path",
+                )
+                .label(span, "Channels sees this wrapper, not the URLRouter inside it")
+                .note("Channels lets a route match only a part of the path where a URLRouter stands in it directly; through a wrapper it takes the route for an end point")
+                .help(format!("wrap the outermost router, and nest inside it:\n{name}(URLRouter([\n    {called}({raw}\"{pattern}\", URLRouter([…])),\n]))"))
+        }
+    }
+}
+
+/// The pattern without the slash that never arrives.
+fn without_slash(pattern: &str) -> String {
+    let (start, rest) = match pattern.strip_prefix('^') {
+        Some(rest) => ("^", rest),
+        None => ("", pattern),
+    };
+    format!("{start}{}", rest.trim_start_matches(r"\/").trim_start_matches('/'))
+}
+
+/// The first words of a span: a label on a whole application would bury what it is about.
+fn head(project: &Project, span: Span) -> Span {
+    let text = project.slice(span);
+    let length = text.find(['(', '\n']).unwrap_or(text.len());
+    Span::new(span.source, span.start as usize..span.start as usize + length)
+}
+
+/// What stands where an ASGI application should.
+enum Uncalled {
+    /// A consumer's class.
+    Class(String),
+    /// `as_asgi`, never called.
+    Method(String),
+    /// `as_view()`, which consumers do not have.
+    View(String),
+}
+
+/// `django/consumer-not-called`.
+pub fn not_called(cx: &Context<'_>, report: &mut Report<'_>) {
+    let model = &cx.django;
+    let mut seen: HashSet<Span> = HashSet::new();
+    for route in &model.routes {
+        let Some(consumer) = &route.consumer else { continue };
+        let Some((uncalled, at)) = uncalled(consumer) else { continue };
+        // Channels 2 wanted the class itself.
+        if matches!(uncalled, Uncalled::Class(_)) && !is_channels_3(cx, model) {
+            continue;
+        }
+        // A value that a name stands for is underlined where the route uses it.
+        let span = if route.span.contains(at.span) { at.span } else { route.span };
+        if !seen.insert(span) {
+            continue;
+        }
+        let name = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
+        let finding = match &uncalled {
+            Uncalled::Class(class) => {
+                let class = name(class);
+                report
+                    .finding(
+                        format!("the route leads to the class `{class}`, not to an application: each handshake gets 500"),
+                        span,
+                        "a class; `.as_asgi()` makes an application of it",
+                    )
+                    .note("since Channels 3 a consumer is an ASGI application only through `as_asgi()`; the bare class is called with three arguments, and the TypeError that follows is answered with 500")
+                    .help(format!("call `as_asgi()`:\n{class}.as_asgi()"))
+            }
+            Uncalled::Method(class) => {
+                let class = name(class);
+                report
+                    .finding(
+                        format!("`{class}.as_asgi` is not called: each handshake gets 500"),
+                        span,
+                        "the method itself, not the application that it returns",
+                    )
+                    .note("the server calls what stands here with scope, receive and send, which `as_asgi` does not take: a TypeError, answered with 500")
+                    .help(format!("call it:\n{class}.as_asgi()"))
+            }
+            Uncalled::View(class) => {
+                let class = name(class);
+                report
+                    .finding(
+                        format!("`{class}` is a consumer and has no `as_view()`: the application does not start"),
+                        span,
+                        "AttributeError when this module is imported",
+                    )
+                    .note("`as_view()` belongs to Django's views; a consumer is made an application by `as_asgi()`")
+                    .help(format!("call `as_asgi()`:\n{class}.as_asgi()"))
+            }
+        };
+        report.push(finding);
+    }
+}
+
+/// Whether a route's target is a consumer that nobody made an application of, through the
+/// wrappers of Channels.
+fn uncalled(consumer: &Possible) -> Option<(Uncalled, Possible)> {
+    let mut at = consumer.clone();
+    for _ in 0..8 {
+        match &at.data {
+            Data::Class(class) => {
+                return is_consumer(&at.data).then(|| (Uncalled::Class(class.name.clone()), at.clone()));
+            }
+            Data::Attribute(attribute) if attribute.name == "as_asgi" => {
+                return Some((Uncalled::Method(attribute.object.symbol()), at.clone()));
+            }
+            Data::External(path) => {
+                let method = path.strip_suffix(".as_asgi").map(|class| Uncalled::Method(class.to_owned()));
+                return method.map(|method| (method, at.clone()));
+            }
+            Data::Call(call) => {
+                if let Data::Attribute(attribute) = &call.function.data
+                    && attribute.name == "as_view"
+                    && is_consumer(&attribute.object)
+                {
+                    return Some((Uncalled::View(attribute.object.symbol()), at.clone()));
+                }
+                let wrapper = call.function.data.symbol();
+                if !wrapper.starts_with("channels.") || wrapper.ends_with("URLRouter") || wrapper.ends_with(".as_asgi") {
+                    return None;
+                }
+                at = certain(call.positional.first()?)?.clone();
+            }
+            _ => return None,
+        }
+    }
+    None
+}
+
+/// Whether a class descends from one of Channels' consumers.
+fn is_consumer(class: &Data) -> bool {
+    let mut stack = vec![class.clone()];
+    let mut steps = 0;
+    while let Some(at) = stack.pop() {
+        steps += 1;
+        if steps > 64 {
+            return false;
+        }
+        match at {
+            Data::Class(class) => {
+                stack.extend(class.bases.iter().filter_map(|base| certain(base)).map(|base| base.data.clone()));
+            }
+            Data::External(path)
+                if path.ends_with("Consumer") && (path.starts_with("channels.") || path.contains(".consumers.")) =>
+            {
+                return true;
+            }
+            _ => {}
+        }
+    }
+    false
+}
+
+/// Whether the project surely runs on Channels 3 or later.
+fn is_channels_3(cx: &Context<'_>, model: &Model) -> bool {
+    let version = cx.project.config.targets.channels.or_else(|| model.requirements.version("channels"));
+    if let Some([major, ..]) = version {
+        return major >= 3;
+    }
+    // A sibling that does it right shows it as well, and so do Django's own ASGI applications.
+    model.routes.iter().any(|route| {
+        route.consumer.as_ref().is_some_and(|consumer| match &consumer.data {
+            Data::Call(call) => call.function.data.symbol().ends_with(".as_asgi"),
+            _ => false,
+        })
+    }) || cx.project.sources.iter().any(|source| {
+        source.kind == crate::source::Kind::Python && source.text.contains("get_asgi_application")
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rule::rules;
+
+    fn said(consumer: &str, more: &[(&str, &str)]) -> usize {
+        let code = format!(
+            "from django.urls import path\nfrom channels.routing import ProtocolTypeRouter, URLRouter\n\
+             from channels.auth import AuthMiddlewareStack\nfrom channels.generic.websocket import WebsocketConsumer\n\
+             from third.consumers import Other\n\
+             class C(WebsocketConsumer): pass\nclass D(C): pass\nclass Plain: pass\ndef app(scope, receive, send): pass\n\
+             application = ProtocolTypeRouter({{'websocket': URLRouter([path('ws/', {consumer})])}})\n"
+        );
+        let files = more.iter().copied().chain([("p/asgi.py", code.as_str())]);
+        let project = Project::in_memory(files).unwrap();
+        let cx = Context::resolve(&project);
+        let rule = rules().iter().find(|rule| rule.id == "django/consumer-not-called").unwrap();
+        let mut report = Report::new(rule);
+        not_called(&cx, &mut report);
+        report.into_parts().0.len()
+    }
+
+    #[test]
+    fn only_a_consumer_that_is_not_called_is_reported() {
+        let channels = ("requirements.txt", "channels>=4\n");
+        for (consumer, expected) in [
+            ("C.as_asgi()", 0),
+            ("AuthMiddlewareStack(C.as_asgi())", 0),
+            ("C()", 0),
+            ("Plain", 0),
+            ("app", 0),
+            ("Other", 0),
+            ("unknown", 0),
+            ("C", 1),
+            ("D", 1),
+            ("AuthMiddlewareStack(C)", 1),
+            ("C.as_asgi", 1),
+            ("Other.as_asgi", 1),
+            ("C.as_view()", 1),
+        ] {
+            assert_eq!(said(consumer, &[channels]), expected, "{consumer}");
+        }
+        assert_eq!(said("C", &[]), 0);
+        assert_eq!(said("C", &[("requirements.txt", "channels==2.4.0\n")]), 0);
+        assert_eq!(said("C.as_asgi", &[]), 1);
+    }
+}

@@ -1,0 +1,152 @@
+//! SECURE_SSL_REDIRECT without a header by which Django could know that the client used TLS.
+
+use std::collections::HashSet;
+
+use super::proxy_header::{Header, header};
+use super::{honest, with_reopened};
+use crate::context::Context;
+use crate::django::data::Data;
+use crate::django::settings::Redirects;
+use crate::finding::Report;
+use crate::rule::Severity;
+use crate::source::Span;
+
+/// `django/ssl-redirect-loop`.
+pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
+    let mut seen: HashSet<Span> = HashSet::new();
+    let edge = &cx.project.config.edge;
+    for settings in cx.django.production().filter(|settings| !settings.is_debug()) {
+        let (value, certain) = match settings.redirects() {
+            Redirects::Yes(value) => (value, true),
+            Redirects::Perhaps(value) => (value, false),
+            Redirects::Unknown | Redirects::No => continue,
+        };
+        // "Missing" is only said of a chain that is wholly known.
+        let setting = settings.get("SECURE_PROXY_SSL_HEADER");
+        let Some(header_value) = setting.certain().filter(|value| is_off(&value.data, header(value))) else {
+            continue;
+        };
+        // The server may know the scheme by itself, or be configured by a file that is not here.
+        let servers = cx.django.servers(cx.project, settings).count();
+        match cx.django.servers_know_https(cx.project, settings) {
+            Some(true) => continue,
+            None if servers > 0 => continue,
+            _ => {}
+        }
+        if !seen.insert(value.span) {
+            continue;
+        }
+        let proved = certain && edge.speaks_plain_http();
+        let mut finding = report.finding(
+            if proved {
+                "SECURE_SSL_REDIRECT is on and Django trusts no header: behind this edge every request is redirected to itself"
+            } else {
+                "SECURE_SSL_REDIRECT is on and Django trusts no header: behind anything that ends TLS every request is redirected to itself"
+            },
+            value.span,
+            "answers 301 to every request that Django takes for plain http",
+        );
+        if !proved {
+            finding = finding.severity(Severity::Warning);
+        }
+        if let Data::Text(text) = &value.data {
+            finding = finding.note(format!("\"{text}\" is a string, and every string but the empty one is true: this does redirect"));
+        }
+        if value.is_default() {
+            finding = finding.note("this is only the default: the environment may replace it");
+        }
+        if let Some(when) = value.when {
+            finding = finding.label(when, "where this holds");
+        }
+        if setting.target.is_some() {
+            finding = finding.label(header_value.span, "names no header, so none is trusted");
+        }
+        if let (true, Some(span)) = (edge.ends_tls(), edge.declared) {
+            let how = if edge.speaks_plain_http() { ", and speaks plain http to what is behind it" } else { "" };
+            finding = finding.label(span, format!("{} ends the client's TLS here{how}", edge.title()));
+        }
+        finding = finding.note("Django sees only its own connection: where a balancer or a proxy has ended TLS, that is plain http however the client came, so the redirect to https comes back as the same request");
+        finding = honest(cx, settings, finding, "is redirected to itself (301)");
+        let sends = edge.sends();
+        finding = finding.help(if edge.ends_tls() && sends.is_empty() {
+            "let the edge redirect to https, not Django:\nSECURE_SSL_REDIRECT = False".to_owned()
+        } else {
+            "tell Django which header says that the client used TLS, if what ends TLS sets it on every request:\nSECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")".to_owned()
+        });
+        let reopened = settings.get("SECURE_SSL_REDIRECT").reopened.map(|open| (open.span, open.why.clone()));
+        report.push(with_reopened(finding, reopened.as_ref().map(|(span, why)| (*span, why.as_str()))));
+    }
+}
+
+/// Whether the setting trusts nothing but the server's own word.
+fn is_off(data: &Data, header: Header) -> bool {
+    match header {
+        Header::Off => true,
+        Header::Pair { name, .. } => name.data.as_text() == Some("wsgi.url_scheme"),
+        _ => matches!(data, Data::Absent),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Project;
+    use crate::rule::rules;
+
+    fn said(setting: &str, more: &[(&str, &str)]) -> Vec<Severity> {
+        let code = format!(
+            "import os\nROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n{setting}\n"
+        );
+        let files = more.iter().copied().chain([("p/settings.py", code.as_str())]);
+        let project = Project::in_memory(files).unwrap();
+        let cx = Context::resolve(&project);
+        let rule = rules().iter().find(|rule| rule.id == "django/ssl-redirect-loop").unwrap();
+        let mut report = Report::new(rule);
+        redirect_loop(&cx, &mut report);
+        report.into_parts().0.iter().map(|finding| finding.severity).collect()
+    }
+
+    #[test]
+    fn it_warns_and_is_sure_behind_an_edge() {
+        let on = "SECURE_SSL_REDIRECT = True";
+        let alb = ("wslint.toml", "[edge]\nkind = \"alb\"\n");
+        assert_eq!(said(on, &[]), [Severity::Warning]);
+        assert_eq!(said(on, &[alb]), [Severity::Error]);
+        assert_eq!(said("SECURE_SSL_REDIRECT = 'False'", &[alb]), [Severity::Error]);
+        assert_eq!(said("SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = None", &[alb]), [Severity::Error]);
+        assert_eq!(said("SECURE_SSL_REDIRECT = os.environ.get('R', 'True') == 'True'", &[alb]), [Severity::Warning]);
+        let gunicorn = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80\n");
+        assert_eq!(said(on, &[alb, gunicorn]), [Severity::Error]);
+    }
+
+    #[test]
+    fn it_is_silent_where_something_knows_better() {
+        let on = "SECURE_SSL_REDIRECT = True";
+        let alb = ("wslint.toml", "[edge]\nkind = \"alb\"\n");
+        for setting in [
+            "SECURE_SSL_REDIRECT = False",
+            "SECURE_SSL_REDIRECT = os.environ.get('R')",
+            "DEBUG = True\nSECURE_SSL_REDIRECT = True",
+            "SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')",
+            "SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = helper()",
+            "SECURE_SSL_REDIRECT = True\nif x: SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')",
+            "SECURE_SSL_REDIRECT = True\ntry:\n    from .local import *\nexcept ImportError: pass",
+            "SECURE_SSL_REDIRECT = True\nMIDDLEWARE = ['a']",
+        ] {
+            assert_eq!(said(setting, &[alb]), [], "{setting}");
+        }
+        for command in [
+            "gunicorn p.wsgi --bind 0.0.0.0:80 --forwarded-allow-ips='*'",
+            "FORWARDED_ALLOW_IPS=* gunicorn p.wsgi --bind 0.0.0.0:80",
+            "gunicorn p.wsgi --bind unix:/run/p.sock",
+            "gunicorn p.wsgi -c other.py",
+            "gunicorn p.wsgi --bind 0.0.0.0:443 --certfile c.pem",
+            "uwsgi --http :80 --module p.wsgi:application",
+            "daphne --proxy-headers p.asgi:application",
+            "daphne -e ssl:443:privateKey=k.pem:certKey=c.pem p.asgi:application",
+        ] {
+            let procfile = format!("web: {command}\n");
+            assert_eq!(said(on, &[alb, ("Procfile", &procfile)]), [], "{command}");
+        }
+    }
+}

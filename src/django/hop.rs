@@ -1,0 +1,215 @@
+//! Django as a hop: what it answers to a handshake.
+//!
+//! 101 or 500 where the handshake arrives as a WebSocket (a path that no route takes raises
+//! `ValueError` in Channels, which every server answers with 500); where it arrives as plain
+//! HTTP, 500 if SECURE_PROXY_SSL_HEADER is no pair, 301 to itself if SecurityMiddleware takes it
+//! for insecure, else what the URLconf says.
+
+use super::checks::proxy_header::{Header, header};
+use super::routes::WebSocket;
+use super::settings::{Redirects, Settings};
+use super::{Arrival, Model};
+use crate::handshake::{Because, Hop, Outcome, Passage, Request, has_token};
+use crate::project::Project;
+
+/// One Django application under one settings module.
+#[derive(Debug)]
+pub struct Django<'a> {
+    /// The project.
+    pub project: &'a Project,
+    /// The model.
+    pub model: &'a Model,
+    /// The settings that it runs with.
+    pub settings: &'a Settings,
+}
+
+impl Hop for Django<'_> {
+    fn receive(&self, request: &Request) -> Passage {
+        let upgrade = request.lines("upgrade").any(|line| line.value.known().is_some_and(|value| has_token(value, "websocket")));
+        let connection =
+            request.lines("connection").any(|line| line.value.known().is_some_and(|value| has_token(value, "upgrade")));
+        match self.model.arrival(self.project, self.settings) {
+            Arrival::Http { because, how } => self.as_http(request, vec![Because {
+                span: because,
+                message: how,
+            }]),
+            _ if !(upgrade && connection) => self.as_http(request, Vec::new()),
+            Arrival::WebSocket(command) => {
+                let passage = self.as_websocket(request);
+                let mut because = vec![Because {
+                    span: command.span,
+                    message: format!("{} hands it on as a WebSocket", command.program.name()),
+                }];
+                because.extend(passage.because);
+                Passage {
+                    outcome: passage.outcome,
+                    because,
+                }
+            }
+            Arrival::Unknown => undecided("no server command shows how the handshake reaches Django", Vec::new()),
+        }
+    }
+}
+
+fn undecided(why: &str, because: Vec<Because>) -> Passage {
+    Passage {
+        outcome: Outcome::Undecided { why: why.to_owned() },
+        because,
+    }
+}
+
+fn answers(status: u16, because: Vec<Because>) -> Passage {
+    Passage {
+        outcome: Outcome::Answers { status: Some(status) },
+        because,
+    }
+}
+
+impl Django<'_> {
+    fn as_websocket(&self, request: &Request) -> Passage {
+        let [application] = self.model.applications.as_slice() else {
+            return undecided("the files show no single ASGI application", Vec::new());
+        };
+        let here = |message: &str| {
+            vec![Because {
+                span: application.span,
+                message: message.to_owned(),
+            }]
+        };
+        match application.websocket {
+            WebSocket::Nothing => answers(500, here("no application for the scope type `websocket`")),
+            WebSocket::Everything => answers(101, here("one consumer takes every path")),
+            WebSocket::Unknown => undecided("what takes a WebSocket can't be followed", here("this application")),
+            WebSocket::Routed => {
+                let mut open = false;
+                for route in &self.model.routes {
+                    match route.matches(&request.path) {
+                        Some(true) if route.certain => {
+                            return answers(101, vec![Because {
+                                span: route.span,
+                                message: format!("`{}` takes it", route.pattern()),
+                            }]);
+                        }
+                        Some(false) => {}
+                        _ => open = true,
+                    }
+                }
+                if open {
+                    return undecided("a route that can't be followed may take it", here("this application"));
+                }
+                answers(500, here("no route takes this path: Channels raises ValueError"))
+            }
+        }
+    }
+
+    fn as_http(&self, request: &Request, mut because: Vec<Because>) -> Passage {
+        let redirect = match self.settings.redirects() {
+            Redirects::No => return undecided("the URLconf decides: 404 unless a view serves the socket", because),
+            Redirects::Unknown | Redirects::Perhaps(_) => {
+                return undecided("whether SECURE_SSL_REDIRECT is on is not in the files", because);
+            }
+            Redirects::Yes(value) => value,
+        };
+        let setting = self.settings.get("SECURE_PROXY_SSL_HEADER");
+        let Some(value) = setting.certain() else {
+            return undecided("SECURE_PROXY_SSL_HEADER is not to be known from the files", because);
+        };
+        let sent = match header(value) {
+            Header::Malformed(_) => {
+                because.push(Because {
+                    span: value.span,
+                    message: "no pair, so Django raises ImproperlyConfigured".to_owned(),
+                });
+                return answers(500, because);
+            }
+            Header::Unknown => return undecided("SECURE_PROXY_SSL_HEADER is not to be known from the files", because),
+            Header::Off => None,
+            Header::Pair { name, value } => {
+                let (Some(name), Some(secure)) = (name.data.as_text(), value.data.as_text()) else {
+                    return undecided("SECURE_PROXY_SSL_HEADER is not to be known from the files", because);
+                };
+                let name = name.strip_prefix("HTTP_").unwrap_or_default().replace('_', "-");
+                let line = request.lines(&name).next().map(|line| line.value.clone());
+                match line {
+                    Some(line) => match line.decide(|sent| sent.split(',').next().map(str::trim) == Some(secure)) {
+                        Some(secure) => Some(secure),
+                        None => return undecided("the value of the trusted header is unknown", because),
+                    },
+                    None => None,
+                }
+            }
+        };
+        // An absent header leaves the server's own word (django/http/request.py `scheme`).
+        let secure = match sent {
+            Some(secure) => secure,
+            None if request.tls => true,
+            None => match self.model.servers_know_https(self.project, self.settings) {
+                Some(false) => false,
+                _ => return undecided("the server may know the scheme by itself", because),
+            },
+        };
+        if secure {
+            return undecided("the URLconf decides: 404 unless a view serves the socket", because);
+        }
+        because.push(Because {
+            span: redirect.span,
+            message: "SECURE_SSL_REDIRECT answers 301 to the same URL".to_owned(),
+        });
+        answers(301, because)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::{Browser, Header as Line};
+    use crate::value::Value;
+
+    fn status(files: &[(&str, &str)], path: &str, forwarded: Option<&str>) -> Option<u16> {
+        let project = Project::in_memory(files.iter().copied()).unwrap();
+        let model = Model::resolve(&project);
+        let django = Django {
+            project: &project,
+            model: &model,
+            settings: model.production().next().unwrap(),
+        };
+        let mut request = Request::handshake(Browser::Chrome, false, "example.com", 80, path);
+        request.headers.extend(forwarded.map(|value| Line {
+            name: "X-Forwarded-Proto".into(),
+            value: Value::Known(value.into()),
+            from: None,
+        }));
+        match django.receive(&request).outcome {
+            Outcome::Answers { status } => status,
+            _ => None,
+        }
+    }
+
+    #[test]
+    fn it_answers_as_the_servers_did() {
+        let settings = |header: &str| {
+            format!(
+                "ROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n\
+                 SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = {header}\n"
+            )
+        };
+        let right = settings("('HTTP_X_FORWARDED_PROTO', 'https')");
+        let broken = settings("('HTTP_X_FORWARDED_PROTO')");
+        let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+            application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', None)])})\n";
+        let wsgi = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80\n");
+        let daphne = ("Procfile", "web: daphne p.asgi:application\n");
+        for (settings, server, path, forwarded, expected) in [
+            (&right, daphne, "/ws/", None, Some(101)),
+            (&right, daphne, "/other/", None, Some(500)),
+            (&broken, daphne, "/ws/", None, Some(101)),
+            (&right, wsgi, "/ws/", None, Some(301)),
+            (&right, wsgi, "/ws/", Some("wss"), Some(301)),
+            (&right, wsgi, "/ws/", Some("https, http"), None),
+            (&broken, wsgi, "/ws/", Some("https"), Some(500)),
+        ] {
+            let files = [("p/settings.py", settings.as_str()), ("p/asgi.py", asgi), ("p/wsgi.py", "x"), server];
+            assert_eq!(status(&files, path, forwarded), expected, "{server:?} {path} {forwarded:?}");
+        }
+    }
+}

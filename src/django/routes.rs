@@ -1,0 +1,656 @@
+//! The ASGI application and its WebSocket routes, with the semantics of Django's resolver and
+//! Channels' routers.
+//!
+//! channels/routing.py: `ProtocolTypeRouter` picks the application by the scope's type, and
+//! `URLRouter` takes all leading slashes off the path (`path.lstrip("/")`, at every level), tries
+//! its routes in order and hands the rest of the path to an inner router. django/urls/resolvers.py:
+//! a `path()` matches from the start, wholly if it is an endpoint; a `re_path()` is searched, or
+//! matched in full where it is an endpoint and ends in `$`.
+
+use std::collections::HashSet;
+use std::sync::{Arc, OnceLock};
+
+use fancy_regex::Regex;
+
+use super::data::{Call, Data, Possible, certain};
+use super::evaluate::Program;
+use crate::source::{SourceId, Span};
+
+/// Routes that are followed in one project.
+const MAX_ROUTES: usize = 2000;
+/// Wrappers around a router (`AllowedHostsOriginValidator(AuthMiddlewareStack(…))`).
+const MAX_WRAPPERS: usize = 16;
+
+/// An ASGI application that tells protocols apart.
+#[derive(Debug)]
+pub struct Application {
+    /// The name that it is bound to.
+    pub name: String,
+    /// Its module.
+    pub source: SourceId,
+    /// The router's call.
+    pub span: Span,
+    /// What becomes of a handshake.
+    pub websocket: WebSocket,
+}
+
+/// What an application does with a scope of type `websocket`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebSocket {
+    /// It routes it by its path: see [`Route`].
+    Routed,
+    /// One application takes every path.
+    Everything,
+    /// Nothing takes it.
+    Nothing,
+    /// Not to be known from the files.
+    Unknown,
+}
+
+/// Which of Django's functions makes a pattern.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Function {
+    /// `path()`: text with converters.
+    Path,
+    /// `re_path()` and the older `url()`: a regular expression.
+    RePath,
+}
+
+/// One pattern of a route; nested routers give it several.
+#[derive(Clone, Debug)]
+pub struct Level {
+    /// What makes it.
+    pub function: Function,
+    /// The name in the code: `path`, `re_path`, `url`.
+    pub called: String,
+    /// The pattern.
+    pub pattern: String,
+    /// The pattern's bytes.
+    pub span: Span,
+    /// Whether it must match the rest of the path; false for a router that Channels sees.
+    pub endpoint: bool,
+    /// A wrapper that hides an inner router from Channels, by its dotted name.
+    pub wrapper: Option<(String, Span)>,
+    regex: Arc<OnceLock<Option<Regex>>>,
+}
+
+/// A route: a path that leads to a consumer.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// The patterns from the outermost router inwards.
+    pub levels: Vec<Level>,
+    /// What serves it.
+    pub consumer: Option<Possible>,
+    /// The innermost call of `path()`.
+    pub span: Span,
+    /// The application that it belongs to, an index into the model's.
+    pub application: usize,
+    /// Whether it is surely there; false where a branch decides.
+    pub certain: bool,
+}
+
+impl Level {
+    fn compiled(&self) -> Option<&Regex> {
+        self.regex
+            .get_or_init(|| {
+                let regex = match self.function {
+                    Function::Path => path_regex(&self.pattern, self.endpoint)?,
+                    // Python writes the end of the text `\Z`.
+                    Function::RePath if self.endpoint && self.pattern.ends_with('$') => {
+                        format!(r"\A(?:{})\z", python(&self.pattern))
+                    }
+                    Function::RePath => python(&self.pattern),
+                };
+                Regex::new(&regex).ok()
+            })
+            .as_ref()
+    }
+
+    /// What is left of `path` (without leading slashes) after this pattern; `Some(None)` where it
+    /// does not match, `None` where that can't be said.
+    pub fn rest<'a>(&self, path: &'a str) -> Option<Option<&'a str>> {
+        let found = self.compiled()?.find(path).ok()?;
+        Some(found.map(|found| &path[found.end()..]))
+    }
+}
+
+impl Route {
+    /// The pattern as a person reads it.
+    pub fn pattern(&self) -> String {
+        self.levels.iter().map(|level| level.pattern.as_str()).collect()
+    }
+
+    /// Whether a handshake for `path` ends here; `None` where that can't be said.
+    pub fn matches(&self, path: &str) -> Option<bool> {
+        let mut rest = path;
+        for level in &self.levels {
+            match level.rest(rest.trim_start_matches('/'))? {
+                Some(left) => rest = left,
+                None => return Some(false),
+            }
+        }
+        Some(true)
+    }
+}
+
+/// Python's regular expression in the syntax of ours.
+fn python(pattern: &str) -> String {
+    pattern.replace(r"\Z", r"\z")
+}
+
+/// The regular expression that Django makes of `path()`'s text; `None` for a converter that the
+/// project defines itself (django/urls/converters.py).
+fn path_regex(text: &str, endpoint: bool) -> Option<String> {
+    let mut regex = String::from(r"\A");
+    let mut rest = text;
+    while let Some(open) = rest.find('<') {
+        regex.push_str(&fancy_regex::escape(&rest[..open]));
+        let close = open + rest[open..].find('>')?;
+        let inner = &rest[open + 1..close];
+        regex.push_str(match inner.split_once(':').map_or("str", |(converter, _)| converter) {
+            "str" => "(?:[^/]+)",
+            "int" => "(?:[0-9]+)",
+            "slug" => "(?:[-a-zA-Z0-9_]+)",
+            "uuid" => "(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})",
+            "path" => "(?:.+)",
+            _ => return None,
+        });
+        rest = &rest[close + 1..];
+    }
+    regex.push_str(&fancy_regex::escape(rest));
+    if endpoint {
+        regex.push_str(r"\z");
+    }
+    Some(regex)
+}
+
+/// Finds the applications of a project and their routes.
+pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
+    let mut applications = Vec::new();
+    let mut routes = Vec::new();
+    let mut seen = HashSet::new();
+    for (source, module) in program.all() {
+        let mut names: Vec<_> = module.names().collect();
+        names.sort_by_key(|(_, binding)| binding.target);
+        for (name, binding) in names {
+            for possible in &binding.values {
+                let Some(router) = protocol_router(possible) else { continue };
+                // An application that another module imports is still the one where it is written.
+                if router.1.source != source || !seen.insert(router.1) {
+                    continue;
+                }
+                let at = applications.len();
+                let websocket = follow(&router.0, at, binding.values.len() == 1, &mut routes);
+                applications.push(Application {
+                    name: name.clone(),
+                    source,
+                    span: router.1,
+                    websocket,
+                });
+            }
+        }
+    }
+    (applications, routes)
+}
+
+/// The call of ProtocolTypeRouter in a value, through wrappers.
+fn protocol_router(possible: &Possible) -> Option<(Arc<Call>, Span)> {
+    let mut at = possible.clone();
+    for _ in 0..MAX_WRAPPERS {
+        let Data::Call(call) = &at.data else { return None };
+        if is_a(&call.function.data, "ProtocolTypeRouter") {
+            return Some((call.clone(), at.span));
+        }
+        at = certain(call.positional.first()?)?.clone();
+    }
+    None
+}
+
+/// Whether a function is the class of that name in Channels, or a subclass of it.
+fn is_a(function: &Data, name: &str) -> bool {
+    let mut at = function.clone();
+    for _ in 0..MAX_WRAPPERS {
+        match at {
+            Data::External(path) => return path.rsplit('.').next() == Some(name),
+            Data::Class(class) => match class.bases.first().and_then(|base| certain(base)) {
+                Some(base) => at = base.data.clone(),
+                None => return false,
+            },
+            _ => return false,
+        }
+    }
+    false
+}
+
+fn follow(router: &Call, application: usize, sure: bool, routes: &mut Vec<Route>) -> WebSocket {
+    let Some(Data::Dictionary(protocols)) =
+        router.argument(0, "application_mapping").and_then(|values| certain(values)).map(|value| &value.data)
+    else {
+        return WebSocket::Unknown;
+    };
+    let Some((_, values)) = protocols.get("websocket") else {
+        return if protocols.complete { WebSocket::Nothing } else { WebSocket::Unknown };
+    };
+    let mut kind = WebSocket::Unknown;
+    for value in values {
+        let mut walk = Walk {
+            application,
+            routes,
+            levels: Vec::new(),
+        };
+        kind = walk.application(value, sure && values.len() == 1);
+    }
+    if values.len() == 1 { kind } else { WebSocket::Unknown }
+}
+
+/// A walk through nested routers.
+struct Walk<'a> {
+    application: usize,
+    routes: &'a mut Vec<Route>,
+    levels: Vec<Level>,
+}
+
+/// What a router's entry leads to, through its wrappers.
+struct Unwrapped {
+    /// What is inside.
+    inner: Possible,
+    /// The outermost wrapper.
+    wrapper: Option<(String, Span)>,
+}
+
+fn unwrap(value: &Possible) -> Unwrapped {
+    let mut inner = value.clone();
+    let mut wrapper = None;
+    for _ in 0..MAX_WRAPPERS {
+        let Data::Call(call) = &inner.data else { break };
+        let symbol = call.function.data.symbol();
+        if is_a(&call.function.data, "URLRouter") || symbol.ends_with("as_asgi") || symbol.ends_with("as_view") {
+            break;
+        }
+        let argument = call
+            .positional
+            .first()
+            .or_else(|| ["inner", "app", "application"].iter().find_map(|name| call.keyword(name)));
+        let Some(argument) = argument.and_then(|values| certain(values)) else { break };
+        wrapper.get_or_insert((symbol, call.function.span));
+        inner = argument.clone();
+    }
+    Unwrapped { inner, wrapper }
+}
+
+impl Walk<'_> {
+    /// Follows what serves the websocket protocol.
+    fn application(&mut self, value: &Possible, sure: bool) -> WebSocket {
+        let unwrapped = unwrap(value);
+        match &unwrapped.inner.data {
+            Data::Call(call) if is_a(&call.function.data, "URLRouter") => {
+                if self.router(call, sure) {
+                    WebSocket::Routed
+                } else {
+                    WebSocket::Unknown
+                }
+            }
+            Data::Call(call) if call.function.data.symbol().ends_with(".as_asgi") => WebSocket::Everything,
+            _ => WebSocket::Unknown,
+        }
+    }
+
+    /// Follows a router's routes; false if some of them can't be seen.
+    fn router(&mut self, call: &Call, sure: bool) -> bool {
+        let Some(lists) = call.argument(0, "routes") else { return false };
+        let mut complete = true;
+        for list in lists {
+            let Data::Sequence(list_) = &list.data else {
+                complete = false;
+                continue;
+            };
+            complete &= list_.complete;
+            for entries in &list_.items {
+                for entry in entries {
+                    if self.routes.len() >= MAX_ROUTES || self.levels.len() >= MAX_WRAPPERS {
+                        return false;
+                    }
+                    complete &= self.entry(entry, sure && lists.len() == 1 && entries.len() == 1);
+                }
+            }
+        }
+        complete
+    }
+
+    fn entry(&mut self, entry: &Possible, sure: bool) -> bool {
+        let Data::Call(call) = &entry.data else { return false };
+        let symbol = call.function.data.symbol();
+        let called = symbol.rsplit('.').next().unwrap_or_default().to_owned();
+        let function = match called.as_str() {
+            "path" => Function::Path,
+            "re_path" | "url" => Function::RePath,
+            _ => return false,
+        };
+        let pattern = call
+            .argument(0, if function == Function::Path { "route" } else { "regex" })
+            .and_then(|values| certain(values))
+            .filter(|value| !value.is_default());
+        let Some((Some(pattern), span)) = pattern.map(|value| (value.data.as_text().map(str::to_owned), value.span)) else {
+            return false;
+        };
+        let view = call.argument(1, "view").and_then(|values| certain(values)).cloned();
+        let unwrapped = view.as_ref().map(unwrap);
+        let inner = unwrapped.as_ref().and_then(|unwrapped| match &unwrapped.inner.data {
+            Data::Call(call) if is_a(&call.function.data, "URLRouter") => Some(call.clone()),
+            _ => None,
+        });
+        let wrapper = unwrapped.and_then(|unwrapped| unwrapped.wrapper);
+        let nested = inner.is_some();
+        self.levels.push(Level {
+            function,
+            called,
+            pattern,
+            span,
+            endpoint: !nested || wrapper.is_some(),
+            wrapper: wrapper.filter(|_| nested),
+            regex: Arc::default(),
+        });
+        let complete = match inner {
+            Some(inner) => self.router(&inner, sure),
+            None => {
+                self.routes.push(Route {
+                    levels: self.levels.clone(),
+                    consumer: view,
+                    span: entry.span,
+                    application: self.application,
+                    certain: sure,
+                });
+                true
+            }
+        };
+        self.levels.pop();
+        complete
+    }
+}
+
+/// Why a pattern can match no path that a handshake has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// It asks for a leading slash, which Channels has taken off.
+    LeadingSlash,
+    /// A regular expression in `path()`, which takes it literally.
+    RegexInPath,
+    /// A converter of `path()` in `re_path()`, which takes it literally.
+    ConverterInRegex,
+    /// A query string, which no pattern ever sees.
+    Query,
+    /// An inner router that a wrapper hides, so that this pattern must match the whole path.
+    HiddenRouter,
+}
+
+impl Route {
+    /// The first level that can match nothing, and why.
+    pub fn fault(&self) -> Option<(&Level, Fault)> {
+        self.levels.iter().enumerate().find_map(|(at, level)| {
+            let fault = level.fault().or_else(|| {
+                let inner = self.levels.get(at + 1)?;
+                // `path("ws/", Auth(URLRouter([path("", …)])))` matches `ws/` and nothing else.
+                let whole = level.function == Function::Path || level.pattern.ends_with('$');
+                (whole && level.wrapper.is_some() && inner.rest("") == Some(None)).then_some(Fault::HiddenRouter)
+            })?;
+            Some((level, fault))
+        })
+    }
+}
+
+impl Level {
+    fn fault(&self) -> Option<Fault> {
+        let text = self.pattern.as_str();
+        match self.function {
+            Function::Path => {
+                if text.starts_with('/') {
+                    Some(Fault::LeadingSlash)
+                } else if text.contains('?') && !text.contains("(?") {
+                    Some(Fault::Query)
+                } else if text.starts_with('^') || text.ends_with('$') || ["(?P<", r"\d", r"\w", r"[^/]", ".*"].iter().any(|part| text.contains(part)) {
+                    Some(Fault::RegexInPath)
+                } else {
+                    None
+                }
+            }
+            Function::RePath => {
+                let whole = self.endpoint && text.ends_with('$') && !text.ends_with(r"\$");
+                if needs_slash(text, whole, 0) {
+                    Some(Fault::LeadingSlash)
+                } else if has_converter(text) {
+                    Some(Fault::ConverterInRegex)
+                } else if needs_query(text) {
+                    Some(Fault::Query)
+                } else {
+                    None
+                }
+            }
+        }
+    }
+}
+
+/// Whether every match of `regex` begins at the start of the path, with a slash.
+fn needs_slash(regex: &str, anchored: bool, depth: usize) -> bool {
+    if depth > 8 {
+        return false;
+    }
+    alternatives(regex).iter().all(|branch| {
+        let (branch, anchored) = match branch.strip_prefix('^').or_else(|| branch.strip_prefix(r"\A")) {
+            Some(rest) => (rest, true),
+            None => (*branch, anchored),
+        };
+        if !anchored {
+            // `(^/ws)`: the anchor may stand inside.
+            return branch.starts_with('(') && group(branch).is_some_and(|(inner, after)| {
+                !is_optional(after) && inner.starts_with('^') && needs_slash(inner, false, depth + 1)
+            });
+        }
+        if let Some(after) = branch.strip_prefix(r"\/").or_else(|| branch.strip_prefix('/')) {
+            return !is_optional(after);
+        }
+        branch.starts_with('(')
+            && group(branch).is_some_and(|(inner, after)| !is_optional(after) && needs_slash(inner, true, depth + 1))
+    })
+}
+
+/// Whether what stands before `after` may be left out.
+fn is_optional(after: &str) -> bool {
+    after.starts_with(['?', '*']) || after.starts_with("{0") || after.starts_with("{,")
+}
+
+/// The top-level alternatives of a regular expression.
+fn alternatives(regex: &str) -> Vec<&str> {
+    let mut parts = Vec::new();
+    let (mut depth, mut class, mut escaped, mut start) = (0usize, false, false, 0);
+    for (at, char) in regex.char_indices() {
+        if std::mem::take(&mut escaped) {
+            continue;
+        }
+        match char {
+            '\\' => escaped = true,
+            '[' => class = true,
+            ']' => class = false,
+            '(' if !class => depth += 1,
+            ')' if !class => depth = depth.saturating_sub(1),
+            '|' if !class && depth == 0 => {
+                parts.push(&regex[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&regex[start..]);
+    parts
+}
+
+/// The inside of the group at the start of `regex` and what follows it; `None` for a lookaround.
+fn group(regex: &str) -> Option<(&str, &str)> {
+    let (mut depth, mut class, mut escaped) = (0usize, false, false);
+    for (at, char) in regex.char_indices() {
+        if std::mem::take(&mut escaped) {
+            continue;
+        }
+        match char {
+            '\\' => escaped = true,
+            '[' => class = true,
+            ']' => class = false,
+            '(' if !class => depth += 1,
+            ')' if !class => {
+                depth = depth.saturating_sub(1);
+                if depth == 0 {
+                    let inner = &regex[1..at];
+                    let inner = match inner.strip_prefix('?') {
+                        None => inner,
+                        Some(rest) => match rest.strip_prefix("P<") {
+                            Some(named) => named.split_once('>')?.1,
+                            None => rest.strip_prefix(':')?,
+                        },
+                    };
+                    return Some((inner, &regex[at + 1..]));
+                }
+            }
+            _ => {}
+        }
+    }
+    None
+}
+
+/// `<int:room>` where a named group would be `(?P<room>[0-9]+)`.
+fn has_converter(regex: &str) -> bool {
+    regex.match_indices('<').any(|(at, _)| {
+        let name = regex[at + 1..].split('>').next().unwrap_or_default();
+        let closed = regex[at + 1..].len() > name.len();
+        let named = name.split(':').all(|part| {
+            part.starts_with(|char: char| char.is_ascii_alphabetic())
+                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+        });
+        // `(?P<` names a group and `(?<` looks behind.
+        closed && named && !regex[..at].ends_with(['P', '?', '\\'])
+    })
+}
+
+/// `\?token=` outside any group: a question mark that no path holds.
+fn needs_query(regex: &str) -> bool {
+    if alternatives(regex).len() > 1 {
+        return false;
+    }
+    let (mut depth, mut class) = (0usize, false);
+    let mut chars = regex.char_indices();
+    while let Some((at, char)) = chars.next() {
+        match char {
+            '\\' => {
+                let escaped = chars.next().map(|(_, char)| char);
+                if escaped == Some('?') && depth == 0 && !class && !is_optional(&regex[at + 2..]) {
+                    return true;
+                }
+            }
+            '[' => class = true,
+            ']' => class = false,
+            '(' if !class => depth += 1,
+            ')' if !class => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Project;
+
+    const HEAD: &str = "from django.urls import path, re_path\nfrom channels.routing import ProtocolTypeRouter, URLRouter\n\
+        from channels.auth import AuthMiddlewareStack\nfrom channels.generic.websocket import WebsocketConsumer\n\
+        class C(WebsocketConsumer): pass\n";
+
+    fn found(routes: &str) -> (Vec<Application>, Vec<Route>) {
+        let code = format!("{HEAD}application = ProtocolTypeRouter({{'websocket': {routes}}})\n");
+        let project = Project::in_memory([("p/asgi.py", code.as_str())]).unwrap();
+        let program = Program::new(&project);
+        find(&program)
+    }
+
+    fn one(entry: &str) -> Route {
+        let (_, routes) = found(&format!("AuthMiddlewareStack(URLRouter([{entry}]))"));
+        assert_eq!(routes.len(), 1, "{entry}");
+        routes.into_iter().next().unwrap()
+    }
+
+    #[test]
+    fn faults_are_those_that_channels_answers_with_500() {
+        use Fault::{ConverterInRegex, HiddenRouter, LeadingSlash, Query, RegexInPath};
+        for (entry, expected) in [
+            ("path('ws/chat/', C.as_asgi())", None),
+            ("path('ws/<str:room>/', C.as_asgi())", None),
+            ("path('', C.as_asgi())", None),
+            ("path('/ws/chat/', C.as_asgi())", Some(LeadingSlash)),
+            ("re_path(r'^/ws/chat', C.as_asgi())", Some(LeadingSlash)),
+            ("re_path(r'^(?:/ws|/chat)/$', C.as_asgi())", Some(LeadingSlash)),
+            ("re_path(r'^(?:/ws|chat)/$', C.as_asgi())", None),
+            ("re_path(r'/ws/chat/$', C.as_asgi())", Some(LeadingSlash)),
+            ("re_path(r'/ws/chat/', C.as_asgi())", None),
+            ("re_path(r'^/?ws/chat/$', C.as_asgi())", None),
+            ("re_path(r'^/*ws/chat/$', C.as_asgi())", None),
+            ("re_path(r'^(/)?ws/chat/$', C.as_asgi())", None),
+            ("re_path(r'ws/chat/(?P<room>\\w+)/$', C.as_asgi())", None),
+            ("path('^ws/$', C.as_asgi())", Some(RegexInPath)),
+            ("path('ws/(?P<room>\\w+)/', C.as_asgi())", Some(RegexInPath)),
+            ("re_path('^ws/<str:room>/$', C.as_asgi())", Some(ConverterInRegex)),
+            ("re_path(r'^ws/(?P<room>[^/]+)/(?<=x)$', C.as_asgi())", None),
+            ("re_path(r'^ws/\\?token=(?P<t>.*)$', C.as_asgi())", Some(Query)),
+            ("re_path(r'^ws/(?:\\?token=.*)?$', C.as_asgi())", None),
+            ("path('ws/?token=<str:t>', C.as_asgi())", Some(Query)),
+            ("path('ws/', URLRouter([path('echo/', C.as_asgi())]))", None),
+            ("path('ws/', AuthMiddlewareStack(URLRouter([path('echo/', C.as_asgi())])))", Some(HiddenRouter)),
+            ("path('ws/', AuthMiddlewareStack(URLRouter([path('', C.as_asgi())])))", None),
+            ("re_path('^ws/', AuthMiddlewareStack(URLRouter([path('echo/', C.as_asgi())])))", None),
+            ("re_path('^ws', URLRouter([re_path('^/echo/$', C.as_asgi())]))", Some(LeadingSlash)),
+        ] {
+            assert_eq!(one(entry).fault().map(|(_, fault)| fault), expected, "{entry}");
+        }
+    }
+
+    #[test]
+    fn routes_match_as_django_does() {
+        for (entry, path, expected) in [
+            ("path('ws/chat/', C.as_asgi())", "/ws/chat/", Some(true)),
+            ("path('ws/chat/', C.as_asgi())", "//ws/chat/", Some(true)),
+            ("path('ws/chat/', C.as_asgi())", "/ws/chat", Some(false)),
+            ("path('ws/<int:n>/', C.as_asgi())", "/ws/12/", Some(true)),
+            ("path('ws/<int:n>/', C.as_asgi())", "/ws/a/", Some(false)),
+            ("path('ws/<own:n>/', C.as_asgi())", "/ws/a/", None),
+            ("re_path(r'ws/chat/(?P<room>\\w+)/$', C.as_asgi())", "/ws/chat/a/", Some(true)),
+            ("re_path(r'ws/chat/(?P<room>\\w+)/$', C.as_asgi())", "/x/ws/chat/a/", Some(false)),
+            ("re_path(r'ws/chat', C.as_asgi())", "/x/ws/chat/a/", Some(true)),
+            ("re_path(r'^ws\\Z', C.as_asgi())", "/ws", Some(true)),
+            ("path('ws/', URLRouter([path('echo/', C.as_asgi())]))", "/ws/echo/", Some(true)),
+            ("path('ws/', URLRouter([path('echo/', C.as_asgi())]))", "/ws/", Some(false)),
+        ] {
+            assert_eq!(one(entry).matches(path), expected, "{entry} {path}");
+        }
+    }
+
+    #[test]
+    fn applications_are_followed_through_modules() {
+        let project = Project::in_memory([
+            ("p/asgi.py", "from django.core.asgi import get_asgi_application\nfrom channels.routing import ProtocolTypeRouter, URLRouter\n\
+                import chat.routing\nfrom feed import routing as feed\n\
+                app = get_asgi_application()\n\
+                application = ProtocolTypeRouter({'http': app, 'websocket': URLRouter(chat.routing.websocket_urlpatterns + feed.urls)})\n"),
+            ("chat/routing.py", "from django.urls import path\nfrom . import consumers\nwebsocket_urlpatterns = [path('a/', consumers.A.as_asgi())]\n"),
+            ("chat/consumers.py", "class A: pass\n"),
+            ("feed/routing.py", "from django.urls import re_path\nurls = [re_path('b', None)]\nif x:\n    urls += [re_path('c', None)]\n"),
+        ])
+        .unwrap();
+        let program = Program::new(&project);
+        let (applications, routes) = find(&program);
+        assert_eq!(applications.len(), 1);
+        assert_eq!(applications[0].websocket, WebSocket::Routed);
+        let patterns: Vec<_> = routes.iter().map(|route| (route.pattern(), route.certain)).collect();
+        assert!(patterns.contains(&("a/".to_owned(), true)) || patterns.contains(&("a/".to_owned(), false)), "{patterns:?}");
+        assert!(patterns.iter().any(|(pattern, _)| pattern == "c"), "{patterns:?}");
+        let nothing = "from channels.routing import ProtocolTypeRouter\napplication = ProtocolTypeRouter({'http': 1})\n";
+        let project = Project::in_memory([("p/asgi.py", nothing)]).unwrap();
+        assert_eq!(find(&Program::new(&project)).0[0].websocket, WebSocket::Nothing);
+    }
+}
