@@ -9,13 +9,12 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use rayon::prelude::*;
-
 use super::data::{
     Call, Data, Dictionary, Origin, Possible, Sequence, Values, bounded, certain, join, weaker,
 };
 use super::modules::{Found, Modules};
 use super::syntax::{self, Action, Argument, Expression, Item, Kind, Module, Piece, Statement};
+use crate::parallel;
 use crate::project::Project;
 use crate::source::{Kind as SourceKind, SourceId, Span};
 
@@ -92,8 +91,11 @@ impl<'p> Program<'p> {
     /// Evaluates every Python source of `project`.
     pub fn new(project: &'p Project) -> Self {
         let sources: Vec<_> = project.of_kind(SourceKind::Python).collect();
+        let bytes = sources.iter().map(|source| source.text.len()).sum();
         let parsed: HashMap<SourceId, Module> =
-            sources.par_iter().map(|source| (source.id, syntax::parse(source))).collect();
+            parallel::map(&sources, parallel::pays(bytes), |source| (source.id, syntax::parse(source)))
+                .into_iter()
+                .collect();
         let mut errors: Vec<Span> = parsed.values().filter_map(|module| module.error).collect();
         errors.sort();
         let mut program = Self {

@@ -29,10 +29,17 @@ impl Hop for Django<'_> {
         let connection =
             request.lines("connection").any(|line| line.value.known().is_some_and(|value| has_token(value, "upgrade")));
         match self.model.arrival(self.project, self.settings) {
-            Arrival::Http { because, how } => self.as_http(request, vec![Because {
-                span: because,
-                message: how,
-            }]),
+            Arrival::Http { because, how, sure } => {
+                let because = vec![Because {
+                    span: because,
+                    message: how,
+                }];
+                if sure {
+                    self.as_http(request, because)
+                } else {
+                    undecided("whether uvicorn finds a WebSocket library is not in the files", because)
+                }
+            }
             _ if !(upgrade && connection) => self.as_http(request, Vec::new()),
             Arrival::WebSocket(command) => {
                 let passage = self.as_websocket(request);

@@ -57,6 +57,8 @@ pub enum Arrival<'a> {
         because: Span,
         /// A few words on it.
         how: String,
+        /// Whether it is sure; false where something that is not in the files may prevent it.
+        sure: bool,
     },
     /// As a WebSocket, which the middleware never sees; this command does it.
     WebSocket(&'a Command),
@@ -141,6 +143,7 @@ impl Model {
                 return Arrival::Http {
                     because,
                     how: "with `--ws none` uvicorn hands every handshake to Django as a plain HTTP request".to_owned(),
+                    sure: true,
                 };
             }
             match self.requirements.websocket_library() {
@@ -149,14 +152,26 @@ impl Model {
                         because: package.span,
                         how: "without `websockets` or `wsproto` uvicorn hands every handshake to Django as a plain HTTP request"
                             .to_owned(),
+                        sure: true,
                     };
                 }
-                Library::NotAsked(_) if uvicorn => return Arrival::Unknown,
+                Library::NotAsked(package) if uvicorn => {
+                    return Arrival::Http {
+                        because: package.span,
+                        how: "asks for uvicorn without its WebSocket library: unless something else installs `websockets` or `wsproto`, handshakes arrive as plain HTTP"
+                            .to_owned(),
+                        sure: false,
+                    };
+                }
                 _ => return Arrival::WebSocket(command),
             }
         }
         match http {
-            Some((because, how)) => Arrival::Http { because, how },
+            Some((because, how)) => Arrival::Http {
+                because,
+                how,
+                sure: true,
+            },
             None => Arrival::Unknown,
         }
     }
@@ -257,7 +272,8 @@ mod tests {
         let project = Project::in_memory(files.iter().copied().chain([settings, asgi, wsgi])).unwrap();
         let model = Model::resolve(&project);
         let arrival = match model.arrival(&project, &model.settings[0]) {
-            Arrival::Http { .. } => "http",
+            Arrival::Http { sure: true, .. } => "http",
+            Arrival::Http { .. } => "perhaps http",
             Arrival::WebSocket(_) => "websocket",
             Arrival::Unknown => "unknown",
         };
@@ -274,7 +290,7 @@ mod tests {
         assert_eq!(arrival(&[("Procfile", "web: gunicorn p.wsgi\n")]), "http");
         assert_eq!(arrival(&[("Procfile", "web: daphne p.asgi:application\n")]), "websocket");
         assert_eq!(arrival(&[uvicorn, standard]), "websocket");
-        assert_eq!(arrival(&[uvicorn, bare]), "unknown");
+        assert_eq!(arrival(&[uvicorn, bare]), "perhaps http");
         assert_eq!(arrival(&[uvicorn, lock]), "http");
         assert_eq!(arrival(&[("Procfile", "web: uvicorn --ws none p.asgi:application\n"), standard]), "http");
         let worker = ("Procfile", "web: gunicorn p.asgi -c conf/gunicorn_conf.py\n");

@@ -17,9 +17,12 @@ use crate::source::{Kind, Span};
 /// On a correct ASGI stack they do not, and a message that hides that would be a lie.
 fn honest(cx: &Context<'_>, settings: &Settings, finding: Finding, fate: &str) -> Finding {
     match cx.django.arrival(cx.project, settings) {
-        Arrival::Http { because, how } => finding.label(because, how).note(format!(
-            "this project's WebSocket handshakes arrive as plain HTTP, so each of them {fate} too; a browser follows no redirect in a handshake and shows close code 1006"
-        )),
+        Arrival::Http { because, how, sure } => {
+            let unless = if sure { "" } else { ", unless something else installs uvicorn's WebSocket library" };
+            finding.label(because, how).note(format!(
+                "this project's WebSocket handshakes arrive as plain HTTP{unless}, so each of them {fate} too: the page sees the socket close with code 1006"
+            ))
+        }
         Arrival::WebSocket(command) => finding.note(format!(
             "a handshake that {} takes as a WebSocket never meets Django's middleware and still opens; every page, token endpoint and health check {fate}, and so does a handshake that arrives as plain HTTP, for example when a proxy drops its Upgrade header",
             command.program.name()
