@@ -35,7 +35,10 @@ impl Program {
 
     /// Its name.
     pub fn name(self) -> &'static str {
-        Self::ALL.iter().find(|(_, program)| *program == self).map_or("", |(name, _)| name)
+        Self::ALL
+            .iter()
+            .find(|(_, program)| *program == self)
+            .map_or("", |(name, _)| name)
     }
 }
 
@@ -93,9 +96,13 @@ impl Command {
 
     /// The word of an option, to point at.
     pub fn word(&self, name: &str) -> Option<&Word> {
-        self.words
-            .iter()
-            .find(|word| word.text == name || word.text.strip_prefix(name).is_some_and(|rest| rest.starts_with('=')))
+        self.words.iter().find(|word| {
+            word.text == name
+                || word
+                    .text
+                    .strip_prefix(name)
+                    .is_some_and(|rest| rest.starts_with('='))
+        })
     }
 
     /// gunicorn's worker class.
@@ -108,9 +115,9 @@ impl Command {
     pub fn speaks_asgi(&self) -> bool {
         match self.program {
             Program::Uvicorn | Program::Daphne | Program::Hypercorn => true,
-            Program::Gunicorn => self
-                .worker_class()
-                .is_some_and(|class| class.to_ascii_lowercase().contains("uvicorn") || class.contains("asgi")),
+            Program::Gunicorn => self.worker_class().is_some_and(|class| {
+                class.to_ascii_lowercase().contains("uvicorn") || class.contains("asgi")
+            }),
             Program::Uwsgi | Program::Runserver => false,
         }
     }
@@ -137,26 +144,25 @@ impl Command {
             _ => None,
         };
         bind.is_some_and(|bind| {
-            bind.starts_with("unix:") || bind.starts_with("127.0.0.1") || bind.starts_with("localhost") || bind.starts_with("fd://")
+            bind.starts_with("unix:")
+                || bind.starts_with("127.0.0.1")
+                || bind.starts_with("localhost")
+                || bind.starts_with("fd://")
         })
     }
 
-    /// Whether the server itself takes `X-Forwarded-Proto: https` for the scheme, whoever sends
-    /// it, so that Django sees `https` although its own setting finds nothing.
-    pub fn trusts_forwarded_proto(&self, environment: &Environment) -> bool {
-        let everyone = |value: &str| value.split(',').any(|item| item.trim() == "*");
+    /// Whether the server itself takes `X-Forwarded-Proto: https` for the scheme, so that Django
+    /// sees `https` although its own setting finds nothing; `allowed` is FORWARDED_ALLOW_IPS.
+    pub fn trusts_forwarded_proto(&self, allowed: Option<&str>) -> bool {
         match self.program {
             // uwsgi takes it from every peer (plugins/http and core/protocol.c set UWSGI_SCHEME).
             Program::Uwsgi => true,
             Program::Daphne => self.flag("--proxy-headers"),
             Program::Hypercorn | Program::Runserver => false,
             Program::Gunicorn | Program::Uvicorn => {
-                let allowed = self
-                    .option(&["--forwarded-allow-ips"])
-                    .or(environment.forwarded_allow_ips.as_ref().map(|word| word.text.as_str()));
-                match allowed {
+                match self.option(&["--forwarded-allow-ips"]).or(allowed) {
                     // A list of addresses or networks may well hold the proxy's; we can't tell.
-                    Some(allowed) => everyone(allowed) || !allowed.is_empty(),
+                    Some(allowed) => !allowed.is_empty(),
                     None => self.is_local() && !self.flag("--no-proxy-headers"),
                 }
             }
@@ -168,7 +174,7 @@ impl Command {
 #[derive(Clone, Debug, Default)]
 pub struct Environment {
     /// `FORWARDED_ALLOW_IPS`, which gunicorn and uvicorn read.
-    pub forwarded_allow_ips: Option<Word>,
+    pub forwarded_allow_ips: Vec<Word>,
     /// `DJANGO_SETTINGS_MODULE`, wherever it is set.
     pub settings: Vec<Word>,
 }
@@ -184,24 +190,37 @@ pub fn commands(source: &Source) -> Vec<Command> {
             continue;
         };
         let name = first.text.rsplit('/').next().unwrap_or_default();
-        let program = Program::ALL.iter().find(|(known, _)| *known == name).map(|(_, program)| *program);
+        let program = Program::ALL
+            .iter()
+            .find(|(known, _)| *known == name)
+            .map(|(_, program)| *program);
         let Some(program) = program else {
             at += 1;
             continue;
         };
-        let end = words[at..].iter().position(Option::is_none).map_or(words.len(), |length| at + length);
+        let end = words[at..]
+            .iter()
+            .position(Option::is_none)
+            .map_or(words.len(), |length| at + length);
         let arguments: Vec<Word> = words[at + 1..end].iter().flatten().cloned().collect();
         let target = target(program, &arguments);
         let is_command = match program {
             Program::Runserver => {
-                at > 0 && words[at - 1].as_ref().is_some_and(|word| word.text.ends_with("manage.py") || word.text.ends_with("django-admin"))
+                at > 0
+                    && words[at - 1].as_ref().is_some_and(|word| {
+                        word.text.ends_with("manage.py") || word.text.ends_with("django-admin")
+                    })
             }
             // An installed package, a file's name or a comment is no command.
-            Program::Uwsgi => target.is_some() || arguments.iter().any(|word| word.text.ends_with(".ini")),
+            Program::Uwsgi => {
+                target.is_some() || arguments.iter().any(|word| word.text.ends_with(".ini"))
+            }
             _ => target.is_some(),
         };
         if is_command {
-            let span = arguments.last().map_or(first.span, |last| first.span.to(last.span));
+            let span = arguments
+                .last()
+                .map_or(first.span, |last| first.span.to(last.span));
             found.push(Command {
                 program,
                 target,
@@ -231,17 +250,22 @@ pub fn environment(source: &Source) -> Environment {
             let Some(at) = line.find(name) else { continue };
             let rest = &line[at + name.len()..];
             // `NAME=value`, `NAME: value`, `NAME value` (Dockerfile), `"NAME": "value"`.
-            let value_at = rest.find(|char: char| !matches!(char, '=' | ':' | ' ' | '\t' | '"' | '\'' | ','));
-            let Some(value_at) = value_at.filter(|at| *at > 0) else { continue };
+            let value_at =
+                rest.find(|char: char| !matches!(char, '=' | ':' | ' ' | '\t' | '"' | '\'' | ','));
+            let Some(value_at) = value_at.filter(|at| *at > 0) else {
+                continue;
+            };
             let value = &rest[value_at..];
-            let length = value.find([' ', '\t', '\n', '\r', '"', '\'', ';', '&']).unwrap_or(value.len());
+            let length = value
+                .find([' ', '\t', '\n', '\r', '"', '\'', ';', '&'])
+                .unwrap_or(value.len());
             let from = here + at + name.len() + value_at;
             let word = Word {
                 text: value[..length].to_owned(),
                 span: Span::new(source.id, from..from + length),
             };
             if name == "FORWARDED_ALLOW_IPS" {
-                environment.forwarded_allow_ips.get_or_insert(word);
+                environment.forwarded_allow_ips.push(word);
             } else if is_dotted(&word.text) {
                 environment.settings.push(word);
             }
@@ -253,10 +277,15 @@ pub fn environment(source: &Source) -> Environment {
 /// The modules that a file of commands names.
 pub(super) fn modules(text: &str) -> Vec<String> {
     let mut found: Vec<String> = Vec::new();
-    for word in text.split(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | ':'))) {
+    for word in
+        text.split(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | ':')))
+    {
         let word = word.trim_matches(['.', ':']);
         let module = word.split(':').next().unwrap_or_default();
-        let named = module.ends_with(".asgi") || module.ends_with(".wsgi") || module.contains("settings") || module.ends_with("routing");
+        let named = module.ends_with(".asgi")
+            || module.ends_with(".wsgi")
+            || module.contains("settings")
+            || module.ends_with("routing");
         if named && is_dotted(module) && module.contains('.') {
             found.push(module.to_owned());
         }
@@ -265,7 +294,9 @@ pub(super) fn modules(text: &str) -> Vec<String> {
     for (at, _) in text.match_indices("DJANGO_SETTINGS_MODULE") {
         let rest = &text[at + "DJANGO_SETTINGS_MODULE".len()..];
         let rest = rest.trim_start_matches(['=', ':', ' ', '\t', '"', '\'']);
-        let end = rest.find(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '_' | '.'))).unwrap_or(rest.len());
+        let end = rest
+            .find(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '_' | '.')))
+            .unwrap_or(rest.len());
         if is_dotted(&rest[..end]) {
             found.push(rest[..end].to_owned());
         }
@@ -277,11 +308,13 @@ pub(super) fn modules(text: &str) -> Vec<String> {
 
 /// The configuration files that gunicorn commands name, by their tails.
 pub(super) fn config_files(text: &str) -> Vec<String> {
-    text.split(|char: char| char.is_whitespace() || matches!(char, '"' | '\'' | ',' | '=' | '[' | ']'))
-        .filter(|word| word.ends_with(".py") && word.contains("gunicorn"))
-        .filter_map(|word| word.rsplit('/').next())
-        .map(str::to_owned)
-        .collect()
+    text.split(|char: char| {
+        char.is_whitespace() || matches!(char, '"' | '\'' | ',' | '=' | '[' | ']')
+    })
+    .filter(|word| word.ends_with(".py") && word.contains("gunicorn"))
+    .filter_map(|word| word.rsplit('/').next())
+    .map(str::to_owned)
+    .collect()
 }
 
 /// Whether `word` is a dotted Python name.
@@ -289,14 +322,18 @@ pub(super) fn is_dotted(word: &str) -> bool {
     !word.is_empty()
         && word.split('.').all(|part| {
             part.starts_with(|char: char| char.is_ascii_alphabetic() || char == '_')
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         })
 }
 
 /// The application among a command's words.
 fn target(program: Program, words: &[Word]) -> Option<Word> {
     let is_target = |text: &str| match text.split_once(':') {
-        Some((module, attribute)) => is_dotted(module) && is_dotted(attribute.trim_end_matches("()")),
+        Some((module, attribute)) => {
+            is_dotted(module) && is_dotted(attribute.trim_end_matches("()"))
+        }
         None => is_dotted(text) && (text.ends_with(".wsgi") || text.ends_with(".asgi")),
     };
     if program == Program::Uwsgi {
@@ -304,7 +341,9 @@ fn target(program: Program, words: &[Word]) -> Option<Word> {
             let value = match word.text.as_str() {
                 "--module" | "-w" | "--wsgi" => words.get(at + 1)?.clone(),
                 text => {
-                    let value = text.strip_prefix("--module=").or_else(|| text.strip_prefix("module="))?;
+                    let value = text
+                        .strip_prefix("--module=")
+                        .or_else(|| text.strip_prefix("module="))?;
                     Word {
                         text: value.to_owned(),
                         span: word.span,
@@ -319,7 +358,17 @@ fn target(program: Program, words: &[Word]) -> Option<Word> {
         // The value of an option is no target; `-k module:class` looks like one.
         let is_value = std::mem::take(&mut skip);
         if word.text.starts_with('-') {
-            skip = !word.text.contains('=') && matches!(word.text.as_str(), "-k" | "--worker-class" | "-c" | "--config" | "--log-config" | "-e" | "-b" | "--bind");
+            skip = !word.text.contains('=')
+                && matches!(
+                    word.text.as_str(),
+                    "-k" | "--worker-class"
+                        | "-c"
+                        | "--config"
+                        | "--log-config"
+                        | "-e"
+                        | "-b"
+                        | "--bind"
+                );
         } else if !is_value && is_target(&word.text) {
             return Some(word.clone());
         }
@@ -347,17 +396,25 @@ fn words(source: &Source) -> Vec<Option<Word>> {
             continue;
         }
         if yaml {
-            let inside = block.is_some_and(|key| indent > key || (indent == key && trimmed.starts_with("- ")));
+            let inside = block
+                .is_some_and(|key| indent > key || (indent == key && trimmed.starts_with("- ")));
             if !inside {
                 words.push(None);
-                block = (trimmed.starts_with("command:") || trimmed.starts_with("entrypoint:") || trimmed.starts_with("- command:"))
-                    .then_some(indent);
+                block = (trimmed.starts_with("command:")
+                    || trimmed.starts_with("entrypoint:")
+                    || trimmed.starts_with("- command:"))
+                .then_some(indent);
             }
         } else if !continued {
             words.push(None);
         }
         continued = content.ends_with('\\');
-        split(source, here, content.strip_suffix('\\').unwrap_or(content), &mut words);
+        split(
+            source,
+            here,
+            content.strip_suffix('\\').unwrap_or(content),
+            &mut words,
+        );
     }
     words.push(None);
     words
@@ -412,7 +469,14 @@ mod tests {
     use crate::source::{Kind, SourceId};
 
     fn source(path: &str, text: &str) -> Source {
-        Source::new(SourceId(0), path.into(), path.into(), Kind::Command, text.into(), None)
+        Source::new(
+            SourceId(0),
+            path.into(),
+            path.into(),
+            Kind::Command,
+            text.into(),
+            None,
+        )
     }
 
     fn only(path: &str, text: &str) -> Command {
@@ -424,30 +488,89 @@ mod tests {
     #[test]
     fn commands_are_found_in_every_format() {
         for (path, text, program, target) in [
-            ("Procfile", "web: gunicorn proj.wsgi --log-file - # x\n", Program::Gunicorn, "proj.wsgi"),
-            ("Procfile", "web: daphne -b 0.0.0.0 -p $PORT proj.asgi:application\n", Program::Daphne, "proj.asgi:application"),
-            ("Dockerfile", "RUN pip install gunicorn\nCMD [\"gunicorn\", \"--bind\", \"0.0.0.0:80\", \"proj.wsgi:application\"]\n", Program::Gunicorn, "proj.wsgi:application"),
-            ("Dockerfile", "CMD python manage.py migrate && \\\n    exec /venv/bin/uvicorn --host 0.0.0.0 \\\n    proj.asgi:app\n", Program::Uvicorn, "proj.asgi:app"),
-            ("docker-compose.yml", "services:\n  web:\n    command: >\n      gunicorn\n      proj.asgi:application\n      -k uvicorn.workers.UvicornWorker\n    ports: []\n", Program::Gunicorn, "proj.asgi:application"),
-            ("compose.yaml", "services:\n  web:\n    command:\n      - hypercorn\n      - proj.asgi:application\n", Program::Hypercorn, "proj.asgi:application"),
-            ("start.sh", "#!/bin/sh\nset -e; uwsgi --http :80 --module proj.wsgi:application\n", Program::Uwsgi, "proj.wsgi:application"),
-            ("web.service", "[Service]\nExecStart=/opt/venv/bin/gunicorn -k uvicorn_worker.UvicornWorker proj.asgi:application\n", Program::Gunicorn, "proj.asgi:application"),
+            (
+                "Procfile",
+                "web: gunicorn proj.wsgi --log-file - # x\n",
+                Program::Gunicorn,
+                "proj.wsgi",
+            ),
+            (
+                "Procfile",
+                "web: daphne -b 0.0.0.0 -p $PORT proj.asgi:application\n",
+                Program::Daphne,
+                "proj.asgi:application",
+            ),
+            (
+                "Dockerfile",
+                "RUN pip install gunicorn\nCMD [\"gunicorn\", \"--bind\", \"0.0.0.0:80\", \"proj.wsgi:application\"]\n",
+                Program::Gunicorn,
+                "proj.wsgi:application",
+            ),
+            (
+                "Dockerfile",
+                "CMD python manage.py migrate && \\\n    exec /venv/bin/uvicorn --host 0.0.0.0 \\\n    proj.asgi:app\n",
+                Program::Uvicorn,
+                "proj.asgi:app",
+            ),
+            (
+                "docker-compose.yml",
+                "services:\n  web:\n    command: >\n      gunicorn\n      proj.asgi:application\n      -k uvicorn.workers.UvicornWorker\n    ports: []\n",
+                Program::Gunicorn,
+                "proj.asgi:application",
+            ),
+            (
+                "compose.yaml",
+                "services:\n  web:\n    command:\n      - hypercorn\n      - proj.asgi:application\n",
+                Program::Hypercorn,
+                "proj.asgi:application",
+            ),
+            (
+                "start.sh",
+                "#!/bin/sh\nset -e; uwsgi --http :80 --module proj.wsgi:application\n",
+                Program::Uwsgi,
+                "proj.wsgi:application",
+            ),
+            (
+                "web.service",
+                "[Service]\nExecStart=/opt/venv/bin/gunicorn -k uvicorn_worker.UvicornWorker proj.asgi:application\n",
+                Program::Gunicorn,
+                "proj.asgi:application",
+            ),
         ] {
             let command = only(path, text);
-            assert_eq!((command.program, command.target.unwrap().text.as_str()), (program, target), "{text}");
+            assert_eq!(
+                (command.program, command.target.unwrap().text.as_str()),
+                (program, target),
+                "{text}"
+            );
         }
-        assert_eq!(only("run.sh", "python manage.py runserver 0.0.0.0:8000\n").program, Program::Runserver);
-        assert!(commands(&source("Dockerfile", "RUN pip install uvicorn daphne\nRUN apt-get install -y uwsgi\n")).is_empty());
+        assert_eq!(
+            only("run.sh", "python manage.py runserver 0.0.0.0:8000\n").program,
+            Program::Runserver
+        );
+        assert!(
+            commands(&source(
+                "Dockerfile",
+                "RUN pip install uvicorn daphne\nRUN apt-get install -y uwsgi\n"
+            ))
+            .is_empty()
+        );
     }
 
     #[test]
     fn options_have_values() {
-        let command = only("Procfile", "web: gunicorn -k uvicorn.workers.UvicornWorker --forwarded-allow-ips='*' -w4 a.asgi:app\n");
-        assert_eq!(command.worker_class(), Some("uvicorn.workers.UvicornWorker"));
+        let command = only(
+            "Procfile",
+            "web: gunicorn -k uvicorn.workers.UvicornWorker --forwarded-allow-ips='*' -w4 a.asgi:app\n",
+        );
+        assert_eq!(
+            command.worker_class(),
+            Some("uvicorn.workers.UvicornWorker")
+        );
         assert_eq!(command.option(&["-w", "--workers"]), Some("4"));
-        assert!(command.speaks_asgi() && command.trusts_forwarded_proto(&Environment::default()));
+        assert!(command.speaks_asgi() && command.trusts_forwarded_proto(None));
         let plain = only("Procfile", "web: gunicorn a.wsgi --bind 0.0.0.0:80\n");
-        assert!(!plain.speaks_asgi() && !plain.trusts_forwarded_proto(&Environment::default()));
+        assert!(!plain.speaks_asgi() && !plain.trusts_forwarded_proto(None));
     }
 
     #[test]
@@ -460,7 +583,7 @@ mod tests {
         ] {
             let environment = environment(&source("Dockerfile", text));
             assert_eq!(environment.settings[0].text, "a.b", "{text}");
-            assert_eq!(environment.forwarded_allow_ips.unwrap().text, "*", "{text}");
+            assert_eq!(environment.forwarded_allow_ips[0].text, "*", "{text}");
         }
         assert_eq!(modules("web: uvicorn proj.asgi:application"), ["proj.asgi"]);
     }

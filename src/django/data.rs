@@ -165,14 +165,21 @@ impl Call {
 
     /// An argument by name.
     pub fn keyword(&self, name: &str) -> Option<&Values> {
-        self.keywords.iter().find(|(key, _)| key == name).map(|(_, value)| value)
+        self.keywords
+            .iter()
+            .find(|(key, _)| key == name)
+            .map(|(_, value)| value)
     }
 }
 
 impl Data {
     /// A list or a tuple.
     pub fn sequence(tuple: bool, items: Vec<Values>, complete: bool) -> Self {
-        let depth = 1 + items.iter().map(|values| nesting(values)).max().unwrap_or(0);
+        let depth = 1 + items
+            .iter()
+            .map(|values| nesting(values))
+            .max()
+            .unwrap_or(0);
         shallow(depth, || {
             Self::Sequence(Arc::new(Sequence {
                 tuple,
@@ -185,13 +192,27 @@ impl Data {
 
     /// A dictionary.
     pub fn dictionary(pairs: Vec<(Possible, Values)>, complete: bool) -> Self {
-        let depth = 1 + pairs.iter().map(|(_, values)| nesting(values)).max().unwrap_or(0);
-        shallow(depth, || Self::Dictionary(Arc::new(Dictionary { pairs, complete, depth })))
+        let depth = 1 + pairs
+            .iter()
+            .map(|(_, values)| nesting(values))
+            .max()
+            .unwrap_or(0);
+        shallow(depth, || {
+            Self::Dictionary(Arc::new(Dictionary {
+                pairs,
+                complete,
+                depth,
+            }))
+        })
     }
 
     /// A class.
     pub fn class(name: &str, source: SourceId, bases: Vec<Values>) -> Self {
-        let depth = 1 + bases.iter().map(|values| nesting(values)).max().unwrap_or(0);
+        let depth = 1 + bases
+            .iter()
+            .map(|values| nesting(values))
+            .max()
+            .unwrap_or(0);
         shallow(depth, || {
             Self::Class(Arc::new(Class {
                 name: name.to_owned(),
@@ -216,8 +237,15 @@ impl Data {
 
     /// A call.
     pub fn call(mut call: Call) -> Self {
-        let arguments = call.positional.iter().chain(call.keywords.iter().map(|(_, values)| values));
-        call.depth = 1 + arguments.map(|values| nesting(values)).max().unwrap_or(0).max(call.function.data.depth());
+        let arguments = call
+            .positional
+            .iter()
+            .chain(call.keywords.iter().map(|(_, values)| values));
+        call.depth = 1 + arguments
+            .map(|values| nesting(values))
+            .max()
+            .unwrap_or(0)
+            .max(call.function.data.depth());
         shallow(call.depth, || Self::Call(Arc::new(call)))
     }
 
@@ -316,7 +344,9 @@ impl Data {
             (Self::Text(a), Self::Text(b)) => Some(a == b),
             (Self::Bool(a), Self::Bool(b)) => Some(a == b),
             (Self::Integer(a), Self::Integer(b)) => Some(a == b),
-            (Self::Bool(a), Self::Integer(b)) | (Self::Integer(b), Self::Bool(a)) => Some(i64::from(*a) == *b),
+            (Self::Bool(a), Self::Integer(b)) | (Self::Integer(b), Self::Bool(a)) => {
+                Some(i64::from(*a) == *b)
+            }
             (Self::None, Self::None) => Some(true),
             (a, b) if a.is_scalar() && b.is_scalar() => Some(false),
             _ => None,
@@ -324,7 +354,10 @@ impl Data {
     }
 
     fn is_scalar(&self) -> bool {
-        matches!(self, Self::None | Self::Bool(_) | Self::Integer(_) | Self::Text(_))
+        matches!(
+            self,
+            Self::None | Self::Bool(_) | Self::Integer(_) | Self::Text(_)
+        )
     }
 }
 
@@ -347,7 +380,10 @@ impl Possible {
     /// The same with other data.
     #[must_use]
     pub fn with(&self, data: Data) -> Self {
-        Self { data, ..self.clone() }
+        Self {
+            data,
+            ..self.clone()
+        }
     }
 
     /// Whether only a default of the environment makes it so.
@@ -357,7 +393,11 @@ impl Possible {
 }
 
 fn nesting(values: &[Possible]) -> usize {
-    values.iter().map(|possible| possible.data.depth()).max().unwrap_or(0)
+    values
+        .iter()
+        .map(|possible| possible.data.depth())
+        .max()
+        .unwrap_or(0)
 }
 
 fn shallow(depth: usize, data: impl FnOnce() -> Data) -> Data {
@@ -415,10 +455,15 @@ mod tests {
     #[test]
     fn alternatives_stay_few() {
         let span = |at| Span::new(SourceId(0), at..at + 1);
-        let many = (0..20).map(|at| Possible::literal(Data::Integer(at), span(at as usize))).collect();
+        let many = (0..20)
+            .map(|at| Possible::literal(Data::Integer(at), span(at as usize)))
+            .collect();
         let joined = join(vec![Possible::literal(Data::None, span(90))], many);
         assert_eq!(joined.len(), MAX_ALTERNATIVES);
-        assert!(matches!(joined.last().map(|last| &last.data), Some(Data::Unknown(_))));
+        assert!(matches!(
+            joined.last().map(|last| &last.data),
+            Some(Data::Unknown(_))
+        ));
     }
 
     #[test]

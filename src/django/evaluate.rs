@@ -93,9 +93,11 @@ impl<'p> Program<'p> {
         let sources: Vec<_> = project.of_kind(SourceKind::Python).collect();
         let bytes = sources.iter().map(|source| source.text.len()).sum();
         let parsed: HashMap<SourceId, Module> =
-            parallel::map(&sources, parallel::pays(bytes), |source| (source.id, syntax::parse(source)))
-                .into_iter()
-                .collect();
+            parallel::map(&sources, parallel::pays(bytes), |source| {
+                (source.id, syntax::parse(source))
+            })
+            .into_iter()
+            .collect();
         let mut errors: Vec<Span> = parsed.values().filter_map(|module| module.error).collect();
         errors.sort();
         let mut program = Self {
@@ -124,7 +126,11 @@ impl<'p> Program<'p> {
 
     /// All modules, in the order of their sources.
     pub fn all(&self) -> impl Iterator<Item = (SourceId, &Evaluated)> {
-        let mut all: Vec<_> = self.evaluated.iter().map(|(id, module)| (*id, module)).collect();
+        let mut all: Vec<_> = self
+            .evaluated
+            .iter()
+            .map(|(id, module)| (*id, module))
+            .collect();
         all.sort_by_key(|(id, _)| *id);
         all.into_iter()
     }
@@ -149,7 +155,12 @@ impl<'p> Program<'p> {
                     if let Some(module) = parsed.get(&id) {
                         self.imports(id, &module.statements, &mut imports);
                     }
-                    stack.extend(imports.into_iter().filter(|id| !seen.contains(id)).map(|id| (id, false)));
+                    stack.extend(
+                        imports
+                            .into_iter()
+                            .filter(|id| !seen.contains(id))
+                            .map(|id| (id, false)),
+                    );
                 }
             }
         }
@@ -179,7 +190,9 @@ impl<'p> Program<'p> {
                         add(module.level, &format!("{}{dot}{}", module.path, name.name));
                     }
                 }
-                Action::If(branches) => nested.extend(branches.iter().map(|(_, body)| body.as_slice())),
+                Action::If(branches) => {
+                    nested.extend(branches.iter().map(|(_, body)| body.as_slice()))
+                }
                 Action::Try {
                     body,
                     handlers,
@@ -255,7 +268,9 @@ impl<'a, 'p> Frame<'a, 'p> {
 
     /// Counts work whose size a file decides.
     fn spend(&mut self, work: usize) {
-        self.steps = self.steps.saturating_sub(u32::try_from(work).unwrap_or(u32::MAX));
+        self.steps = self
+            .steps
+            .saturating_sub(u32::try_from(work).unwrap_or(u32::MAX));
     }
 
     fn reopen(&mut self, span: Span, why: impl Into<String>) {
@@ -315,7 +330,9 @@ impl<'a, 'p> Frame<'a, 'p> {
                     self.import(module, statement.span);
                 }
             }
-            Action::ImportFrom { module, names } => self.import_from(module, names.as_deref(), statement.span),
+            Action::ImportFrom { module, names } => {
+                self.import_from(module, names.as_deref(), statement.span)
+            }
             Action::If(branches) => return self.branch(branches, statement.span),
             Action::Try {
                 body,
@@ -327,13 +344,19 @@ impl<'a, 'p> Frame<'a, 'p> {
             }
             Action::Loop { target, body } => {
                 if let Some(target) = target {
-                    self.assign(target, vec![Possible::unknown("a loop sets it", target.span)]);
+                    self.assign(
+                        target,
+                        vec![Possible::unknown("a loop sets it", target.span)],
+                    );
                 }
                 self.layers.push(HashMap::new());
                 self.block(body);
                 for (name, binding) in self.layers.pop().unwrap_or_default() {
                     let unknown = Possible::unknown("a loop sets it", binding.target);
-                    let before = self.lookup(&name).map(|binding| binding.values.clone()).unwrap_or_default();
+                    let before = self
+                        .lookup(&name)
+                        .map(|binding| binding.values.clone())
+                        .unwrap_or_default();
                     self.bind(&name, join(before, vec![unknown]), binding.target);
                 }
             }
@@ -341,16 +364,28 @@ impl<'a, 'p> Frame<'a, 'p> {
             Action::Class { name, bases } => {
                 let bases = bases.iter().map(|base| self.expression(base)).collect();
                 let data = Data::class(name, self.source, bases);
-                self.bind(name, vec![Possible::literal(data, statement.span)], statement.span);
+                self.bind(
+                    name,
+                    vec![Possible::literal(data, statement.span)],
+                    statement.span,
+                );
             }
             Action::Function { name } => {
                 let data = Data::Function(name.as_str().into());
-                self.bind(name, vec![Possible::literal(data, statement.span)], statement.span);
+                self.bind(
+                    name,
+                    vec![Possible::literal(data, statement.span)],
+                    statement.span,
+                );
             }
             Action::Delete(targets) => {
                 for target in targets {
                     if let Kind::Name(name) = &target.kind {
-                        self.bind(name, vec![Possible::literal(Data::Absent, target.span)], target.span);
+                        self.bind(
+                            name,
+                            vec![Possible::literal(Data::Absent, target.span)],
+                            target.span,
+                        );
                     }
                 }
             }
@@ -410,7 +445,10 @@ impl<'a, 'p> Frame<'a, 'p> {
             && body.iter().all(|statement| match &statement.action {
                 Action::ImportFrom { module, .. } => {
                     let last = module.path.rsplit('.').next().unwrap_or_default();
-                    let found = self.program.modules.find(self.source, module.level, &module.path);
+                    let found = self
+                        .program
+                        .modules
+                        .find(self.source, module.level, &module.path);
                     matches!(found, Found::Here(_)) && !is_development(last)
                 }
                 _ => false,
@@ -425,11 +463,17 @@ impl<'a, 'p> Frame<'a, 'p> {
                 }
             }
         }
-        let span = body.first().map_or(Span::new(self.source, 0..0), |statement| statement.span);
+        let span = body
+            .first()
+            .map_or(Span::new(self.source, 0..0), |statement| statement.span);
         self.join_layers(ends, span)
     }
 
-    fn join_layers(&mut self, ends: Vec<(HashMap<String, Binding>, Option<Span>)>, span: Span) -> bool {
+    fn join_layers(
+        &mut self,
+        ends: Vec<(HashMap<String, Binding>, Option<Span>)>,
+        span: Span,
+    ) -> bool {
         if ends.is_empty() {
             return false;
         }
@@ -482,8 +526,16 @@ impl<'a, 'p> Frame<'a, 'p> {
         self.bind(name, vec![Possible::literal(data, span)], span);
     }
 
-    fn import_from(&mut self, module: &syntax::ModuleName, names: Option<&[syntax::ImportedName]>, span: Span) {
-        let found = self.program.modules.find(self.source, module.level, &module.path);
+    fn import_from(
+        &mut self,
+        module: &syntax::ModuleName,
+        names: Option<&[syntax::ImportedName]>,
+        span: Span,
+    ) {
+        let found = self
+            .program
+            .modules
+            .find(self.source, module.level, &module.path);
         let Some(names) = names else {
             return self.import_star(module, &found);
         };
@@ -492,7 +544,10 @@ impl<'a, 'p> Frame<'a, 'p> {
                 Found::Here(at) => self.member(at, &name.name, span),
                 Found::Outside => {
                     let path = format!("{}.{}", module.path, name.name);
-                    vec![Possible::literal(Data::External(path.as_str().into()), span)]
+                    vec![Possible::literal(
+                        Data::External(path.as_str().into()),
+                        span,
+                    )]
                 }
                 Found::Missing => vec![Possible::unknown("its module is not in the project", span)],
             };
@@ -510,7 +565,11 @@ impl<'a, 'p> Frame<'a, 'p> {
                 {
                     self.stars.push(source.id);
                     self.spend(evaluated.names.len() + evaluated.opens.len());
-                    let mut public: Vec<_> = evaluated.names.iter().filter(|(name, _)| !name.starts_with('_')).collect();
+                    let mut public: Vec<_> = evaluated
+                        .names
+                        .iter()
+                        .filter(|(name, _)| !name.starts_with('_'))
+                        .collect();
                     public.sort_by_key(|(_, binding)| binding.order);
                     for (name, binding) in public {
                         self.bind(name, binding.values.clone(), binding.target);
@@ -535,7 +594,10 @@ impl<'a, 'p> Frame<'a, 'p> {
         let dots = ".".repeat(module.level);
         self.reopen(
             module.span,
-            format!("`from {dots}{} import *` brings in names from a file that is not in the project", module.path),
+            format!(
+                "`from {dots}{} import *` brings in names from a file that is not in the project",
+                module.path
+            ),
         );
     }
 
@@ -545,7 +607,11 @@ impl<'a, 'p> Frame<'a, 'p> {
             // Older than the newest opening: `reopened` will find it.
             binding.order = 0;
         }
-        self.opens.push(Open { span, why, order: 1 });
+        self.opens.push(Open {
+            span,
+            why,
+            order: 1,
+        });
     }
 
     /// A name of a first-party module: what it binds, or a module below it.
@@ -560,7 +626,10 @@ impl<'a, 'p> Frame<'a, 'p> {
         if modules.exists(&below) {
             return vec![Possible::literal(Data::Module(below.as_str().into()), span)];
         }
-        vec![Possible::unknown("its module does not define it plainly", span)]
+        vec![Possible::unknown(
+            "its module does not define it plainly",
+            span,
+        )]
     }
 
     fn assign(&mut self, target: &Expression, values: Values) {
@@ -571,14 +640,19 @@ impl<'a, 'p> Frame<'a, 'p> {
                     Some(Possible {
                         data: Data::Sequence(sequence),
                         ..
-                    }) if sequence.complete && sequence.items.len() == items.len() => Some(sequence.clone()),
+                    }) if sequence.complete && sequence.items.len() == items.len() => {
+                        Some(sequence.clone())
+                    }
                     _ => None,
                 };
                 for (at, item) in items.iter().enumerate() {
                     let (Item::One(target) | Item::Splice(target)) = item;
                     let value = match &parts {
                         Some(sequence) => sequence.items[at].clone(),
-                        None => vec![Possible::unknown("it is unpacked from something unknown", target.span)],
+                        None => vec![Possible::unknown(
+                            "it is unpacked from something unknown",
+                            target.span,
+                        )],
                     };
                     if self.depth < MAX_DEPTH {
                         self.depth += 1;
@@ -596,8 +670,16 @@ impl<'a, 'p> Frame<'a, 'p> {
         let keys = self.expression(key);
         match &object.kind {
             Kind::Name(name) => {
-                let Some(binding) = self.lookup(name).cloned() else { return };
-                self.spend(binding.values.iter().map(|possible| size(&possible.data)).sum());
+                let Some(binding) = self.lookup(name).cloned() else {
+                    return;
+                };
+                self.spend(
+                    binding
+                        .values
+                        .iter()
+                        .map(|possible| size(&possible.data))
+                        .sum(),
+                );
                 let target = binding.target;
                 let changed = binding
                     .values
@@ -606,16 +688,20 @@ impl<'a, 'p> Frame<'a, 'p> {
                         (Data::Dictionary(dictionary), Some(key)) => {
                             possible.with(with_pair(dictionary, key.clone(), values.clone()))
                         }
-                        (Data::Dictionary(dictionary), None) => possible.with(incomplete(dictionary)),
+                        (Data::Dictionary(dictionary), None) => {
+                            possible.with(incomplete(dictionary))
+                        }
                         _ => possible.clone(),
                     })
                     .collect();
                 self.bind(name, changed, target);
             }
-            Kind::Call { function, .. } if is_namespace(function) => match certain(&keys).and_then(|key| key.data.as_text().map(str::to_owned)) {
-                Some(name) => self.bind(&name, values, span),
-                None => self.reopen(span, "names are set through `globals()`"),
-            },
+            Kind::Call { function, .. } if is_namespace(function) => {
+                match certain(&keys).and_then(|key| key.data.as_text().map(str::to_owned)) {
+                    Some(name) => self.bind(&name, values, span),
+                    None => self.reopen(span, "names are set through `globals()`"),
+                }
+            }
             Kind::Subscript(..) => {
                 // `A["b"]["c"] = …`: what A holds is no longer all that is written.
                 let mut at = object;
@@ -643,14 +729,20 @@ impl<'a, 'p> Frame<'a, 'p> {
 
     /// An expression for its effect: a method that changes a list, a helper that sets names.
     fn effect(&mut self, expression: &Expression) {
-        let Kind::Call { function, arguments } = &expression.kind else {
+        let Kind::Call {
+            function,
+            arguments,
+        } = &expression.kind
+        else {
             self.expression(expression);
             return;
         };
         if let Kind::Attribute(object, method) = &function.kind {
             if let Kind::Name(name) = &object.kind
                 && self.lookup(name).is_some_and(|binding| {
-                    binding.values.iter().any(|possible| matches!(possible.data, Data::Sequence(_) | Data::Dictionary(_)))
+                    binding.values.iter().any(|possible| {
+                        matches!(possible.data, Data::Sequence(_) | Data::Dictionary(_))
+                    })
                 })
             {
                 return self.mutate(&name.clone(), method, arguments);
@@ -666,7 +758,9 @@ impl<'a, 'p> Frame<'a, 'p> {
             Some(Data::Call(call)) => call.function.data.symbol(),
             _ => String::new(),
         };
-        if matches!(symbol.as_str(), "exec" | "execfile" | "setattr") || symbol.starts_with("split_settings.tools.") {
+        if matches!(symbol.as_str(), "exec" | "execfile" | "setattr")
+            || symbol.starts_with("split_settings.tools.")
+        {
             self.reopen(expression.span, format!("`{symbol}()` may set names"));
         }
         if symbol.starts_with("django_heroku.settings") {
@@ -685,18 +779,25 @@ impl<'a, 'p> Frame<'a, 'p> {
         for argument in arguments {
             match argument {
                 Argument::Positional(value) => positional.push(self.expression(value)),
-                Argument::Keyword(key, value) => keywords.push((key.clone(), self.expression(value))),
+                Argument::Keyword(key, value) => {
+                    keywords.push((key.clone(), self.expression(value)))
+                }
                 Argument::Splice => complete = false,
             }
         }
-        let before = self.lookup(name).map(|binding| binding.values.clone()).unwrap_or_default();
+        let before = self
+            .lookup(name)
+            .map(|binding| binding.values.clone())
+            .unwrap_or_default();
         self.spend(before.iter().map(|possible| size(&possible.data)).sum());
         let changed = before
             .iter()
             .map(|possible| {
                 let data = match &possible.data {
                     Data::Sequence(sequence) => sequence_method(sequence, method, &positional),
-                    Data::Dictionary(dictionary) => dictionary_method(dictionary, method, &positional, &keywords, complete),
+                    Data::Dictionary(dictionary) => {
+                        dictionary_method(dictionary, method, &positional, &keywords, complete)
+                    }
                     other => other.clone(),
                 };
                 possible.with(data)
@@ -716,32 +817,52 @@ impl<'a, 'p> Frame<'a, 'p> {
         let holds = match &test.kind {
             Kind::Name(name) if name == "DEBUG" => Some(self.debug()),
             Kind::Not(inner) => self.test(inner).map(|holds| !holds),
-            Kind::Binary { operator, left, right } if operator == "and" => match (self.test(left), self.test(right)) {
+            Kind::Binary {
+                operator,
+                left,
+                right,
+            } if operator == "and" => match (self.test(left), self.test(right)) {
                 (Some(false), _) | (_, Some(false)) => Some(false),
                 (Some(true), Some(true)) => Some(true),
                 _ => None,
             },
-            Kind::Binary { operator, left, right } if operator == "or" => match (self.test(left), self.test(right)) {
+            Kind::Binary {
+                operator,
+                left,
+                right,
+            } if operator == "or" => match (self.test(left), self.test(right)) {
                 (Some(true), _) | (_, Some(true)) => Some(true),
                 (Some(false), Some(false)) => Some(false),
                 _ => None,
             },
-            Kind::Binary { operator, left, right }
-                if matches!(&left.kind, Kind::Name(name) if name == "DEBUG")
-                    && matches!(operator.as_str(), "is" | "==" | "is not" | "!=") =>
+            Kind::Binary {
+                operator,
+                left,
+                right,
+            } if matches!(&left.kind, Kind::Name(name) if name == "DEBUG")
+                && matches!(operator.as_str(), "is" | "==" | "is not" | "!=") =>
             {
                 match &right.kind {
-                    Kind::Bool(value) => Some((self.debug() == *value) == matches!(operator.as_str(), "is" | "==")),
+                    Kind::Bool(value) => {
+                        Some((self.debug() == *value) == matches!(operator.as_str(), "is" | "=="))
+                    }
                     _ => None,
                 }
             }
             _ => {
                 let values = self.expression(test);
                 let mut truths = values.iter().map(|possible| {
-                    if possible.is_default() { None } else { possible.data.truth() }
+                    if possible.is_default() {
+                        None
+                    } else {
+                        possible.data.truth()
+                    }
                 });
                 let first = truths.next().flatten();
-                truths.all(|truth| truth == first).then_some(first).flatten()
+                truths
+                    .all(|truth| truth == first)
+                    .then_some(first)
+                    .flatten()
             }
         };
         self.depth -= 1;
@@ -752,14 +873,19 @@ impl<'a, 'p> Frame<'a, 'p> {
     fn debug(&self) -> bool {
         self.lookup("DEBUG").is_some_and(|binding| {
             certain(&binding.values).is_some_and(|possible| {
-                !possible.is_default() && possible.when.is_none() && matches!(possible.data, Data::Bool(true))
+                !possible.is_default()
+                    && possible.when.is_none()
+                    && matches!(possible.data, Data::Bool(true))
             })
         })
     }
 
     fn expression(&mut self, expression: &Expression) -> Values {
         if self.steps == 0 || self.depth >= MAX_DEPTH {
-            return vec![Possible::unknown("it is nested too deeply to be followed", expression.span)];
+            return vec![Possible::unknown(
+                "it is nested too deeply to be followed",
+                expression.span,
+            )];
         }
         self.steps -= 1;
         self.depth += 1;
@@ -785,19 +911,24 @@ impl<'a, 'p> Frame<'a, 'p> {
                 let keys = self.expression(key);
                 return subscript(&objects, &keys, span);
             }
-            Kind::Call { function, arguments } => return self.call(function, arguments, span),
+            Kind::Call {
+                function,
+                arguments,
+            } => return self.call(function, arguments, span),
             Kind::Sequence { tuple, items } => {
                 let (mut all, mut complete) = (Vec::new(), true);
                 for item in items {
                     match item {
                         Item::One(item) => all.push(self.expression(item)),
-                        Item::Splice(item) => match certain(&self.expression(item)).map(|possible| &possible.data) {
-                            Some(Data::Sequence(inner)) => {
-                                all.extend(inner.items.iter().cloned());
-                                complete &= inner.complete;
+                        Item::Splice(item) => {
+                            match certain(&self.expression(item)).map(|possible| &possible.data) {
+                                Some(Data::Sequence(inner)) => {
+                                    all.extend(inner.items.iter().cloned());
+                                    complete &= inner.complete;
+                                }
+                                _ => complete = false,
                             }
-                            _ => complete = false,
-                        },
+                        }
                     }
                     if all.len() > MAX_ITEMS {
                         complete = false;
@@ -849,12 +980,20 @@ impl<'a, 'p> Frame<'a, 'p> {
                     })
                     .collect();
             }
-            Kind::Binary { operator, left, right } => {
+            Kind::Binary {
+                operator,
+                left,
+                right,
+            } => {
                 let left = self.expression(left);
                 let right = self.expression(right);
                 return self.operate(operator, &left, &right, span);
             }
-            Kind::Conditional { test, value, otherwise } => {
+            Kind::Conditional {
+                test,
+                value,
+                otherwise,
+            } => {
                 return match self.test(test) {
                     Some(true) => self.expression(value),
                     Some(false) => self.expression(otherwise),
@@ -891,14 +1030,21 @@ impl<'a, 'p> Frame<'a, 'p> {
                             match &possible.data {
                                 Data::Text(part) => text.push_str(part),
                                 Data::Integer(part) => text.push_str(&part.to_string()),
-                                _ => return vec![Possible::unknown("a part of it is unknown", span)],
+                                _ => {
+                                    return vec![Possible::unknown("a part of it is unknown", span)];
+                                }
                             }
                             origin = weaker(&origin, &possible.origin);
                         }
                         None => return vec![Possible::unknown("a part of it is unknown", span)],
                     }
                 }
-                Piece::Unknown => return vec![Possible::unknown("a part of it is filled in elsewhere", span)],
+                Piece::Unknown => {
+                    return vec![Possible::unknown(
+                        "a part of it is filled in elsewhere",
+                        span,
+                    )];
+                }
             }
             if text.len() > MAX_TEXT {
                 return vec![Possible::unknown("it is too long", span)];
@@ -915,12 +1061,13 @@ impl<'a, 'p> Frame<'a, 'p> {
             return binding.values.clone();
         }
         let data = match name {
-            "bool" | "tuple" | "list" | "set" | "frozenset" | "sorted" | "str" | "int" | "dict" | "globals" | "locals"
-            | "vars" | "exec" | "execfile" | "setattr" | "getattr" | "len" | "any" | "all" | "print" | "open" | "super" => {
-                Data::External(name.into())
-            }
+            "bool" | "tuple" | "list" | "set" | "frozenset" | "sorted" | "str" | "int" | "dict"
+            | "globals" | "locals" | "vars" | "exec" | "execfile" | "setattr" | "getattr"
+            | "len" | "any" | "all" | "print" | "open" | "super" => Data::External(name.into()),
             "__file__" | "__name__" => Data::unknown("it depends on where the file lies"),
-            _ if !self.opens.is_empty() => Data::unknown("it comes from a file that is not in the project"),
+            _ if !self.opens.is_empty() => {
+                Data::unknown("it comes from a file that is not in the project")
+            }
             _ => Data::unknown("it is defined nowhere that was read"),
         };
         vec![Possible::literal(data, span)]
@@ -970,9 +1117,14 @@ impl<'a, 'p> Frame<'a, 'p> {
                     );
                 }
                 // What is unknown because the environment decides it stays so through `.lower()`.
-                if let Some(unknown) = certain(&objects).filter(|possible| matches!(possible.data, Data::Unknown(_))) {
+                if let Some(unknown) =
+                    certain(&objects).filter(|possible| matches!(possible.data, Data::Unknown(_)))
+                {
                     self.arguments(arguments);
-                    return vec![Possible { span, ..unknown.clone() }];
+                    return vec![Possible {
+                        span,
+                        ..unknown.clone()
+                    }];
                 }
                 self.attribute(&objects, method, function.span)
             }
@@ -981,7 +1133,9 @@ impl<'a, 'p> Frame<'a, 'p> {
         let (positional, keywords, complete) = self.arguments(arguments);
         let at = functions
             .iter()
-            .position(|possible| !matches!(possible.data, Data::Unknown(_) | Data::Absent | Data::None))
+            .position(|possible| {
+                !matches!(possible.data, Data::Unknown(_) | Data::Absent | Data::None)
+            })
             .unwrap_or(0);
         if functions.is_empty() {
             return vec![Possible::unknown("it is computed", span)];
@@ -995,19 +1149,29 @@ impl<'a, 'p> Frame<'a, 'p> {
         for argument in arguments {
             match argument {
                 Argument::Positional(value) => positional.push(self.expression(value)),
-                Argument::Keyword(name, value) => keywords.push((name.clone(), self.expression(value))),
+                Argument::Keyword(name, value) => {
+                    keywords.push((name.clone(), self.expression(value)))
+                }
                 Argument::Splice => complete = false,
             }
         }
         (positional, keywords, complete)
     }
 
-    fn operate(&mut self, operator: &str, left: &[Possible], right: &[Possible], span: Span) -> Values {
+    fn operate(
+        &mut self,
+        operator: &str,
+        left: &[Possible],
+        right: &[Possible],
+        span: Span,
+    ) -> Values {
         let mut values = Values::new();
         for a in left {
             if operator == "or" || operator == "and" {
                 match (a.data.truth(), operator) {
-                    (Some(true), "or") | (Some(false), "and") => values = join(values, vec![a.clone()]),
+                    (Some(true), "or") | (Some(false), "and") => {
+                        values = join(values, vec![a.clone()])
+                    }
                     (Some(false), "or") | (Some(true), "and") => {
                         let right = right.iter().map(|b| Possible {
                             origin: weaker(&a.origin, &b.origin),
@@ -1023,7 +1187,12 @@ impl<'a, 'p> Frame<'a, 'p> {
                         });
                         values = join(values, right.collect());
                     }
-                    _ => values = join(values, vec![Possible::unknown("it depends on something unknown", span)]),
+                    _ => {
+                        values = join(
+                            values,
+                            vec![Possible::unknown("it depends on something unknown", span)],
+                        )
+                    }
                 }
                 continue;
             }
@@ -1050,8 +1219,22 @@ pub fn is_development(name: &str) -> bool {
     name.split(['_', '-', '.', '/']).any(|word| {
         matches!(
             word,
-            "dev" | "devel" | "develop" | "development" | "local" | "localhost" | "test" | "tests" | "testing" | "ci"
-                | "debug" | "pytest" | "example" | "sample" | "demo" | "e2e"
+            "dev"
+                | "devel"
+                | "develop"
+                | "development"
+                | "local"
+                | "localhost"
+                | "test"
+                | "tests"
+                | "testing"
+                | "ci"
+                | "debug"
+                | "pytest"
+                | "example"
+                | "sample"
+                | "demo"
+                | "e2e"
         )
     })
 }
@@ -1112,10 +1295,9 @@ fn sequence_method(sequence: &Arc<Sequence>, method: &str, positional: &[Values]
         },
         ("remove", [value]) => match certain(value) {
             Some(value) => {
-                if let Some(at) = items
-                    .iter()
-                    .position(|item| certain(item).and_then(|item| item.data.equals(&value.data)) == Some(true))
-                {
+                if let Some(at) = items.iter().position(|item| {
+                    certain(item).and_then(|item| item.data.equals(&value.data)) == Some(true)
+                }) {
                     items.remove(at);
                 }
             }
@@ -1160,7 +1342,10 @@ fn dictionary_method(
             }
             for (key, values) in keywords {
                 if let Some(first) = values.first() {
-                    add(Possible::literal(Data::text(key), first.span), values.clone());
+                    add(
+                        Possible::literal(Data::text(key), first.span),
+                        values.clone(),
+                    );
                 }
             }
         }
@@ -1175,7 +1360,10 @@ fn dictionary_method(
 
 fn subscript(objects: &[Possible], keys: &[Possible], span: Span) -> Values {
     let (Some(object), Some(key)) = (certain(objects), certain(keys)) else {
-        return vec![Possible::unknown("it is looked up in something unknown", span)];
+        return vec![Possible::unknown(
+            "it is looked up in something unknown",
+            span,
+        )];
     };
     match (&object.data, &key.data) {
         (Data::Dictionary(dictionary), Data::Text(name)) => match dictionary.get(name) {
@@ -1183,12 +1371,17 @@ fn subscript(objects: &[Possible], keys: &[Possible], span: Span) -> Values {
             None => vec![Possible::unknown("the dictionary shows no such key", span)],
         },
         (Data::Sequence(sequence), Data::Integer(at)) if sequence.complete => {
-            match usize::try_from(*at).ok().and_then(|at| sequence.items.get(at)) {
+            match usize::try_from(*at)
+                .ok()
+                .and_then(|at| sequence.items.get(at))
+            {
                 Some(values) => values.clone(),
                 None => vec![Possible::unknown("it is looked up in a list", span)],
             }
         }
-        (Data::External(path), Data::Text(name)) if **path == *"os.environ" => vec![environment(name, span)],
+        (Data::External(path), Data::Text(name)) if **path == *"os.environ" => {
+            vec![environment(name, span)]
+        }
         _ => vec![Possible {
             span,
             ..object.with(Data::unknown("it is looked up in something unknown"))
@@ -1259,7 +1452,12 @@ fn returned(call: Call, span: Span) -> Values {
     let data = match &call.function.data {
         Data::Unknown(why) => Data::Unknown(why.clone()),
         Data::Function(name) => Data::unknown(&format!("`{name}()` computes it")),
-        Data::External(name) if matches!(&**name, "getattr" | "len" | "any" | "all" | "sorted" | "tuple" | "list" | "set") => {
+        Data::External(name)
+            if matches!(
+                &**name,
+                "getattr" | "len" | "any" | "all" | "sorted" | "tuple" | "list" | "set"
+            ) =>
+        {
             Data::unknown("it is computed")
         }
         Data::External(_) | Data::Class(_) | Data::Attribute(_) | Data::Call(_) => Data::call(call),
@@ -1272,7 +1470,9 @@ fn returned(call: Call, span: Span) -> Values {
 /// its literal default, marked as such; unknown without one.
 fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<Values> {
     let (reader, method) = match symbol {
-        "os.environ.get" | "os.getenv" | "os.environ.setdefault" | "os.environ.pop" => ("os", "str"),
+        "os.environ.get" | "os.getenv" | "os.environ.setdefault" | "os.environ.pop" => {
+            ("os", "str")
+        }
         "decouple.config" | "decouple.AutoConfig()" | "decouple.Config()" => ("decouple", "str"),
         "environ.Env()" | "environ.FileAwareEnv()" => ("environ", "str"),
         "environs.Env()" => ("environs", "str"),
@@ -1289,19 +1489,29 @@ fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<Values> {
             (reader, method)
         }
     };
-    let name = call.positional.first().and_then(|values| certain(values)).and_then(|value| value.data.as_text().map(str::to_owned));
+    let name = call
+        .positional
+        .first()
+        .and_then(|values| certain(values))
+        .and_then(|value| value.data.as_text().map(str::to_owned));
     let name = name.unwrap_or_else(|| "that it names".to_owned());
     // django-environ's plain call takes a cast before the default.
     let position = if reader == "environ" { 2 } else { 1 };
     let schema = match &call.function.data {
-        Data::Call(env) => env.keyword(&name).and_then(|values| match certain(values).map(|value| &value.data) {
-            Some(Data::Sequence(pair)) => pair.items.get(1).cloned(),
-            _ => None,
-        }),
+        Data::Call(env) => {
+            env.keyword(&name)
+                .and_then(|values| match certain(values).map(|value| &value.data) {
+                    Some(Data::Sequence(pair)) => pair.items.get(1).cloned(),
+                    _ => None,
+                })
+        }
         _ => None,
     };
     let default = call.argument(position, "default").cloned().or(schema);
-    let cast = call.keyword("cast").and_then(|values| certain(values)).map(|value| value.data.symbol());
+    let cast = call
+        .keyword("cast")
+        .and_then(|values| certain(values))
+        .map(|value| value.data.symbol());
     let kind = match (method, cast.as_deref()) {
         (_, None) => method,
         (_, Some("bool")) => "bool",
@@ -1321,10 +1531,19 @@ fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<Values> {
                     _ => None,
                 },
                 ("bool" | "int", data @ (Data::Bool(_) | Data::Integer(_))) => Some(data.clone()),
-                ("list" | "tuple", Data::Text(text)) if !text.is_empty() => Some(split(text, ",", value)),
-                ("list" | "tuple", Data::Sequence(sequence)) if !sequence.items.is_empty() => Some(value.data.clone()),
-                ("str" | "get" | "get_value" | "url", Data::Text(text)) if !text.is_empty() => Some(value.data.clone()),
-                ("str" | "get" | "get_value", Data::Bool(_) | Data::Integer(_) | Data::Sequence(_)) => Some(value.data.clone()),
+                ("list" | "tuple", Data::Text(text)) if !text.is_empty() => {
+                    Some(split(text, ",", value))
+                }
+                ("list" | "tuple", Data::Sequence(sequence)) if !sequence.items.is_empty() => {
+                    Some(value.data.clone())
+                }
+                ("str" | "get" | "get_value" | "url", Data::Text(text)) if !text.is_empty() => {
+                    Some(value.data.clone())
+                }
+                (
+                    "str" | "get" | "get_value",
+                    Data::Bool(_) | Data::Integer(_) | Data::Sequence(_),
+                ) => Some(value.data.clone()),
                 _ => None,
             };
             match data {
@@ -1342,7 +1561,11 @@ fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<Values> {
 }
 
 fn split(text: &str, by: &str, from: &Possible) -> Data {
-    let items: Vec<Values> = text.split(by).take(MAX_ITEMS).map(|part| vec![from.with(Data::text(part))]).collect();
+    let items: Vec<Values> = text
+        .split(by)
+        .take(MAX_ITEMS)
+        .map(|part| vec![from.with(Data::text(part))])
+        .collect();
     Data::sequence(false, items, true)
 }
 
@@ -1366,12 +1589,16 @@ fn method_of(object: &Data, method: &str, positional: &[Values]) -> Data {
             _ => None,
         },
         (Data::Text(text), "replace") => match (argument(0), argument(1)) {
-            (Some(old), Some(new)) if !old.is_empty() && text.len() * (new.len() + 1) <= MAX_TEXT => {
+            (Some(old), Some(new))
+                if !old.is_empty() && text.len() * (new.len() + 1) <= MAX_TEXT =>
+            {
                 Some(Data::text(&text.replace(&old, &new)))
             }
             _ => None,
         },
-        (Data::Text(text), "startswith") => argument(0).map(|start| Data::Bool(text.starts_with(&start))),
+        (Data::Text(text), "startswith") => {
+            argument(0).map(|start| Data::Bool(text.starts_with(&start)))
+        }
         (Data::Text(text), "endswith") => argument(0).map(|end| Data::Bool(text.ends_with(&end))),
         (Data::Text(text), "format") if text.matches('{').count() == 1 && text.contains("{}") => {
             argument(0).map(|part| Data::text(&text.replacen("{}", &part, 1)))
@@ -1390,10 +1617,18 @@ fn method_of(object: &Data, method: &str, positional: &[Values]) -> Data {
 
 fn binary(operator: &str, a: &Data, b: &Data) -> Data {
     let known = match (operator, a, b) {
-        ("+", Data::Text(a), Data::Text(b)) if a.len() + b.len() <= MAX_TEXT => Some(Data::text(&format!("{a}{b}"))),
+        ("+", Data::Text(a), Data::Text(b)) if a.len() + b.len() <= MAX_TEXT => {
+            Some(Data::text(&format!("{a}{b}")))
+        }
         ("+", Data::Integer(a), Data::Integer(b)) => a.checked_add(*b).map(Data::Integer),
         ("+", Data::Sequence(a), Data::Sequence(b)) => {
-            let items: Vec<_> = a.items.iter().chain(&b.items).take(MAX_ITEMS).cloned().collect();
+            let items: Vec<_> = a
+                .items
+                .iter()
+                .chain(&b.items)
+                .take(MAX_ITEMS)
+                .cloned()
+                .collect();
             let complete = a.complete && b.complete && items.len() == a.items.len() + b.items.len();
             Some(Data::sequence(a.tuple, items, complete))
         }
@@ -1402,10 +1637,18 @@ fn binary(operator: &str, a: &Data, b: &Data) -> Data {
             Some(Data::sequence(known.tuple, known.items.clone(), false))
         }
         ("|", Data::Dictionary(a), Data::Dictionary(b)) => {
-            let merged = dictionary_method(a, "update", &[vec![Possible::literal(Data::Dictionary(b.clone()), EMPTY)]], &[], true);
+            let merged = dictionary_method(
+                a,
+                "update",
+                &[vec![Possible::literal(Data::Dictionary(b.clone()), EMPTY)]],
+                &[],
+                true,
+            );
             Some(merged)
         }
-        ("%", Data::Text(format), Data::Text(value)) if format.matches('%').count() == 1 && format.contains("%s") => {
+        ("%", Data::Text(format), Data::Text(value))
+            if format.matches('%').count() == 1 && format.contains("%s") =>
+        {
             Some(Data::text(&format.replacen("%s", value, 1)))
         }
         ("==" | "is", a, b) => a.equals(b).map(Data::Bool),
@@ -1447,14 +1690,18 @@ mod tests {
             Data::Integer(value) => value.to_string(),
             Data::Text(text) => format!("{text:?}"),
             Data::Sequence(sequence) => {
-                let mut parts: Vec<String> = sequence.items.iter().map(|values| all(values)).collect();
+                let mut parts: Vec<String> =
+                    sequence.items.iter().map(|values| all(values)).collect();
                 if !sequence.complete {
                     parts.push("…".into());
                 }
                 format!("[{}]", parts.join(", "))
             }
             Data::Dictionary(dictionary) => {
-                let pairs = dictionary.pairs.iter().map(|(key, values)| format!("{}: {}", shown(&key.data), all(values)));
+                let pairs = dictionary
+                    .pairs
+                    .iter()
+                    .map(|(key, values)| format!("{}: {}", shown(&key.data), all(values)));
                 let mut parts: Vec<String> = pairs.collect();
                 if !dictionary.complete {
                     parts.push("…".into());
@@ -1470,7 +1717,13 @@ mod tests {
     fn all(values: &[Possible]) -> String {
         let parts: Vec<String> = values
             .iter()
-            .map(|value| format!("{}{}", shown(&value.data), if value.is_default() { "~" } else { "" }))
+            .map(|value| {
+                format!(
+                    "{}{}",
+                    shown(&value.data),
+                    if value.is_default() { "~" } else { "" }
+                )
+            })
             .collect();
         parts.join("|")
     }
@@ -1481,7 +1734,11 @@ mod tests {
         let evaluated = program.module(project.by_path(module).unwrap().id).unwrap();
         match evaluated.get(name) {
             Some(binding) => {
-                let reopened = if evaluated.reopened(binding).is_some() { "!" } else { "" };
+                let reopened = if evaluated.reopened(binding).is_some() {
+                    "!"
+                } else {
+                    ""
+                };
                 format!("{}{reopened}", all(&binding.values))
             }
             None if evaluated.open().is_some() => "?".into(),
@@ -1495,21 +1752,48 @@ mod tests {
             ("A = ('x', \"y\" 'z')", r#"["x", "yz"]"#),
             ("A = 'x', 1", r#"["x", 1]"#),
             ("A = ('x')", r#""x""#),
-            ("B = ['a']\nA = ['z', *B] + ['b']\nA += ['c']\nA.append('d')\nA.insert(0, 'e')\nA.extend(['f'])", r#"["e", "z", "a", "b", "c", "d", "f"]"#),
-            ("A = {'a': 1}\nA['b'] = 2\nA.update({'a': 3}, c=4)", r#"{"b": 2, "a": 3, "c": 4}"#),
+            (
+                "B = ['a']\nA = ['z', *B] + ['b']\nA += ['c']\nA.append('d')\nA.insert(0, 'e')\nA.extend(['f'])",
+                r#"["e", "z", "a", "b", "c", "d", "f"]"#,
+            ),
+            (
+                "A = {'a': 1}\nA['b'] = 2\nA.update({'a': 3}, c=4)",
+                r#"{"b": 2, "a": 3, "c": 4}"#,
+            ),
             ("A = {'a': {}}\nA['a']['b'] = 2", r#"{"a": {}, …}"#),
             ("import os\nA = os.environ.get('X', 'd')", r#""d"~"#),
             ("import os\nA = os.environ.get('X')", "?~"),
             ("import os\nA = os.environ.get('X', '')", "?~"),
             ("import os\nA = os.environ['X']", "?~"),
-            ("import os\nA = os.getenv('X', 'True').lower() == 'true'", "True~"),
-            ("from os import environ\nA = environ.get('X', 'no') in ('yes', '1')", "False~"),
+            (
+                "import os\nA = os.getenv('X', 'True').lower() == 'true'",
+                "True~",
+            ),
+            (
+                "from os import environ\nA = environ.get('X', 'no') in ('yes', '1')",
+                "False~",
+            ),
             ("import os\nA = os.environ.get('X') or 'd'", r#""d"~"#),
-            ("import environ\nenv = environ.Env(DEBUG=(bool, False))\nA = env('DEBUG')", "False~"),
-            ("import environ\nenv = environ.Env()\nA = env.bool('X', default=True)", "True~"),
-            ("import environ\nenv = environ.Env()\nA = env.list('X', default=['a'])", r#"["a"]~"#),
-            ("from decouple import config\nA = config('X', default='false', cast=bool)", "False~"),
-            ("from decouple import config, Csv\nA = config('X', default='a', cast=Csv())", "?~"),
+            (
+                "import environ\nenv = environ.Env(DEBUG=(bool, False))\nA = env('DEBUG')",
+                "False~",
+            ),
+            (
+                "import environ\nenv = environ.Env()\nA = env.bool('X', default=True)",
+                "True~",
+            ),
+            (
+                "import environ\nenv = environ.Env()\nA = env.list('X', default=['a'])",
+                r#"["a"]~"#,
+            ),
+            (
+                "from decouple import config\nA = config('X', default='false', cast=bool)",
+                "False~",
+            ),
+            (
+                "from decouple import config, Csv\nA = config('X', default='a', cast=Csv())",
+                "?~",
+            ),
             ("def helper(x): return 1\nA = helper('X')", "?"),
             ("A = tuple('a,b'.split(','))", r#"["a", "b"]"#),
             ("H = 'X'\nA = f'HTTP_{H}'", r#""HTTP_X""#),
@@ -1519,11 +1803,17 @@ mod tests {
             ("A = 0\nif unknown():\n    A = 1", "1|0"),
             ("DEBUG = False\nif not DEBUG:\n    A = 1", "1"),
             ("DEBUG = True\nif not DEBUG:\n    A = 1", "absent"),
-            ("import os\nDEBUG = os.environ.get('D', 'True') == 'True'\nif DEBUG:\n    A = 1\nelse:\n    A = 2", "2"),
+            (
+                "import os\nDEBUG = os.environ.get('D', 'True') == 'True'\nif DEBUG:\n    A = 1\nelse:\n    A = 2",
+                "2",
+            ),
             ("if x:\n    raise E\nelse:\n    A = 1", "1"),
             ("A = 1 if x else 2", "1|2"),
             ("A = 1\nfor a in b:\n    A = 2", "1|?"),
-            ("A = 1\ntry:\n    from .local import *\nexcept ImportError:\n    pass", "1!"),
+            (
+                "A = 1\ntry:\n    from .local import *\nexcept ImportError:\n    pass",
+                "1!",
+            ),
             ("A = 1\nglobals().update(x)", "1!"),
             ("globals()['A'] = 1", "1"),
             ("A = B = 1", "1"),
@@ -1533,10 +1823,17 @@ mod tests {
             ("A = [x for x in y]", "?"),
             ("A = [1] + other()", "[1, …]"),
             ("if (A := 3) > 2: pass", "3"),
-            ("from django.core.asgi import get_asgi_application as g\nA = g()", "django.core.asgi.get_asgi_application()"),
+            (
+                "from django.core.asgi import get_asgi_application as g\nA = g()",
+                "django.core.asgi.get_asgi_application()",
+            ),
             ("class C(X): pass\nA = C.as_asgi", "C.as_asgi"),
         ] {
-            assert_eq!(value(&[("settings.py", code)], "settings.py", "A"), expected, "{code}");
+            assert_eq!(
+                value(&[("settings.py", code)], "settings.py", "A"),
+                expected,
+                "{code}"
+            );
         }
     }
 
@@ -1544,9 +1841,18 @@ mod tests {
     fn modules_see_each_other() {
         let files = [
             ("p/settings/base.py", "A = 1\nB = 1\nL = ['a']\n_C = 1\n"),
-            ("p/settings/prod.py", "from .base import *\nB = 2\nL += ['b']\n"),
-            ("p/settings/far.py", "from p.settings.prod import B as A, L\nimport p.settings.base as b\nC = b.A\n"),
-            ("p/settings/open.py", "from thirdparty.settings import *\nB = 1\n"),
+            (
+                "p/settings/prod.py",
+                "from .base import *\nB = 2\nL += ['b']\n",
+            ),
+            (
+                "p/settings/far.py",
+                "from p.settings.prod import B as A, L\nimport p.settings.base as b\nC = b.A\n",
+            ),
+            (
+                "p/settings/open.py",
+                "from thirdparty.settings import *\nB = 1\n",
+            ),
             ("p/settings/below.py", "from .open import *\n"),
             ("p/settings/loop.py", "from .loop2 import *\nA = 1\n"),
             ("p/settings/loop2.py", "from .loop import *\nB = 1\n"),
@@ -1564,7 +1870,11 @@ mod tests {
             ("below", "A", "?"),
             ("loop", "A", "1"),
         ] {
-            assert_eq!(value(&files, &format!("p/settings/{module}.py"), name), expected, "{module}.{name}");
+            assert_eq!(
+                value(&files, &format!("p/settings/{module}.py"), name),
+                expected,
+                "{module}.{name}"
+            );
         }
     }
 
@@ -1575,7 +1885,10 @@ mod tests {
         let nested = format!("A = []\n{}B = 1\n", "A = [A, A]\n".repeat(100));
         assert_eq!(value(&[("settings.py", &nested)], "settings.py", "B"), "1");
         let branches = format!("{}B = 1\n", "if x: A = [A]\nelse: A = y()\n".repeat(5000));
-        assert_eq!(value(&[("settings.py", &branches)], "settings.py", "B"), "1");
+        assert_eq!(
+            value(&[("settings.py", &branches)], "settings.py", "B"),
+            "1"
+        );
         let chain = format!("A = {}1\n", "1 + ".repeat(20_000));
         value(&[("settings.py", &chain)], "settings.py", "A");
         let call = format!("A = f{}\n", "(1)".repeat(20_000));

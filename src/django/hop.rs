@@ -25,9 +25,16 @@ pub struct Django<'a> {
 
 impl Hop for Django<'_> {
     fn receive(&self, request: &Request) -> Passage {
-        let upgrade = request.lines("upgrade").any(|line| line.value.known().is_some_and(|value| has_token(value, "websocket")));
-        let connection =
-            request.lines("connection").any(|line| line.value.known().is_some_and(|value| has_token(value, "upgrade")));
+        let upgrade = request.lines("upgrade").any(|line| {
+            line.value
+                .known()
+                .is_some_and(|value| has_token(value, "websocket"))
+        });
+        let connection = request.lines("connection").any(|line| {
+            line.value
+                .known()
+                .is_some_and(|value| has_token(value, "upgrade"))
+        });
         match self.model.arrival(self.project, self.settings) {
             Arrival::Http { because, how, sure } => {
                 let because = vec![Because {
@@ -37,7 +44,10 @@ impl Hop for Django<'_> {
                 if sure {
                     self.as_http(request, because)
                 } else {
-                    undecided("whether uvicorn finds a WebSocket library is not in the files", because)
+                    undecided(
+                        "whether uvicorn finds a WebSocket library is not in the files",
+                        because,
+                    )
                 }
             }
             _ if !(upgrade && connection) => self.as_http(request, Vec::new()),
@@ -53,21 +63,28 @@ impl Hop for Django<'_> {
                     because,
                 }
             }
-            Arrival::Unknown => undecided("no server command shows how the handshake reaches Django", Vec::new()),
+            Arrival::Unknown => undecided(
+                "no server command shows how the handshake reaches Django",
+                Vec::new(),
+            ),
         }
     }
 }
 
 fn undecided(why: &str, because: Vec<Because>) -> Passage {
     Passage {
-        outcome: Outcome::Undecided { why: why.to_owned() },
+        outcome: Outcome::Undecided {
+            why: why.to_owned(),
+        },
         because,
     }
 }
 
 fn answers(status: u16, because: Vec<Because>) -> Passage {
     Passage {
-        outcome: Outcome::Answers { status: Some(status) },
+        outcome: Outcome::Answers {
+            status: Some(status),
+        },
         because,
     }
 }
@@ -84,42 +101,67 @@ impl Django<'_> {
             }]
         };
         match application.websocket {
-            WebSocket::Nothing => answers(500, here("no application for the scope type `websocket`")),
+            WebSocket::Nothing => {
+                answers(500, here("no application for the scope type `websocket`"))
+            }
             WebSocket::Everything => answers(101, here("one consumer takes every path")),
-            WebSocket::Unknown => undecided("what takes a WebSocket can't be followed", here("this application")),
+            WebSocket::Unknown => undecided(
+                "what takes a WebSocket can't be followed",
+                here("this application"),
+            ),
             WebSocket::Routed => {
                 let mut open = false;
                 for route in &self.model.routes {
                     match route.matches(&request.path) {
                         Some(true) if route.certain => {
-                            return answers(101, vec![Because {
-                                span: route.span,
-                                message: format!("`{}` takes it", route.pattern()),
-                            }]);
+                            return answers(
+                                101,
+                                vec![Because {
+                                    span: route.span,
+                                    message: format!("`{}` takes it", route.pattern()),
+                                }],
+                            );
                         }
                         Some(false) => {}
                         _ => open = true,
                     }
                 }
                 if open {
-                    return undecided("a route that can't be followed may take it", here("this application"));
+                    return undecided(
+                        "a route that can't be followed may take it",
+                        here("this application"),
+                    );
                 }
-                answers(500, here("no route takes this path: Channels raises ValueError"))
+                answers(
+                    500,
+                    here("no route takes this path: Channels raises ValueError"),
+                )
             }
         }
     }
 
     fn as_http(&self, request: &Request, mut because: Vec<Because>) -> Passage {
         let redirect = match self.settings.redirects() {
-            Redirects::No => return undecided("the URLconf decides: 404 unless a view serves the socket", because),
+            Redirects::No => {
+                return undecided(
+                    "the URLconf decides: 404 unless a view serves the socket",
+                    because,
+                );
+            }
             Redirects::Unknown | Redirects::Perhaps(_) => {
-                return undecided("whether SECURE_SSL_REDIRECT is on is not in the files", because);
+                return undecided(
+                    "whether SECURE_SSL_REDIRECT is on is not in the files",
+                    because,
+                );
             }
             Redirects::Yes(value) => value,
         };
         let setting = self.settings.get("SECURE_PROXY_SSL_HEADER");
         let Some(value) = setting.certain() else {
-            return undecided("SECURE_PROXY_SSL_HEADER is not to be known from the files", because);
+            return undecided(
+                "SECURE_PROXY_SSL_HEADER is not to be known from the files",
+                because,
+            );
         };
         let sent = match header(value) {
             Header::Malformed(_) => {
@@ -129,18 +171,33 @@ impl Django<'_> {
                 });
                 return answers(500, because);
             }
-            Header::Unknown => return undecided("SECURE_PROXY_SSL_HEADER is not to be known from the files", because),
+            Header::Unknown => {
+                return undecided(
+                    "SECURE_PROXY_SSL_HEADER is not to be known from the files",
+                    because,
+                );
+            }
             Header::Off => None,
             Header::Pair { name, value } => {
                 let (Some(name), Some(secure)) = (name.data.as_text(), value.data.as_text()) else {
-                    return undecided("SECURE_PROXY_SSL_HEADER is not to be known from the files", because);
+                    return undecided(
+                        "SECURE_PROXY_SSL_HEADER is not to be known from the files",
+                        because,
+                    );
                 };
-                let name = name.strip_prefix("HTTP_").unwrap_or_default().replace('_', "-");
+                let name = name
+                    .strip_prefix("HTTP_")
+                    .unwrap_or_default()
+                    .replace('_', "-");
                 let line = request.lines(&name).next().map(|line| line.value.clone());
                 match line {
-                    Some(line) => match line.decide(|sent| sent.split(',').next().map(str::trim) == Some(secure)) {
+                    Some(line) => match line
+                        .decide(|sent| sent.split(',').next().map(str::trim) == Some(secure))
+                    {
                         Some(secure) => Some(secure),
-                        None => return undecided("the value of the trusted header is unknown", because),
+                        None => {
+                            return undecided("the value of the trusted header is unknown", because);
+                        }
                     },
                     None => None,
                 }
@@ -156,7 +213,10 @@ impl Django<'_> {
             },
         };
         if secure {
-            return undecided("the URLconf decides: 404 unless a view serves the socket", because);
+            return undecided(
+                "the URLconf decides: 404 unless a view serves the socket",
+                because,
+            );
         }
         because.push(Because {
             span: redirect.span,
@@ -215,8 +275,17 @@ mod tests {
             (&right, wsgi, "/ws/", Some("https, http"), None),
             (&broken, wsgi, "/ws/", Some("https"), Some(500)),
         ] {
-            let files = [("p/settings.py", settings.as_str()), ("p/asgi.py", asgi), ("p/wsgi.py", "x"), server];
-            assert_eq!(status(&files, path, forwarded), expected, "{server:?} {path} {forwarded:?}");
+            let files = [
+                ("p/settings.py", settings.as_str()),
+                ("p/asgi.py", asgi),
+                ("p/wsgi.py", "x"),
+                server,
+            ];
+            assert_eq!(
+                status(&files, path, forwarded),
+                expected,
+                "{server:?} {path} {forwarded:?}"
+            );
         }
     }
 }

@@ -42,6 +42,8 @@ pub struct Model {
     pub commands: Vec<Command>,
     /// What the files set in the environment.
     pub environment: Environment,
+    /// The folders of the applications: see [`home`].
+    homes: Vec<String>,
     /// Which packages are installed.
     pub requirements: Requirements,
     /// What could not be resolved.
@@ -80,16 +82,29 @@ impl Model {
             commands.extend(command::commands(source));
             let found = command::environment(source);
             environment.settings.extend(found.settings);
-            environment.forwarded_allow_ips = environment.forwarded_allow_ips.or(found.forwarded_allow_ips);
+            environment
+                .forwarded_allow_ips
+                .extend(found.forwarded_allow_ips);
         }
         configure_gunicorn(project, &program, &mut commands);
         let undecided = syntax_errors(project, &program);
+        let settings = settings::find(project, &mut program);
+        let sources = settings
+            .iter()
+            .map(|settings| settings.source)
+            .chain(applications.iter().map(|application| application.source));
+        let mut homes: Vec<String> = sources
+            .map(|source| home(project, project.source(source)).to_owned())
+            .collect();
+        homes.sort();
+        homes.dedup();
         Self {
-            settings: settings::find(project, &mut program),
+            settings,
             applications,
             routes,
             commands,
             environment,
+            homes,
             requirements: Requirements::read(project),
             undecided,
         }
@@ -97,34 +112,71 @@ impl Model {
 
     /// The settings that run in production.
     pub fn production(&self) -> impl Iterator<Item = &Settings> {
-        self.settings.iter().filter(|settings| settings.role == Role::Production)
+        self.settings
+            .iter()
+            .filter(|settings| settings.role == Role::Production)
     }
 
-    /// The server commands of the application that `settings` belongs to.
-    pub fn servers<'a>(&'a self, project: &'a Project, settings: &Settings) -> impl Iterator<Item = &'a Command> {
-        let home = home(project, project.source(settings.source));
+    /// The application that a module belongs to, as the folder that holds it.
+    pub fn home<'a>(&self, project: &'a Project, module: SourceId) -> &'a str {
+        home(project, project.source(module))
+    }
+
+    /// Whether a file that is no module (a Procfile, a requirements file) speaks of the
+    /// application in `home`: it lies in that folder and in none of another application, or above
+    /// it and above no other.
+    fn concerns(&self, project: &Project, file: SourceId, home: &str) -> bool {
+        let folder = project.source(file).folder();
+        if is_within(folder, home) {
+            return !self
+                .homes
+                .iter()
+                .any(|other| other != home && is_within(other, home) && is_within(folder, other));
+        }
+        is_within(home, folder)
+            && self
+                .homes
+                .iter()
+                .filter(|other| is_within(other, folder))
+                .count()
+                == 1
+    }
+
+    /// The server commands of the application in `home`.
+    pub fn servers<'a>(
+        &'a self,
+        project: &'a Project,
+        home: &'a str,
+    ) -> impl Iterator<Item = &'a Command> {
         self.commands.iter().filter(move |command| {
-            if command.program == Server::Runserver {
-                return false;
-            }
-            let Some(target) = &command.target else { return true };
-            let module = target.text.split(':').next().unwrap_or_default().replace('.', "/");
-            let mut entries = ["py", "init"].into_iter().filter_map(|form| {
-                let tail = if form == "py" { format!("{module}.py") } else { format!("{module}/__init__.py") };
-                project.of_kind(Kind::Python).find(|source| source.path == tail || source.path.ends_with(&format!("/{tail}")))
-            });
-            match entries.next() {
-                Some(entry) => self::home(project, entry) == home,
-                None => true,
-            }
+            command.program != Server::Runserver
+                && match command
+                    .target
+                    .as_ref()
+                    .and_then(|target| entry(project, &target.text, home))
+                {
+                    Some(is_here) => is_here,
+                    None => self.concerns(project, command.span.source, home),
+                }
         })
+    }
+
+    /// What is installed for the application in `home`.
+    pub fn installed(&self, project: &Project, home: &str) -> Requirements {
+        self.requirements
+            .only(|file| self.concerns(project, file, home))
     }
 
     /// How a handshake reaches Django under `settings`.
     pub fn arrival<'a>(&'a self, project: &'a Project, settings: &Settings) -> Arrival<'a> {
         let mut http = None;
-        for command in self.servers(project, settings) {
-            let to_wsgi = command.target.as_ref().is_some_and(|target| target.text.contains("wsgi"));
+        let home = self.home(project, settings.source);
+        let installed = self.installed(project, home);
+        for command in self.servers(project, home) {
+            let to_wsgi = command
+                .target
+                .as_ref()
+                .is_some_and(|target| target.text.contains("wsgi"));
             if !command.speaks_asgi() || to_wsgi {
                 let worker = match (command.program, command.worker_class()) {
                     (Server::Gunicorn, None) => " with its default sync worker".to_owned(),
@@ -133,7 +185,10 @@ impl Model {
                 };
                 http.get_or_insert((
                     command.span,
-                    format!("{}{worker} hands every handshake to Django as a plain HTTP request", command.program.name()),
+                    format!(
+                        "{}{worker} hands every handshake to Django as a plain HTTP request",
+                        command.program.name()
+                    ),
                 ));
                 continue;
             }
@@ -146,7 +201,7 @@ impl Model {
                     sure: true,
                 };
             }
-            match self.requirements.websocket_library() {
+            match installed.websocket_library() {
                 Library::Missing(package) if uvicorn => {
                     return Arrival::Http {
                         because: package.span,
@@ -181,8 +236,16 @@ impl Model {
     /// known, or one is configured by a file that is not.
     pub fn servers_know_https(&self, project: &Project, settings: &Settings) -> Option<bool> {
         let mut known = None;
-        for command in self.servers(project, settings) {
-            if command.ends_tls() || command.trusts_forwarded_proto(&self.environment) {
+        let home = self.home(project, settings.source);
+        let allowed = self
+            .environment
+            .forwarded_allow_ips
+            .iter()
+            .find(|word| self.concerns(project, word.span.source, home));
+        for command in self.servers(project, home) {
+            if command.ends_tls()
+                || command.trusts_forwarded_proto(allowed.map(|word| word.text.as_str()))
+            {
                 known = known.or(Some(true));
             } else if command.is_configured_elsewhere() {
                 return None;
@@ -194,29 +257,77 @@ impl Model {
     }
 }
 
-/// The folder of the manage.py above a source: one application. `None` where there is none.
-fn home<'a>(project: &Project, source: &'a Source) -> Option<&'a str> {
+/// The folder of the application that a module belongs to: the nearest above it with a
+/// manage.py, else its topmost one.
+fn home<'a>(project: &Project, source: &'a Source) -> &'a str {
     let mut folder = source.folder();
-    loop {
-        let path = if folder.is_empty() { "manage.py".to_owned() } else { format!("{folder}/manage.py") };
-        if project.files.contains(&path) {
-            return Some(folder);
+    let mut top = folder;
+    while !folder.is_empty() {
+        if project.files.contains(&format!("{folder}/manage.py")) {
+            return folder;
         }
-        folder = match folder.rsplit_once('/') {
-            Some((parent, _)) => parent,
-            None if !folder.is_empty() => "",
-            None => return None,
-        };
+        top = folder;
+        folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+    }
+    if project.files.contains("manage.py") {
+        ""
+    } else {
+        top
+    }
+}
+
+/// Whether `folder` is `outer` or lies below it.
+fn is_within(folder: &str, outer: &str) -> bool {
+    outer.is_empty()
+        || folder
+            .strip_prefix(outer)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+/// Whether the module that a server's target names is one of the application in `home`; `None`
+/// if there is no such module, or more than one application has it.
+fn entry(project: &Project, target: &str, home: &str) -> Option<bool> {
+    let path = target
+        .split(':')
+        .next()
+        .unwrap_or_default()
+        .replace('.', "/");
+    let tails = [format!("{path}.py"), format!("{path}/__init__.py")];
+    let mut homes: Vec<&str> = project
+        .of_kind(Kind::Python)
+        .filter(|source| {
+            tails.iter().any(|tail| {
+                source
+                    .path
+                    .strip_suffix(tail.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+            })
+        })
+        .map(|source| self::home(project, source))
+        .collect();
+    homes.dedup();
+    match homes.as_slice() {
+        [only] => Some(*only == home),
+        _ => None,
     }
 }
 
 /// Adds what gunicorn's configuration file says to the commands that read it.
 fn configure_gunicorn(project: &Project, program: &Program<'_>, commands: &mut [Command]) {
     let file = |command: &Command| -> Option<(SourceId, &Evaluated)> {
-        let name = command.option(&["--config", "-c"]).map_or("gunicorn.conf.py", |path| path.rsplit('/').next().unwrap_or(path));
-        program.all().find(|(id, _)| project.source(*id).name() == name)
+        let name = command
+            .option(&["--config", "-c"])
+            .map_or("gunicorn.conf.py", |path| {
+                path.rsplit('/').next().unwrap_or(path)
+            });
+        program
+            .all()
+            .find(|(id, _)| project.source(*id).name() == name)
     };
-    for command in commands.iter_mut().filter(|command| command.program == Server::Gunicorn) {
+    for command in commands
+        .iter_mut()
+        .filter(|command| command.program == Server::Gunicorn)
+    {
         let mut words = Vec::new();
         if let Some((_, config)) = file(command) {
             for (setting, option) in [
@@ -269,7 +380,8 @@ mod tests {
         let settings = ("p/settings.py", "INSTALLED_APPS = []\n");
         let asgi = ("p/asgi.py", "get_asgi_application\n");
         let wsgi = ("p/wsgi.py", "get_wsgi_application\n");
-        let project = Project::in_memory(files.iter().copied().chain([settings, asgi, wsgi])).unwrap();
+        let project =
+            Project::in_memory(files.iter().copied().chain([settings, asgi, wsgi])).unwrap();
         let model = Model::resolve(&project);
         let arrival = match model.arrival(&project, &model.settings[0]) {
             Arrival::Http { sure: true, .. } => "http",
@@ -284,17 +396,35 @@ mod tests {
     fn a_handshake_arrives_as_the_server_hands_it_on() {
         let standard = ("requirements.txt", "uvicorn[standard]\n");
         let bare = ("requirements.txt", "uvicorn\n");
-        let lock = ("uv.lock", "[[package]]\nname = \"uvicorn\"\nversion = \"0.30\"\n");
+        let lock = (
+            "uv.lock",
+            "[[package]]\nname = \"uvicorn\"\nversion = \"0.30\"\n",
+        );
         let uvicorn = ("Procfile", "web: uvicorn p.asgi:application\n");
         assert_eq!(arrival(&[]), "unknown");
         assert_eq!(arrival(&[("Procfile", "web: gunicorn p.wsgi\n")]), "http");
-        assert_eq!(arrival(&[("Procfile", "web: daphne p.asgi:application\n")]), "websocket");
+        assert_eq!(
+            arrival(&[("Procfile", "web: daphne p.asgi:application\n")]),
+            "websocket"
+        );
         assert_eq!(arrival(&[uvicorn, standard]), "websocket");
         assert_eq!(arrival(&[uvicorn, bare]), "perhaps http");
         assert_eq!(arrival(&[uvicorn, lock]), "http");
-        assert_eq!(arrival(&[("Procfile", "web: uvicorn --ws none p.asgi:application\n"), standard]), "http");
-        let worker = ("Procfile", "web: gunicorn p.asgi -c conf/gunicorn_conf.py\n");
-        let config = ("conf/gunicorn_conf.py", "worker_class = 'uvicorn.workers.UvicornWorker'\n");
+        assert_eq!(
+            arrival(&[
+                ("Procfile", "web: uvicorn --ws none p.asgi:application\n"),
+                standard
+            ]),
+            "http"
+        );
+        let worker = (
+            "Procfile",
+            "web: gunicorn p.asgi -c conf/gunicorn_conf.py\n",
+        );
+        let config = (
+            "conf/gunicorn_conf.py",
+            "worker_class = 'uvicorn.workers.UvicornWorker'\n",
+        );
         assert_eq!(arrival(&[worker, config, standard]), "websocket");
     }
 }

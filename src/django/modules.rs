@@ -7,14 +7,78 @@ use crate::source::{Kind, Source, SourceId};
 
 /// Packages that never live in a project's own tree, whatever its files are called.
 const FOREIGN: &[&str] = &[
-    "__future__", "abc", "asyncio", "base64", "boto3", "celery", "channels", "channels_redis", "collections",
-    "configparser", "configurations", "contextlib", "copy", "corsheaders", "csv", "daphne", "datetime", "decouple",
-    "dj_database_url", "django", "django_environ", "dotenv", "email", "environ", "environs", "enum", "functools",
-    "gettext", "glob", "hashlib", "importlib", "io", "itertools", "json", "logging", "math", "multiprocessing",
-    "operator", "os", "pathlib", "pkg_resources", "platform", "random", "re", "redis", "requests", "rest_framework",
-    "secrets", "sentry_sdk", "shutil", "signal", "site", "socket", "socketio", "split_settings", "ssl", "string",
-    "subprocess", "sys", "tempfile", "threading", "time", "traceback", "types", "typing", "typing_extensions",
-    "urllib", "uuid", "uvicorn", "warnings", "whitenoise", "yaml",
+    "__future__",
+    "abc",
+    "asyncio",
+    "base64",
+    "boto3",
+    "celery",
+    "channels",
+    "channels_redis",
+    "collections",
+    "configparser",
+    "configurations",
+    "contextlib",
+    "copy",
+    "corsheaders",
+    "csv",
+    "daphne",
+    "datetime",
+    "decouple",
+    "dj_database_url",
+    "django",
+    "django_environ",
+    "dotenv",
+    "email",
+    "environ",
+    "environs",
+    "enum",
+    "functools",
+    "gettext",
+    "glob",
+    "hashlib",
+    "importlib",
+    "io",
+    "itertools",
+    "json",
+    "logging",
+    "math",
+    "multiprocessing",
+    "operator",
+    "os",
+    "pathlib",
+    "pkg_resources",
+    "platform",
+    "random",
+    "re",
+    "redis",
+    "requests",
+    "rest_framework",
+    "secrets",
+    "sentry_sdk",
+    "shutil",
+    "signal",
+    "site",
+    "socket",
+    "socketio",
+    "split_settings",
+    "ssl",
+    "string",
+    "subprocess",
+    "sys",
+    "tempfile",
+    "threading",
+    "time",
+    "traceback",
+    "types",
+    "typing",
+    "typing_extensions",
+    "urllib",
+    "uuid",
+    "uvicorn",
+    "warnings",
+    "whitenoise",
+    "yaml",
 ];
 
 fn is_foreign(dotted: &str) -> bool {
@@ -45,7 +109,10 @@ impl<'p> Modules<'p> {
         let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
         for source in project.of_kind(Kind::Python) {
             let path = without_suffix(&source.path);
-            by_name.entry(path.rsplit('/').next().unwrap_or(path)).or_default().push(path);
+            by_name
+                .entry(path.rsplit('/').next().unwrap_or(path))
+                .or_default()
+                .push(path);
         }
         Self { project, by_name }
     }
@@ -65,7 +132,10 @@ impl<'p> Modules<'p> {
             return true;
         }
         let folder = format!("{path}/");
-        files.range(folder.clone()..).next().is_some_and(|file| file.starts_with(&folder))
+        files
+            .range(folder.clone()..)
+            .next()
+            .is_some_and(|file| file.starts_with(&folder))
     }
 
     /// What `dotted`, imported by the file at `from` with `level` leading dots, means.
@@ -78,7 +148,11 @@ impl<'p> Modules<'p> {
                 folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
             }
             let at = joined(folder, &path);
-            return if self.exists(&at) { Found::Here(at) } else { Found::Missing };
+            return if self.exists(&at) {
+                Found::Here(at)
+            } else {
+                Found::Missing
+            };
         }
         if is_foreign(dotted) {
             return Found::Outside;
@@ -94,7 +168,12 @@ impl<'p> Modules<'p> {
         // Or a folder that the project puts on its path (`apps/`): the only file with that tail.
         let name = path.rsplit('/').next().unwrap_or(&path);
         let tail = format!("/{path}");
-        let mut candidates = self.by_name.get(name).into_iter().flatten().filter(|at| at.ends_with(&tail));
+        let mut candidates = self
+            .by_name
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter(|at| at.ends_with(&tail));
         match (candidates.next(), candidates.next()) {
             (Some(only), None) => return Found::Here((*only).to_owned()),
             (Some(_), Some(_)) => return Found::Missing,
@@ -102,7 +181,9 @@ impl<'p> Modules<'p> {
         }
         // A first-party package of which this module is not there.
         let top = dotted.split('.').next().unwrap_or_default();
-        if dotted.contains('.') && ancestors(source.folder()).any(|folder| self.exists(&joined(folder, top))) {
+        if dotted.contains('.')
+            && ancestors(source.folder()).any(|folder| self.exists(&joined(folder, top)))
+        {
             return Found::Missing;
         }
         Found::Outside
@@ -116,7 +197,11 @@ impl<'p> Modules<'p> {
         let packages = self.by_name.get("__init__").into_iter().flatten();
         for at in self.by_name.get(name).into_iter().flatten().chain(packages) {
             let module = at.strip_suffix("/__init__").unwrap_or(at);
-            if module == path || module.strip_suffix(path.as_str()).is_some_and(|rest| rest.ends_with('/')) {
+            if module == path
+                || module
+                    .strip_suffix(path.as_str())
+                    .is_some_and(|rest| rest.ends_with('/'))
+            {
                 found.extend(self.source(module));
             }
         }
@@ -141,7 +226,10 @@ fn joined(folder: &str, path: &str) -> String {
 
 /// The root, then each folder on the way down to `folder`, which is the last.
 fn ancestors(folder: &str) -> impl Iterator<Item = &str> {
-    let inner = folder.char_indices().filter(|(_, char)| *char == '/').map(|(at, _)| &folder[..at]);
+    let inner = folder
+        .char_indices()
+        .filter(|(_, char)| *char == '/')
+        .map(|(at, _)| &folder[..at]);
     let last = (!folder.is_empty()).then_some(folder);
     std::iter::once("").chain(inner).chain(last)
 }
@@ -179,7 +267,10 @@ fn tails_of(dotted: &str, tails: &mut BTreeSet<String>) {
 
 fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
     let text = &source.text;
-    for line in text.lines().filter(|line| line.contains("DJANGO_SETTINGS_MODULE") || line.contains("ASGI_APPLICATION")) {
+    for line in text
+        .lines()
+        .filter(|line| line.contains("DJANGO_SETTINGS_MODULE") || line.contains("ASGI_APPLICATION"))
+    {
         for word in line.split(['"', '\'']).skip(1) {
             if super::command::is_dotted(word) {
                 tails_of(word, tails);
@@ -189,11 +280,24 @@ fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
             }
         }
     }
-    let routes = ["URLRouter", "websocket_urlpatterns", "as_asgi", "get_asgi_application"]
+    let routes = [
+        "URLRouter",
+        "websocket_urlpatterns",
+        "as_asgi",
+        "get_asgi_application",
+    ]
+    .iter()
+    .any(|mark| text.contains(mark));
+    let settings = text.contains("import *")
+        || [
+            "INSTALLED_APPS",
+            "SECURE_",
+            "ROOT_URLCONF",
+            "MIDDLEWARE",
+            "ALLOWED_HOSTS",
+        ]
         .iter()
         .any(|mark| text.contains(mark));
-    let settings = text.contains("import *")
-        || ["INSTALLED_APPS", "SECURE_", "ROOT_URLCONF", "MIDDLEWARE", "ALLOWED_HOSTS"].iter().any(|mark| text.contains(mark));
     if !routes && !settings {
         return;
     }
@@ -201,7 +305,9 @@ fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
         let level = module.bytes().take_while(|byte| *byte == b'.').count();
         let dotted = &module[level..];
         let star = names.trim() == "*";
-        if level == 0 && is_foreign(dotted) || !(routes || star || level > 0 || dotted.contains("settings")) {
+        if level == 0 && is_foreign(dotted)
+            || !(routes || star || level > 0 || dotted.contains("settings"))
+        {
             return;
         }
         let base = if level > 0 {
@@ -218,7 +324,9 @@ fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
         }
         // A module named by one word may be anywhere by its tail: only the folders above count.
         let bases: Vec<String> = if level == 0 && !dotted.contains('.') && !star {
-            ancestors(source.folder()).map(|folder| joined(folder, &base)).collect()
+            ancestors(source.folder())
+                .map(|folder| joined(folder, &base))
+                .collect()
         } else {
             vec![base]
         };
@@ -227,7 +335,10 @@ fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
                 tails.insert(format!("{base}.py"));
             }
             tails.insert(joined(&base, "__init__.py"));
-            for name in names.split(',').filter_map(|name| name.split_whitespace().next()) {
+            for name in names
+                .split(',')
+                .filter_map(|name| name.split_whitespace().next())
+            {
                 if super::command::is_dotted(name) {
                     tails.insert(joined(&base, &format!("{name}.py")));
                     tails.insert(joined(&base, &format!("{name}/__init__.py")));
@@ -241,10 +352,16 @@ fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
         rest = after;
         let line = line.trim_start();
         if let Some(modules) = line.strip_prefix("import ") {
-            for module in modules.split(',').filter_map(|module| module.split_whitespace().next()) {
+            for module in modules
+                .split(',')
+                .filter_map(|module| module.split_whitespace().next())
+            {
                 import(module, "");
             }
-        } else if let Some((module, names)) = line.strip_prefix("from ").and_then(|rest| rest.split_once(" import")) {
+        } else if let Some((module, names)) = line
+            .strip_prefix("from ")
+            .and_then(|rest| rest.split_once(" import"))
+        {
             let names = names.split('#').next().unwrap_or_default().trim();
             match names.strip_prefix('(') {
                 Some(first) => {
@@ -286,11 +403,23 @@ mod tests {
         let modules = Modules::new(&project);
         let base = project.by_path("backend/proj/settings/base.py").unwrap().id;
         let find = |level, dotted| modules.find(base, level, dotted);
-        assert_eq!(find(1, "base"), Found::Here("backend/proj/settings/base".into()));
-        assert_eq!(find(2, "settings"), Found::Here("backend/proj/settings".into()));
+        assert_eq!(
+            find(1, "base"),
+            Found::Here("backend/proj/settings/base".into())
+        );
+        assert_eq!(
+            find(2, "settings"),
+            Found::Here("backend/proj/settings".into())
+        );
         assert_eq!(find(1, "local"), Found::Missing);
-        assert_eq!(find(0, "chat.routing"), Found::Here("backend/chat/routing".into()));
-        assert_eq!(find(0, "feed.consumers"), Found::Here("apps/feed/consumers".into()));
+        assert_eq!(
+            find(0, "chat.routing"),
+            Found::Here("backend/chat/routing".into())
+        );
+        assert_eq!(
+            find(0, "feed.consumers"),
+            Found::Here("apps/feed/consumers".into())
+        );
         assert_eq!(find(0, "chat.nothing"), Found::Missing);
         assert_eq!(find(0, "django.core.asgi"), Found::Outside);
         assert_eq!(find(0, "whatever"), Found::Outside);
@@ -308,13 +437,33 @@ mod tests {
             "from channels.routing import URLRouter\nfrom chat import (\n    consumers,  # x\n    routing as r,\n)\nimport feed.routing\n\
              os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'proj.settings.production')\n",
         );
-        for tail in ["chat/routing.py", "chat/consumers.py", "feed/routing.py", "proj/settings/production.py"] {
+        for tail in [
+            "chat/routing.py",
+            "chat/consumers.py",
+            "feed/routing.py",
+            "proj/settings/production.py",
+        ] {
             assert!(asgi.iter().any(|found| found == tail), "{tail} in {asgi:?}");
         }
-        assert!(!asgi.iter().any(|found| found.contains("channels")), "{asgi:?}");
-        let settings = at("proj/settings/production.py", "from .base import *\nSECURE_SSL_REDIRECT = True\nimport utils\n");
-        assert_eq!(settings, ["proj/settings/base.py", "proj/settings/base/__init__.py"]);
-        let procfile = at("Procfile", "web: DJANGO_SETTINGS_MODULE=a.b daphne c.asgi:application\n");
-        assert!(procfile.contains(&"a/b.py".to_owned()) && procfile.contains(&"c/asgi.py".to_owned()), "{procfile:?}");
+        assert!(
+            !asgi.iter().any(|found| found.contains("channels")),
+            "{asgi:?}"
+        );
+        let settings = at(
+            "proj/settings/production.py",
+            "from .base import *\nSECURE_SSL_REDIRECT = True\nimport utils\n",
+        );
+        assert_eq!(
+            settings,
+            ["proj/settings/base.py", "proj/settings/base/__init__.py"]
+        );
+        let procfile = at(
+            "Procfile",
+            "web: DJANGO_SETTINGS_MODULE=a.b daphne c.asgi:application\n",
+        );
+        assert!(
+            procfile.contains(&"a/b.py".to_owned()) && procfile.contains(&"c/asgi.py".to_owned()),
+            "{procfile:?}"
+        );
     }
 }

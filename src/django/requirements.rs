@@ -4,11 +4,21 @@
 //! libraries that teach uvicorn WebSockets.
 
 use crate::project::{Project, Version};
-use crate::source::{Kind, Source, Span};
+use crate::source::{Kind, Source, SourceId, Span};
 
 /// Packages that we look for.
 const PACKAGES: &[&str] = &[
-    "django", "channels", "uvicorn", "websockets", "wsproto", "daphne", "hypercorn", "gunicorn", "uvicorn-worker", "h11", "click",
+    "django",
+    "channels",
+    "uvicorn",
+    "websockets",
+    "wsproto",
+    "daphne",
+    "hypercorn",
+    "gunicorn",
+    "uvicorn-worker",
+    "h11",
+    "click",
 ];
 
 /// A package that a file asks for.
@@ -31,8 +41,8 @@ pub struct Package {
 pub struct Requirements {
     /// In the order of files and lines.
     pub packages: Vec<Package>,
-    /// Whether some other file (a Dockerfile, a script) installs a WebSocket library.
-    elsewhere: bool,
+    /// Other files (a Dockerfile, a script) that install a WebSocket library.
+    elsewhere: Vec<SourceId>,
 }
 
 /// Whether uvicorn finds a library that speaks WebSockets.
@@ -60,15 +70,46 @@ impl Requirements {
             }
             packages.extend(found);
         }
-        let elsewhere = project.of_kind(Kind::Command).any(|source| {
-            ["websockets", "wsproto", "uvicorn[standard]"].iter().any(|name| source.text.contains(name))
-        });
-        Self { packages, elsewhere }
+        let elsewhere = project
+            .of_kind(Kind::Command)
+            .filter(|source| {
+                ["websockets", "wsproto", "uvicorn[standard]"]
+                    .iter()
+                    .any(|name| source.text.contains(name))
+            })
+            .map(|source| source.id);
+        Self {
+            packages,
+            elsewhere: elsewhere.collect(),
+        }
+    }
+
+    /// What those files ask for.
+    #[must_use]
+    pub fn only(&self, concerns: impl Fn(SourceId) -> bool) -> Self {
+        Self {
+            packages: self
+                .packages
+                .iter()
+                .filter(|package| concerns(package.span.source))
+                .cloned()
+                .collect(),
+            elsewhere: self
+                .elsewhere
+                .iter()
+                .copied()
+                .filter(|file| concerns(*file))
+                .collect(),
+        }
     }
 
     /// The version of a package: the lowest that some file allows.
     pub fn version(&self, name: &str) -> Option<Version> {
-        self.packages.iter().filter(|package| package.name == name).filter_map(|package| package.version).min()
+        self.packages
+            .iter()
+            .filter(|package| package.name == name)
+            .filter_map(|package| package.version)
+            .min()
     }
 
     /// Whether uvicorn speaks WebSockets (uvicorn/protocols/websockets/auto.py tries `websockets`,
@@ -76,12 +117,17 @@ impl Requirements {
     pub fn websocket_library(&self) -> Library<'_> {
         let asks = |package: &Package| {
             // hypercorn brings wsproto along.
-            matches!(package.name, "websockets" | "wsproto" | "hypercorn") || (package.name == "uvicorn" && package.standard)
+            matches!(package.name, "websockets" | "wsproto" | "hypercorn")
+                || (package.name == "uvicorn" && package.standard)
         };
-        if self.elsewhere || self.packages.iter().any(asks) {
+        if !self.elsewhere.is_empty() || self.packages.iter().any(asks) {
             return Library::There;
         }
-        let uvicorn = || self.packages.iter().filter(|package| matches!(package.name, "uvicorn" | "uvicorn-worker"));
+        let uvicorn = || {
+            self.packages
+                .iter()
+                .filter(|package| matches!(package.name, "uvicorn" | "uvicorn-worker"))
+        };
         match (uvicorn().find(|package| package.complete), uvicorn().next()) {
             (Some(package), _) => Library::Missing(package),
             (None, Some(package)) => Library::NotAsked(package),
@@ -118,7 +164,9 @@ fn scan(source: &Source) -> Vec<Package> {
             continue;
         }
         // A requirement stands at the start of a line, or first in quotes.
-        let quoted = name != "requirements.txt" && trimmed.starts_with(['"', '\'']) || trimmed.contains("[\"") || trimmed.contains("['");
+        let quoted = name != "requirements.txt" && trimmed.starts_with(['"', '\''])
+            || trimmed.contains("[\"")
+            || trimmed.contains("['");
         if quoted {
             let mut at = here;
             for (index, part) in line.split(['"', '\'']).enumerate() {
@@ -142,10 +190,19 @@ fn requirement(source: &Source, text: &str, at: usize, line: &str) -> Option<Pac
         .unwrap_or(text.len());
     let (name, rest) = text.split_at(length);
     let rest = rest.trim_start();
-    if !(rest.is_empty() || rest.starts_with(['[', '=', '>', '<', '~', '!', ';', '#', '@', '\\', ',', '"', ':', '('])) {
+    if !(rest.is_empty()
+        || rest.starts_with([
+            '[', '=', '>', '<', '~', '!', ';', '#', '@', '\\', ',', '"', ':', '(',
+        ]))
+    {
         return None;
     }
-    package(source, name, &line[line.len().min(line.find(name).unwrap_or(0))..], at)
+    package(
+        source,
+        name,
+        &line[line.len().min(line.find(name).unwrap_or(0))..],
+        at,
+    )
 }
 
 fn package(source: &Source, name: &str, rest: &str, at: usize) -> Option<Package> {
@@ -153,8 +210,13 @@ fn package(source: &Source, name: &str, rest: &str, at: usize) -> Option<Package
     let known = PACKAGES.iter().find(|known| **known == lower)?;
     Some(Package {
         name: known,
-        standard: rest.contains("[standard") || rest.contains("\"standard\"") || rest.contains("'standard'"),
-        version: rest.find(|char: char| char.is_ascii_digit()).filter(|_| !rest.contains("<") || rest.contains(['>', '='])).and_then(|at| version(&rest[at..])),
+        standard: rest.contains("[standard")
+            || rest.contains("\"standard\"")
+            || rest.contains("'standard'"),
+        version: rest
+            .find(|char: char| char.is_ascii_digit())
+            .filter(|_| !rest.contains("<") || rest.contains(['>', '=']))
+            .and_then(|at| version(&rest[at..])),
         span: Span::new(source.id, at..at + name.len()),
         complete: false,
     })
@@ -163,7 +225,9 @@ fn package(source: &Source, name: &str, rest: &str, at: usize) -> Option<Package
 /// `5.2.1` at the start of `text`.
 fn version(text: &str) -> Option<Version> {
     let mut version = [0; 3];
-    let end = text.find(|char: char| !(char.is_ascii_digit() || char == '.')).unwrap_or(text.len());
+    let end = text
+        .find(|char: char| !(char.is_ascii_digit() || char == '.'))
+        .unwrap_or(text.len());
     for (at, part) in text[..end].split('.').take(3).enumerate() {
         if part.is_empty() {
             return (at > 0).then_some(version);
@@ -210,15 +274,47 @@ mod tests {
         for (path, text, expected) in [
             ("requirements.txt", "uvicorn\nchannels>=4\n", "not asked"),
             ("requirements.txt", "uvicorn[standard]==0.30\n", "there"),
-            ("requirements.txt", "uvicorn==0.30.1\nclick==8.1\nh11==0.14\n", "missing"),
-            ("requirements.txt", "uvicorn==0.30.1\nclick==8.1\nh11==0.14\nwebsockets==12.0\n", "there"),
+            (
+                "requirements.txt",
+                "uvicorn==0.30.1\nclick==8.1\nh11==0.14\n",
+                "missing",
+            ),
+            (
+                "requirements.txt",
+                "uvicorn==0.30.1\nclick==8.1\nh11==0.14\nwebsockets==12.0\n",
+                "there",
+            ),
             ("requirements.txt", "django\n", "unknown"),
-            ("uv.lock", "[[package]]\nname = \"uvicorn\"\nversion = \"0.30.0\"\n", "missing"),
-            ("poetry.lock", "[[package]]\nname = \"uvicorn\"\nversion = \"0.30.0\"\n\n[[package]]\nname = \"websockets\"\n", "there"),
-            ("Pipfile.lock", "{\n  \"default\": {\n    \"uvicorn\": {\n      \"version\": \"==0.30\"\n", "missing"),
-            ("pyproject.toml", "[project]\ndependencies = [\n  \"uvicorn[standard]>=0.30\",\n]\n", "there"),
-            ("pyproject.toml", "[project]\ndependencies = [\"django>=5\", \"uvicorn>=0.30\"]\n", "not asked"),
-            ("pyproject.toml", "[tool.poetry.dependencies]\nuvicorn = {extras = [\"standard\"], version = \"^0.30\"}\n", "there"),
+            (
+                "uv.lock",
+                "[[package]]\nname = \"uvicorn\"\nversion = \"0.30.0\"\n",
+                "missing",
+            ),
+            (
+                "poetry.lock",
+                "[[package]]\nname = \"uvicorn\"\nversion = \"0.30.0\"\n\n[[package]]\nname = \"websockets\"\n",
+                "there",
+            ),
+            (
+                "Pipfile.lock",
+                "{\n  \"default\": {\n    \"uvicorn\": {\n      \"version\": \"==0.30\"\n",
+                "missing",
+            ),
+            (
+                "pyproject.toml",
+                "[project]\ndependencies = [\n  \"uvicorn[standard]>=0.30\",\n]\n",
+                "there",
+            ),
+            (
+                "pyproject.toml",
+                "[project]\ndependencies = [\"django>=5\", \"uvicorn>=0.30\"]\n",
+                "not asked",
+            ),
+            (
+                "pyproject.toml",
+                "[tool.poetry.dependencies]\nuvicorn = {extras = [\"standard\"], version = \"^0.30\"}\n",
+                "there",
+            ),
         ] {
             assert_eq!(library(path, text), expected, "{path}: {text}");
         }
@@ -227,14 +323,38 @@ mod tests {
     #[test]
     fn versions_are_read() {
         for (path, text, name, expected) in [
-            ("requirements.txt", "Django==4.2.1\nchannels[daphne]>=4.0,<5\n", "channels", Some([4, 0, 0])),
-            ("requirements.txt", "channels~=2.4\n", "channels", Some([2, 4, 0])),
+            (
+                "requirements.txt",
+                "Django==4.2.1\nchannels[daphne]>=4.0,<5\n",
+                "channels",
+                Some([4, 0, 0]),
+            ),
+            (
+                "requirements.txt",
+                "channels~=2.4\n",
+                "channels",
+                Some([2, 4, 0]),
+            ),
             ("requirements.txt", "channels\n", "channels", None),
-            ("uv.lock", "[[package]]\nname = \"channels\"\nversion = \"4.3.2\"\n", "channels", Some([4, 3, 2])),
-            ("pyproject.toml", "[tool.poetry.dependencies]\nchannels = \"^3.0.5\"\n", "channels", Some([3, 0, 5])),
+            (
+                "uv.lock",
+                "[[package]]\nname = \"channels\"\nversion = \"4.3.2\"\n",
+                "channels",
+                Some([4, 3, 2]),
+            ),
+            (
+                "pyproject.toml",
+                "[tool.poetry.dependencies]\nchannels = \"^3.0.5\"\n",
+                "channels",
+                Some([3, 0, 5]),
+            ),
         ] {
             let project = Project::in_memory([(path, text)]).unwrap();
-            assert_eq!(Requirements::read(&project).version(name), expected, "{text}");
+            assert_eq!(
+                Requirements::read(&project).version(name),
+                expected,
+                "{text}"
+            );
         }
     }
 }

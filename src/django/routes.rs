@@ -32,6 +32,8 @@ pub struct Application {
     pub span: Span,
     /// What becomes of a handshake.
     pub websocket: WebSocket,
+    /// Whether `http` goes to Django's own ASGI application, as it can from Channels 3 on.
+    pub serves_django: bool,
 }
 
 /// What an application does with a scope of type `websocket`.
@@ -117,7 +119,10 @@ impl Level {
 impl Route {
     /// The pattern as a person reads it.
     pub fn pattern(&self) -> String {
-        self.levels.iter().map(|level| level.pattern.as_str()).collect()
+        self.levels
+            .iter()
+            .map(|level| level.pattern.as_str())
+            .collect()
     }
 
     /// Whether a handshake for `path` ends here; `None` where that can't be said.
@@ -147,14 +152,19 @@ fn path_regex(text: &str, endpoint: bool) -> Option<String> {
         regex.push_str(&fancy_regex::escape(&rest[..open]));
         let close = open + rest[open..].find('>')?;
         let inner = &rest[open + 1..close];
-        regex.push_str(match inner.split_once(':').map_or("str", |(converter, _)| converter) {
-            "str" => "(?:[^/]+)",
-            "int" => "(?:[0-9]+)",
-            "slug" => "(?:[-a-zA-Z0-9_]+)",
-            "uuid" => "(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})",
-            "path" => "(?:.+)",
-            _ => return None,
-        });
+        regex.push_str(
+            match inner
+                .split_once(':')
+                .map_or("str", |(converter, _)| converter)
+            {
+                "str" => "(?:[^/]+)",
+                "int" => "(?:[0-9]+)",
+                "slug" => "(?:[-a-zA-Z0-9_]+)",
+                "uuid" => "(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})",
+                "path" => "(?:.+)",
+                _ => return None,
+            },
+        );
         rest = &rest[close + 1..];
     }
     regex.push_str(&fancy_regex::escape(rest));
@@ -174,7 +184,9 @@ pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
         names.sort_by_key(|(_, binding)| binding.target);
         for (name, binding) in names {
             for possible in &binding.values {
-                let Some(router) = protocol_router(possible) else { continue };
+                let Some(router) = protocol_router(possible) else {
+                    continue;
+                };
                 // An application that another module imports is still the one where it is written.
                 if router.1.source != source || !seen.insert(router.1) {
                     continue;
@@ -186,6 +198,7 @@ pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
                     source,
                     span: router.1,
                     websocket,
+                    serves_django: serves_django(&router.0),
                 });
             }
         }
@@ -197,7 +210,9 @@ pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
 fn protocol_router(possible: &Possible) -> Option<(Arc<Call>, Span)> {
     let mut at = possible.clone();
     for _ in 0..MAX_WRAPPERS {
-        let Data::Call(call) = &at.data else { return None };
+        let Data::Call(call) = &at.data else {
+            return None;
+        };
         if is_a(&call.function.data, "ProtocolTypeRouter") {
             return Some((call.clone(), at.span));
         }
@@ -222,14 +237,38 @@ fn is_a(function: &Data, name: &str) -> bool {
     false
 }
 
+fn serves_django(router: &Call) -> bool {
+    let protocols = router
+        .argument(0, "application_mapping")
+        .and_then(|values| certain(values));
+    let Some(Data::Dictionary(protocols)) = protocols.map(|value| &value.data) else {
+        return false;
+    };
+    protocols
+        .get("http")
+        .and_then(|(_, values)| certain(values))
+        .is_some_and(|value| match &value.data {
+            Data::Call(call) => {
+                call.function.data.symbol() == "django.core.asgi.get_asgi_application"
+            }
+            _ => false,
+        })
+}
+
 fn follow(router: &Call, application: usize, sure: bool, routes: &mut Vec<Route>) -> WebSocket {
-    let Some(Data::Dictionary(protocols)) =
-        router.argument(0, "application_mapping").and_then(|values| certain(values)).map(|value| &value.data)
+    let Some(Data::Dictionary(protocols)) = router
+        .argument(0, "application_mapping")
+        .and_then(|values| certain(values))
+        .map(|value| &value.data)
     else {
         return WebSocket::Unknown;
     };
     let Some((_, values)) = protocols.get("websocket") else {
-        return if protocols.complete { WebSocket::Nothing } else { WebSocket::Unknown };
+        return if protocols.complete {
+            WebSocket::Nothing
+        } else {
+            WebSocket::Unknown
+        };
     };
     let mut kind = WebSocket::Unknown;
     for value in values {
@@ -240,7 +279,11 @@ fn follow(router: &Call, application: usize, sure: bool, routes: &mut Vec<Route>
         };
         kind = walk.application(value, sure && values.len() == 1);
     }
-    if values.len() == 1 { kind } else { WebSocket::Unknown }
+    if values.len() == 1 {
+        kind
+    } else {
+        WebSocket::Unknown
+    }
 }
 
 /// A walk through nested routers.
@@ -264,14 +307,20 @@ fn unwrap(value: &Possible) -> Unwrapped {
     for _ in 0..MAX_WRAPPERS {
         let Data::Call(call) = &inner.data else { break };
         let symbol = call.function.data.symbol();
-        if is_a(&call.function.data, "URLRouter") || symbol.ends_with("as_asgi") || symbol.ends_with("as_view") {
+        if is_a(&call.function.data, "URLRouter")
+            || symbol.ends_with("as_asgi")
+            || symbol.ends_with("as_view")
+        {
             break;
         }
-        let argument = call
-            .positional
-            .first()
-            .or_else(|| ["inner", "app", "application"].iter().find_map(|name| call.keyword(name)));
-        let Some(argument) = argument.and_then(|values| certain(values)) else { break };
+        let argument = call.positional.first().or_else(|| {
+            ["inner", "app", "application"]
+                .iter()
+                .find_map(|name| call.keyword(name))
+        });
+        let Some(argument) = argument.and_then(|values| certain(values)) else {
+            break;
+        };
         wrapper.get_or_insert((symbol, call.function.span));
         inner = argument.clone();
     }
@@ -290,14 +339,18 @@ impl Walk<'_> {
                     WebSocket::Unknown
                 }
             }
-            Data::Call(call) if call.function.data.symbol().ends_with(".as_asgi") => WebSocket::Everything,
+            Data::Call(call) if call.function.data.symbol().ends_with(".as_asgi") => {
+                WebSocket::Everything
+            }
             _ => WebSocket::Unknown,
         }
     }
 
     /// Follows a router's routes; false if some of them can't be seen.
     fn router(&mut self, call: &Call, sure: bool) -> bool {
-        let Some(lists) = call.argument(0, "routes") else { return false };
+        let Some(lists) = call.argument(0, "routes") else {
+            return false;
+        };
         let mut complete = true;
         for list in lists {
             let Data::Sequence(list_) = &list.data else {
@@ -318,7 +371,9 @@ impl Walk<'_> {
     }
 
     fn entry(&mut self, entry: &Possible, sure: bool) -> bool {
-        let Data::Call(call) = &entry.data else { return false };
+        let Data::Call(call) = &entry.data else {
+            return false;
+        };
         let symbol = call.function.data.symbol();
         let called = symbol.rsplit('.').next().unwrap_or_default().to_owned();
         let function = match called.as_str() {
@@ -327,18 +382,32 @@ impl Walk<'_> {
             _ => return false,
         };
         let pattern = call
-            .argument(0, if function == Function::Path { "route" } else { "regex" })
+            .argument(
+                0,
+                if function == Function::Path {
+                    "route"
+                } else {
+                    "regex"
+                },
+            )
             .and_then(|values| certain(values))
             .filter(|value| !value.is_default());
-        let Some((Some(pattern), span)) = pattern.map(|value| (value.data.as_text().map(str::to_owned), value.span)) else {
+        let Some((Some(pattern), span)) =
+            pattern.map(|value| (value.data.as_text().map(str::to_owned), value.span))
+        else {
             return false;
         };
-        let view = call.argument(1, "view").and_then(|values| certain(values)).cloned();
+        let view = call
+            .argument(1, "view")
+            .and_then(|values| certain(values))
+            .cloned();
         let unwrapped = view.as_ref().map(unwrap);
-        let inner = unwrapped.as_ref().and_then(|unwrapped| match &unwrapped.inner.data {
-            Data::Call(call) if is_a(&call.function.data, "URLRouter") => Some(call.clone()),
-            _ => None,
-        });
+        let inner = unwrapped
+            .as_ref()
+            .and_then(|unwrapped| match &unwrapped.inner.data {
+                Data::Call(call) if is_a(&call.function.data, "URLRouter") => Some(call.clone()),
+                _ => None,
+            });
         let wrapper = unwrapped.and_then(|unwrapped| unwrapped.wrapper);
         let nested = inner.is_some();
         self.levels.push(Level {
@@ -391,7 +460,8 @@ impl Route {
                 let inner = self.levels.get(at + 1)?;
                 // `path("ws/", Auth(URLRouter([path("", …)])))` matches `ws/` and nothing else.
                 let whole = level.function == Function::Path || level.pattern.ends_with('$');
-                (whole && level.wrapper.is_some() && inner.rest("") == Some(None)).then_some(Fault::HiddenRouter)
+                (whole && level.wrapper.is_some() && inner.rest("") == Some(None))
+                    .then_some(Fault::HiddenRouter)
             })?;
             Some((level, fault))
         })
@@ -407,7 +477,12 @@ impl Level {
                     Some(Fault::LeadingSlash)
                 } else if text.contains('?') && !text.contains("(?") {
                     Some(Fault::Query)
-                } else if text.starts_with('^') || text.ends_with('$') || ["(?P<", r"\d", r"\w", r"[^/]", ".*"].iter().any(|part| text.contains(part)) {
+                } else if text.starts_with('^')
+                    || text.ends_with('$')
+                    || ["(?P<", r"\d", r"\w", r"[^/]", ".*"]
+                        .iter()
+                        .any(|part| text.contains(part))
+                {
                     Some(Fault::RegexInPath)
                 } else {
                     None
@@ -435,21 +510,32 @@ fn needs_slash(regex: &str, anchored: bool, depth: usize) -> bool {
         return false;
     }
     alternatives(regex).iter().all(|branch| {
-        let (branch, anchored) = match branch.strip_prefix('^').or_else(|| branch.strip_prefix(r"\A")) {
+        let (branch, anchored) = match branch
+            .strip_prefix('^')
+            .or_else(|| branch.strip_prefix(r"\A"))
+        {
             Some(rest) => (rest, true),
             None => (*branch, anchored),
         };
         if !anchored {
             // `(^/ws)`: the anchor may stand inside.
-            return branch.starts_with('(') && group(branch).is_some_and(|(inner, after)| {
-                !is_optional(after) && inner.starts_with('^') && needs_slash(inner, false, depth + 1)
-            });
+            return branch.starts_with('(')
+                && group(branch).is_some_and(|(inner, after)| {
+                    !is_optional(after)
+                        && inner.starts_with('^')
+                        && needs_slash(inner, false, depth + 1)
+                });
         }
-        if let Some(after) = branch.strip_prefix(r"\/").or_else(|| branch.strip_prefix('/')) {
+        if let Some(after) = branch
+            .strip_prefix(r"\/")
+            .or_else(|| branch.strip_prefix('/'))
+        {
             return !is_optional(after);
         }
         branch.starts_with('(')
-            && group(branch).is_some_and(|(inner, after)| !is_optional(after) && needs_slash(inner, true, depth + 1))
+            && group(branch).is_some_and(|(inner, after)| {
+                !is_optional(after) && needs_slash(inner, true, depth + 1)
+            })
     })
 }
 
@@ -522,7 +608,9 @@ fn has_converter(regex: &str) -> bool {
         let closed = regex[at + 1..].len() > name.len();
         let named = name.split(':').all(|part| {
             part.starts_with(|char: char| char.is_ascii_alphabetic())
-                && part.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+                && part
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
         });
         // `(?P<` names a group and `(?<` looks behind.
         closed && named && !regex[..at].ends_with(['P', '?', '\\'])
@@ -585,7 +673,10 @@ mod tests {
             ("path('', C.as_asgi())", None),
             ("path('/ws/chat/', C.as_asgi())", Some(LeadingSlash)),
             ("re_path(r'^/ws/chat', C.as_asgi())", Some(LeadingSlash)),
-            ("re_path(r'^(?:/ws|/chat)/$', C.as_asgi())", Some(LeadingSlash)),
+            (
+                "re_path(r'^(?:/ws|/chat)/$', C.as_asgi())",
+                Some(LeadingSlash),
+            ),
             ("re_path(r'^(?:/ws|chat)/$', C.as_asgi())", None),
             ("re_path(r'/ws/chat/$', C.as_asgi())", Some(LeadingSlash)),
             ("re_path(r'/ws/chat/', C.as_asgi())", None),
@@ -595,18 +686,40 @@ mod tests {
             ("re_path(r'ws/chat/(?P<room>\\w+)/$', C.as_asgi())", None),
             ("path('^ws/$', C.as_asgi())", Some(RegexInPath)),
             ("path('ws/(?P<room>\\w+)/', C.as_asgi())", Some(RegexInPath)),
-            ("re_path('^ws/<str:room>/$', C.as_asgi())", Some(ConverterInRegex)),
+            (
+                "re_path('^ws/<str:room>/$', C.as_asgi())",
+                Some(ConverterInRegex),
+            ),
             ("re_path(r'^ws/(?P<room>[^/]+)/(?<=x)$', C.as_asgi())", None),
-            ("re_path(r'^ws/\\?token=(?P<t>.*)$', C.as_asgi())", Some(Query)),
+            (
+                "re_path(r'^ws/\\?token=(?P<t>.*)$', C.as_asgi())",
+                Some(Query),
+            ),
             ("re_path(r'^ws/(?:\\?token=.*)?$', C.as_asgi())", None),
             ("path('ws/?token=<str:t>', C.as_asgi())", Some(Query)),
             ("path('ws/', URLRouter([path('echo/', C.as_asgi())]))", None),
-            ("path('ws/', AuthMiddlewareStack(URLRouter([path('echo/', C.as_asgi())])))", Some(HiddenRouter)),
-            ("path('ws/', AuthMiddlewareStack(URLRouter([path('', C.as_asgi())])))", None),
-            ("re_path('^ws/', AuthMiddlewareStack(URLRouter([path('echo/', C.as_asgi())])))", None),
-            ("re_path('^ws', URLRouter([re_path('^/echo/$', C.as_asgi())]))", Some(LeadingSlash)),
+            (
+                "path('ws/', AuthMiddlewareStack(URLRouter([path('echo/', C.as_asgi())])))",
+                Some(HiddenRouter),
+            ),
+            (
+                "path('ws/', AuthMiddlewareStack(URLRouter([path('', C.as_asgi())])))",
+                None,
+            ),
+            (
+                "re_path('^ws/', AuthMiddlewareStack(URLRouter([path('echo/', C.as_asgi())])))",
+                None,
+            ),
+            (
+                "re_path('^ws', URLRouter([re_path('^/echo/$', C.as_asgi())]))",
+                Some(LeadingSlash),
+            ),
         ] {
-            assert_eq!(one(entry).fault().map(|(_, fault)| fault), expected, "{entry}");
+            assert_eq!(
+                one(entry).fault().map(|(_, fault)| fault),
+                expected,
+                "{entry}"
+            );
         }
     }
 
@@ -619,12 +732,32 @@ mod tests {
             ("path('ws/<int:n>/', C.as_asgi())", "/ws/12/", Some(true)),
             ("path('ws/<int:n>/', C.as_asgi())", "/ws/a/", Some(false)),
             ("path('ws/<own:n>/', C.as_asgi())", "/ws/a/", None),
-            ("re_path(r'ws/chat/(?P<room>\\w+)/$', C.as_asgi())", "/ws/chat/a/", Some(true)),
-            ("re_path(r'ws/chat/(?P<room>\\w+)/$', C.as_asgi())", "/x/ws/chat/a/", Some(false)),
-            ("re_path(r'ws/chat', C.as_asgi())", "/x/ws/chat/a/", Some(true)),
+            (
+                "re_path(r'ws/chat/(?P<room>\\w+)/$', C.as_asgi())",
+                "/ws/chat/a/",
+                Some(true),
+            ),
+            (
+                "re_path(r'ws/chat/(?P<room>\\w+)/$', C.as_asgi())",
+                "/x/ws/chat/a/",
+                Some(false),
+            ),
+            (
+                "re_path(r'ws/chat', C.as_asgi())",
+                "/x/ws/chat/a/",
+                Some(true),
+            ),
             ("re_path(r'^ws\\Z', C.as_asgi())", "/ws", Some(true)),
-            ("path('ws/', URLRouter([path('echo/', C.as_asgi())]))", "/ws/echo/", Some(true)),
-            ("path('ws/', URLRouter([path('echo/', C.as_asgi())]))", "/ws/", Some(false)),
+            (
+                "path('ws/', URLRouter([path('echo/', C.as_asgi())]))",
+                "/ws/echo/",
+                Some(true),
+            ),
+            (
+                "path('ws/', URLRouter([path('echo/', C.as_asgi())]))",
+                "/ws/",
+                Some(false),
+            ),
         ] {
             assert_eq!(one(entry).matches(path), expected, "{entry} {path}");
         }
@@ -646,11 +779,24 @@ mod tests {
         let (applications, routes) = find(&program);
         assert_eq!(applications.len(), 1);
         assert_eq!(applications[0].websocket, WebSocket::Routed);
-        let patterns: Vec<_> = routes.iter().map(|route| (route.pattern(), route.certain)).collect();
-        assert!(patterns.contains(&("a/".to_owned(), true)) || patterns.contains(&("a/".to_owned(), false)), "{patterns:?}");
-        assert!(patterns.iter().any(|(pattern, _)| pattern == "c"), "{patterns:?}");
+        let patterns: Vec<_> = routes
+            .iter()
+            .map(|route| (route.pattern(), route.certain))
+            .collect();
+        assert!(
+            patterns.contains(&("a/".to_owned(), true))
+                || patterns.contains(&("a/".to_owned(), false)),
+            "{patterns:?}"
+        );
+        assert!(
+            patterns.iter().any(|(pattern, _)| pattern == "c"),
+            "{patterns:?}"
+        );
         let nothing = "from channels.routing import ProtocolTypeRouter\napplication = ProtocolTypeRouter({'http': 1})\n";
         let project = Project::in_memory([("p/asgi.py", nothing)]).unwrap();
-        assert_eq!(find(&Program::new(&project)).0[0].websocket, WebSocket::Nothing);
+        assert_eq!(
+            find(&Program::new(&project)).0[0].websocket,
+            WebSocket::Nothing
+        );
     }
 }

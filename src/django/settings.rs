@@ -57,7 +57,8 @@ pub struct Setting<'a> {
 impl Setting<'_> {
     /// Its only value, if there is no doubt about it.
     pub fn certain(&self) -> Option<&Possible> {
-        certain(&self.values).filter(|value| self.reopened.is_none() && !matches!(value.data, Data::Unknown(_)))
+        certain(&self.values)
+            .filter(|value| self.reopened.is_none() && !matches!(value.data, Data::Unknown(_)))
     }
 }
 
@@ -74,7 +75,9 @@ impl Settings {
                 let start = Span::new(self.source, 0..0);
                 let value = match self.evaluated.open() {
                     Some(open) => Possible::unknown(&open.why, open.span),
-                    None if !self.whole => Possible::unknown("this module is only a part of the settings", start),
+                    None if !self.whole => {
+                        Possible::unknown("this module is only a part of the settings", start)
+                    }
                     None => Possible::literal(Data::Absent, start),
                 };
                 Setting {
@@ -90,7 +93,9 @@ impl Settings {
     pub fn is_debug(&self) -> bool {
         self.evaluated.get("DEBUG").is_some_and(|binding| {
             certain(&binding.values).is_some_and(|value| {
-                !value.is_default() && value.when.is_none() && matches!(value.data, Data::Bool(true))
+                !value.is_default()
+                    && value.when.is_none()
+                    && matches!(value.data, Data::Bool(true))
             })
         })
     }
@@ -104,11 +109,16 @@ impl Settings {
         }) = setting.certain()
         else {
             // Without the setting Django's default is an empty list.
-            return matches!(setting.certain().map(|value| &value.data), Some(Data::Absent)) && self.whole;
+            return matches!(
+                setting.certain().map(|value| &value.data),
+                Some(Data::Absent)
+            ) && self.whole;
         };
         list.complete
             && list.items.iter().all(|item| {
-                certain(item).and_then(|item| item.data.as_text()).is_some_and(|name| !name.contains("SecurityMiddleware"))
+                certain(item)
+                    .and_then(|item| item.data.as_text())
+                    .is_some_and(|name| !name.contains("SecurityMiddleware"))
             })
     }
 
@@ -158,13 +168,19 @@ pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
         .all()
         .filter(|(id, module)| {
             let name = stem(project.source(*id));
-            !matches!(name, "asgi" | "wsgi" | "manage" | "urls" | "routing" | "conftest")
-                && MARKS.iter().any(|mark| module.get(mark).is_some())
+            !matches!(
+                name,
+                "asgi" | "wsgi" | "manage" | "urls" | "routing" | "conftest"
+            ) && MARKS.iter().any(|mark| module.get(mark).is_some())
         })
         .map(|(id, _)| id)
         .collect();
     let named = named(project, program);
-    let develops: HashSet<SourceId> = candidates.iter().copied().filter(|id| is_for_development(project.source(*id))).collect();
+    let develops: HashSet<SourceId> = candidates
+        .iter()
+        .copied()
+        .filter(|id| is_for_development(project.source(*id)))
+        .collect();
     let mut inherited = HashSet::new();
     for id in &candidates {
         if !develops.contains(id)
@@ -173,7 +189,12 @@ pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
             let mut stack = module.stars.clone();
             while let Some(star) = stack.pop() {
                 if star != *id && inherited.insert(star) {
-                    stack.extend(program.module(star).into_iter().flat_map(|module| module.stars.iter().copied()));
+                    stack.extend(
+                        program
+                            .module(star)
+                            .into_iter()
+                            .flat_map(|module| module.stars.iter().copied()),
+                    );
                 }
             }
         }
@@ -184,7 +205,9 @@ pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
         let names: Vec<_> = named.iter().filter(|name| name.source == *id).collect();
         let by_command = names.iter().any(|name| name.by_command);
         let sibling_is_named = named.iter().any(|name| {
-            name.source != *id && !develops.contains(&name.source) && project.source(name.source).folder() == source.folder()
+            name.source != *id
+                && !develops.contains(&name.source)
+                && project.source(name.source).folder() == source.folder()
         });
         let role = if develops.contains(id) {
             Role::Other
@@ -195,8 +218,11 @@ pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
         } else {
             Role::Other
         };
-        let Some(evaluated) = program.take(*id) else { continue };
-        let whole = evaluated.get("ROOT_URLCONF").is_some() || evaluated.get("INSTALLED_APPS").is_some();
+        let Some(evaluated) = program.take(*id) else {
+            continue;
+        };
+        let whole =
+            evaluated.get("ROOT_URLCONF").is_some() || evaluated.get("INSTALLED_APPS").is_some();
         found.push(Settings {
             source: *id,
             role,
@@ -237,12 +263,18 @@ fn named(project: &Project, program: &Program<'_>) -> Vec<Named> {
             from = after;
             // `"DJANGO_SETTINGS_MODULE", "proj.settings"`: the next string of the same statement.
             let rest = &source.text[after..];
-            let end = rest.len().min(rest.find('\n').map_or(rest.len(), |line| line + 120));
-            let Some(rest) = (0..=end).rev().find_map(|end| rest.get(..end)) else { continue };
+            let end = rest
+                .len()
+                .min(rest.find('\n').map_or(rest.len(), |line| line + 120));
+            let Some(rest) = (0..=end).rev().find_map(|end| rest.get(..end)) else {
+                continue;
+            };
             let mut parts = rest.split(['"', '\'']);
             let mut offset = after + parts.next().map_or(0, |part| part.len() + 1);
             for part in parts.take(3) {
-                if command::is_dotted(part) && part.contains("settings") || command::is_dotted(part) && part.contains('.') {
+                if command::is_dotted(part) && part.contains("settings")
+                    || command::is_dotted(part) && part.contains('.')
+                {
                     for module in program.modules.named(part) {
                         found.push(Named {
                             source: module.id,
@@ -259,7 +291,10 @@ fn named(project: &Project, program: &Program<'_>) -> Vec<Named> {
     // An entry point's word counts before manage.py's, which is a developer's tool.
     let entry: HashSet<SourceId> = found
         .iter()
-        .filter(|name| stem(project.source(name.span.source)) != "manage" && !is_for_development(project.source(name.source)))
+        .filter(|name| {
+            stem(project.source(name.span.source)) != "manage"
+                && !is_for_development(project.source(name.source))
+        })
         .map(|name| name.source)
         .collect();
     if !entry.is_empty() {
@@ -287,7 +322,12 @@ fn is_for_production(source: &Source) -> bool {
     stem(source)
         .to_ascii_lowercase()
         .split(['_', '-', '.'])
-        .any(|word| matches!(word, "prod" | "production" | "live" | "deploy" | "deployment" | "heroku" | "aws"))
+        .any(|word| {
+            matches!(
+                word,
+                "prod" | "production" | "live" | "deploy" | "deployment" | "heroku" | "aws"
+            )
+        })
 }
 
 #[cfg(test)]
@@ -304,7 +344,11 @@ mod tests {
     }
 
     fn role(files: &[(&str, &str)], path: &str) -> Role {
-        roles(files).into_iter().find(|(found, _)| found == path).unwrap().1
+        roles(files)
+            .into_iter()
+            .find(|(found, _)| found == path)
+            .unwrap()
+            .1
     }
 
     #[test]
@@ -313,7 +357,10 @@ mod tests {
         let prod = ("p/settings/production.py", "from .base import *\n");
         let dev = ("p/settings/dev.py", "from .base import *\nDEBUG = True\n");
         let stage = ("p/settings/stage.py", "from .base import *\n");
-        let wsgi = ("p/wsgi.py", "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings.production')\n");
+        let wsgi = (
+            "p/wsgi.py",
+            "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings.production')\n",
+        );
         let all = [base, prod, dev, stage, wsgi];
         assert_eq!(role(&all, base.0), Role::Inherited);
         assert_eq!(role(&all, prod.0), Role::Production);
@@ -321,14 +368,22 @@ mod tests {
         assert_eq!(role(&all, stage.0), Role::Other);
         assert_eq!(role(&[base, dev], base.0), Role::Production);
         assert_eq!(role(&[base, stage], stage.0), Role::Production);
-        let manage = ("manage.py", "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings.dev')\n");
+        let manage = (
+            "manage.py",
+            "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings.dev')\n",
+        );
         assert_eq!(role(&[base, dev, prod, manage], prod.0), Role::Production);
-        let docker = ("Dockerfile", "ENV DJANGO_SETTINGS_MODULE=p.settings.stage\n");
+        let docker = (
+            "Dockerfile",
+            "ENV DJANGO_SETTINGS_MODULE=p.settings.stage\n",
+        );
         assert_eq!(role(&[base, stage, docker], stage.0), Role::Production);
     }
 
     fn redirects(code: &str) -> &'static str {
-        let code = format!("ROOT_URLCONF = 'u'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n{code}\n");
+        let code = format!(
+            "ROOT_URLCONF = 'u'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n{code}\n"
+        );
         let project = Project::in_memory([("p/settings.py", code.as_str())]).unwrap();
         let mut program = Program::new(&project);
         match find(&project, &mut program)[0].redirects() {
@@ -346,12 +401,27 @@ mod tests {
             ("SECURE_SSL_REDIRECT = 'False'", "yes"),
             ("SECURE_SSL_REDIRECT = False", "no"),
             ("", "no"),
-            ("DEBUG = False\nif not DEBUG: SECURE_SSL_REDIRECT = True", "yes"),
-            ("import os\nSECURE_SSL_REDIRECT = os.environ.get('X', 'True') == 'True'", "perhaps"),
-            ("import os\nSECURE_SSL_REDIRECT = os.environ.get('X') == 'True'", "unknown"),
-            ("import os\nSECURE_SSL_REDIRECT = bool(os.environ.get('X', ''))", "unknown"),
+            (
+                "DEBUG = False\nif not DEBUG: SECURE_SSL_REDIRECT = True",
+                "yes",
+            ),
+            (
+                "import os\nSECURE_SSL_REDIRECT = os.environ.get('X', 'True') == 'True'",
+                "perhaps",
+            ),
+            (
+                "import os\nSECURE_SSL_REDIRECT = os.environ.get('X') == 'True'",
+                "unknown",
+            ),
+            (
+                "import os\nSECURE_SSL_REDIRECT = bool(os.environ.get('X', ''))",
+                "unknown",
+            ),
             ("if x: SECURE_SSL_REDIRECT = True", "perhaps"),
-            ("SECURE_SSL_REDIRECT = True\ntry:\n    from .local import *\nexcept ImportError: pass", "perhaps"),
+            (
+                "SECURE_SSL_REDIRECT = True\ntry:\n    from .local import *\nexcept ImportError: pass",
+                "perhaps",
+            ),
             ("SECURE_SSL_REDIRECT = True\nMIDDLEWARE = ['a']", "no"),
         ] {
             assert_eq!(redirects(code), expected, "{code}");

@@ -232,7 +232,10 @@ pub enum Argument {
 pub fn parse(source: &Source) -> Module {
     let mut parser = Parser::new();
     let text = source.parsed_text();
-    if parser.set_language(&tree_sitter_python::LANGUAGE.into()).is_err() {
+    if parser
+        .set_language(&tree_sitter_python::LANGUAGE.into())
+        .is_err()
+    {
         return Module::default();
     }
     let Some(tree) = parser.parse(text, None) else {
@@ -250,7 +253,9 @@ fn first_error(root: Node<'_>) -> Option<Node<'_>> {
     let mut node = root;
     while node.has_error() && !node.is_error() && !node.is_missing() {
         let mut cursor = node.walk();
-        node = node.children(&mut cursor).find(|child| child.has_error() || child.is_missing())?;
+        node = node
+            .children(&mut cursor)
+            .find(|child| child.has_error() || child.is_missing())?;
     }
     (node.is_error() || node.is_missing()).then_some(node)
 }
@@ -304,31 +309,45 @@ impl<'a> Reader<'a> {
             },
             "import_statement" => {
                 let mut cursor = node.walk();
-                let modules = node.children_by_field_name("name", &mut cursor).map(|name| {
-                    let alias = name.child_by_field_name("alias").map(|alias| self.slice(alias).to_owned());
-                    let path = name.child_by_field_name("name").unwrap_or(name);
-                    ImportedModule {
-                        path: self.slice(path).to_owned(),
-                        alias,
-                    }
-                });
+                let modules = node
+                    .children_by_field_name("name", &mut cursor)
+                    .map(|name| {
+                        let alias = name
+                            .child_by_field_name("alias")
+                            .map(|alias| self.slice(alias).to_owned());
+                        let path = name.child_by_field_name("name").unwrap_or(name);
+                        ImportedModule {
+                            path: self.slice(path).to_owned(),
+                            alias,
+                        }
+                    });
                 Action::Import(modules.collect())
             }
             "import_from_statement" => self.import_from(node),
             "if_statement" => {
-                let test = node.child_by_field_name("condition").map(|test| self.expression(test, depth + 1));
+                let test = node
+                    .child_by_field_name("condition")
+                    .map(|test| self.expression(test, depth + 1));
                 let mut branches = vec![(test, self.body(node, "consequence", depth))];
                 let mut cursor = node.walk();
                 for clause in node.children_by_field_name("alternative", &mut cursor) {
-                    let test = clause.child_by_field_name("condition").map(|test| self.expression(test, depth + 1));
-                    let field = if clause.kind() == "elif_clause" { "consequence" } else { "body" };
+                    let test = clause
+                        .child_by_field_name("condition")
+                        .map(|test| self.expression(test, depth + 1));
+                    let field = if clause.kind() == "elif_clause" {
+                        "consequence"
+                    } else {
+                        "body"
+                    };
                     branches.push((test, self.body(clause, field, depth)));
                 }
                 Action::If(branches)
             }
             "try_statement" => self.attempt(node, depth),
             "for_statement" | "while_statement" => Action::Loop {
-                target: node.child_by_field_name("left").map(|left| self.expression(left, depth + 1)),
+                target: node
+                    .child_by_field_name("left")
+                    .map(|left| self.expression(left, depth + 1)),
                 body: self.body(node, "body", depth),
             },
             "with_statement" => Action::Block(self.body(node, "body", depth)),
@@ -357,7 +376,11 @@ impl<'a> Reader<'a> {
             },
             "delete_statement" => {
                 let mut cursor = node.walk();
-                Action::Delete(node.named_children(&mut cursor).map(|child| self.expression(child, depth + 1)).collect())
+                Action::Delete(
+                    node.named_children(&mut cursor)
+                        .map(|child| self.expression(child, depth + 1))
+                        .collect(),
+                )
             }
             "raise_statement" | "return_statement" => Action::Leave,
             _ => Action::Other,
@@ -387,13 +410,18 @@ impl<'a> Reader<'a> {
                 }
             }
             "augmented_assignment" => {
-                let (Some(left), Some(right)) = (node.child_by_field_name("left"), node.child_by_field_name("right"))
-                else {
+                let (Some(left), Some(right)) = (
+                    node.child_by_field_name("left"),
+                    node.child_by_field_name("right"),
+                ) else {
                     return Action::Other;
                 };
                 Action::Augment {
                     target: self.expression(left, depth + 1),
-                    operator: self.field(node, "operator").trim_end_matches('=').to_owned(),
+                    operator: self
+                        .field(node, "operator")
+                        .trim_end_matches('=')
+                        .to_owned(),
                     value: self.expression(right, depth + 1),
                 }
             }
@@ -413,8 +441,14 @@ impl<'a> Reader<'a> {
             span: self.span(module),
         };
         let mut cursor = node.walk();
-        if node.named_children(&mut cursor).any(|child| child.kind() == "wildcard_import") {
-            return Action::ImportFrom { module, names: None };
+        if node
+            .named_children(&mut cursor)
+            .any(|child| child.kind() == "wildcard_import")
+        {
+            return Action::ImportFrom {
+                module,
+                names: None,
+            };
         }
         let mut cursor = node.walk();
         let names = node
@@ -467,7 +501,10 @@ impl<'a> Reader<'a> {
         let mut node = node;
         while node.kind() == "parenthesized_expression" {
             let mut cursor = node.walk();
-            let Some(inner) = node.named_children(&mut cursor).find(|child| child.kind() != "comment") else {
+            let Some(inner) = node
+                .named_children(&mut cursor)
+                .find(|child| child.kind() != "comment")
+            else {
                 break;
             };
             node = inner;
@@ -498,7 +535,10 @@ impl<'a> Reader<'a> {
             "concatenated_string" => {
                 let mut pieces = Vec::new();
                 let mut cursor = node.walk();
-                for part in node.named_children(&mut cursor).filter(|part| part.kind() == "string") {
+                for part in node
+                    .named_children(&mut cursor)
+                    .filter(|part| part.kind() == "string")
+                {
                     self.string(part, depth, &mut pieces)?;
                 }
                 Kind::Text(pieces)
@@ -519,7 +559,8 @@ impl<'a> Reader<'a> {
                 function: self.boxed(node.child_by_field_name("function"), depth)?,
                 arguments: self.arguments(node.child_by_field_name("arguments")?, depth),
             },
-            kind @ ("list" | "tuple" | "set" | "expression_list" | "pattern_list" | "tuple_pattern" | "list_pattern") => {
+            kind @ ("list" | "tuple" | "set" | "expression_list" | "pattern_list"
+            | "tuple_pattern" | "list_pattern") => {
                 let mut items = Vec::new();
                 let mut cursor = node.walk();
                 for child in node.named_children(&mut cursor) {
@@ -545,10 +586,13 @@ impl<'a> Reader<'a> {
                     match child.kind() {
                         "pair" => {
                             let key = self.expression(child.child_by_field_name("key")?, depth + 1);
-                            let value = self.expression(child.child_by_field_name("value")?, depth + 1);
+                            let value =
+                                self.expression(child.child_by_field_name("value")?, depth + 1);
                             pairs.push((Some(key), value));
                         }
-                        "dictionary_splat" => pairs.push((None, self.expression(child.named_child(0)?, depth + 1))),
+                        "dictionary_splat" => {
+                            pairs.push((None, self.expression(child.named_child(0)?, depth + 1)))
+                        }
                         _ => {}
                     }
                 }
@@ -594,7 +638,10 @@ impl<'a> Reader<'a> {
             .filter(|child| child.kind() != "comment")
             .map(|child| match child.kind() {
                 "keyword_argument" => match child.child_by_field_name("value") {
-                    Some(value) => Argument::Keyword(self.field(child, "name"), self.expression(value, depth + 1)),
+                    Some(value) => Argument::Keyword(
+                        self.field(child, "name"),
+                        self.expression(value, depth + 1),
+                    ),
                     None => Argument::Splice,
                 },
                 "list_splat" | "dictionary_splat" => Argument::Splice,
@@ -626,7 +673,9 @@ impl<'a> Reader<'a> {
                     let plain = part.child_by_field_name("format_specifier").is_none()
                         && part.child_by_field_name("type_conversion").is_none();
                     pieces.push(match part.child_by_field_name("expression") {
-                        Some(expression) if plain => Piece::Value(self.expression(expression, depth + 1)),
+                        Some(expression) if plain => {
+                            Piece::Value(self.expression(expression, depth + 1))
+                        }
                         _ => Piece::Unknown,
                     });
                 }
@@ -686,27 +735,51 @@ mod tests {
              try:\n    from .l import *\nexcept ImportError:\n    pass\nelse:\n    F = 1\n",
         );
         assert!(parsed.error.is_none());
-        let [relative, star, import, assign, augment, branch, attempt] = parsed.statements.as_slice() else {
+        let [relative, star, import, assign, augment, branch, attempt] =
+            parsed.statements.as_slice()
+        else {
             panic!("{parsed:#?}");
         };
-        assert!(matches!(&relative.action, Action::ImportFrom { module, names: Some(names) }
-            if module.level == 2 && module.path == "a.b" && names.len() == 2 && names[0].alias == "d"));
-        assert!(matches!(&star.action, Action::ImportFrom { module, names: None } if module.level == 1));
-        assert!(matches!(&import.action, Action::Import(modules) if modules[0].alias.as_deref() == Some("s")));
-        assert!(matches!(&assign.action, Action::Assign { targets, value: Expression { kind: Kind::Text(pieces), .. } }
-            if targets.len() == 2 && pieces.len() == 2));
+        assert!(
+            matches!(&relative.action, Action::ImportFrom { module, names: Some(names) }
+            if module.level == 2 && module.path == "a.b" && names.len() == 2 && names[0].alias == "d")
+        );
+        assert!(
+            matches!(&star.action, Action::ImportFrom { module, names: None } if module.level == 1)
+        );
+        assert!(
+            matches!(&import.action, Action::Import(modules) if modules[0].alias.as_deref() == Some("s"))
+        );
+        assert!(
+            matches!(&assign.action, Action::Assign { targets, value: Expression { kind: Kind::Text(pieces), .. } }
+            if targets.len() == 2 && pieces.len() == 2)
+        );
         assert!(matches!(&augment.action, Action::Augment { operator, .. } if operator == "+"));
-        assert!(matches!(&branch.action, Action::If(branches) if branches.len() == 3 && branches[2].0.is_none()));
-        assert!(matches!(&attempt.action, Action::Try { body, handlers, .. } if body.len() == 2 && handlers.len() == 1));
+        assert!(
+            matches!(&branch.action, Action::If(branches) if branches.len() == 3 && branches[2].0.is_none())
+        );
+        assert!(
+            matches!(&attempt.action, Action::Try { body, handlers, .. } if body.len() == 2 && handlers.len() == 1)
+        );
     }
 
     #[test]
     fn deep_nesting_and_broken_text_are_survived() {
         let deep = format!("A = {}1{}\n", "[".repeat(50_000), "]".repeat(50_000));
         assert_eq!(module(&deep).statements.len(), 1);
-        let blocks: String = (0..3000).map(|depth| format!("{}if x:\n", " ".repeat(depth))).collect();
+        let blocks: String = (0..3000)
+            .map(|depth| format!("{}if x:\n", " ".repeat(depth)))
+            .collect();
         module(&format!("{blocks}{}pass\n", " ".repeat(3000)));
-        for odd in ["A = (", "def", "f'{", "\u{feff}A = 1\n", "A = '\\", "print 'x'\n", "match x:\n case 1: pass\n"] {
+        for odd in [
+            "A = (",
+            "def",
+            "f'{",
+            "\u{feff}A = 1\n",
+            "A = '\\",
+            "print 'x'\n",
+            "match x:\n case 1: pass\n",
+        ] {
             module(odd);
         }
         assert!(module("A = (\n").error.is_some());

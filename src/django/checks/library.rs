@@ -3,8 +3,9 @@
 use std::collections::HashSet;
 
 use crate::context::Context;
-use crate::django::command::Program;
+use crate::django::command::{Command, Program};
 use crate::django::requirements::Library;
+use crate::django::routes::WebSocket;
 use crate::finding::{Finding, Report};
 use crate::rule::Severity;
 use crate::source::Span;
@@ -12,25 +13,41 @@ use crate::source::Span;
 /// `django/no-websocket-library`.
 pub fn missing(cx: &Context<'_>, report: &mut Report<'_>) {
     let model = &cx.django;
-    if !model.has_websockets() {
-        return;
-    }
-    let library = model.requirements.websocket_library();
     let mut seen: HashSet<Span> = HashSet::new();
-    for command in &model.commands {
-        let uvicorn = command.program == Program::Uvicorn
-            || (command.program == Program::Gunicorn
-                && command.worker_class().is_some_and(|class| class.to_ascii_lowercase().contains("uvicorn")));
-        let to_wsgi = command.target.as_ref().is_some_and(|target| target.text.contains("wsgi"));
-        if !uvicorn || to_wsgi {
-            continue;
+    for application in model
+        .applications
+        .iter()
+        .filter(|application| application.websocket != WebSocket::Nothing)
+    {
+        let home = model.home(cx.project, application.source);
+        let installed = model.installed(cx.project, home);
+        for command in model.servers(cx.project, home) {
+            if let Some(finding) = judge(report, command, &installed.websocket_library())
+                && seen.insert(finding.span)
+            {
+                report.push(finding);
+            }
         }
-        let finding = match (command.option(&["--ws"]), &library) {
+    }
+}
+
+/// What a command's WebSockets come to.
+fn judge(report: &Report<'_>, command: &Command, library: &Library<'_>) -> Option<Finding> {
+    let uvicorn = command.program == Program::Uvicorn
+        || (command.program == Program::Gunicorn
+            && command
+                .worker_class()
+                .is_some_and(|class| class.to_ascii_lowercase().contains("uvicorn")));
+    let to_wsgi = command
+        .target
+        .as_ref()
+        .is_some_and(|target| target.text.contains("wsgi"));
+    if !uvicorn || to_wsgi {
+        return None;
+    }
+    let finding = match (command.option(&["--ws"]), library) {
             (Some("none"), _) => {
                 let span = command.word("--ws").map_or(command.span, |word| word.span);
-                if !seen.insert(span) {
-                    continue;
-                }
                 report
                     .finding(
                         "uvicorn is told to speak no WebSocket: every handshake is handed on as a plain GET",
@@ -40,11 +57,8 @@ pub fn missing(cx: &Context<'_>, report: &mut Report<'_>) {
                     .help("leave it out; uvicorn finds its library by itself:\n--ws auto")
             }
             // A library that is named and missing stops uvicorn at once.
-            (Some(name), _) if name != "auto" => continue,
+            (Some(name), _) if name != "auto" => return None,
             (_, Library::Missing(package)) => {
-                if !seen.insert(package.span) {
-                    continue;
-                }
                 report
                     .finding(
                         "uvicorn is installed without a library that speaks WebSockets: every handshake is handed on as a plain GET",
@@ -55,9 +69,6 @@ pub fn missing(cx: &Context<'_>, report: &mut Report<'_>) {
                     .help("install uvicorn with its extra:\nuvicorn[standard]")
             }
             (_, Library::NotAsked(package)) => {
-                if !seen.insert(package.span) {
-                    continue;
-                }
                 report
                     .finding(
                         "uvicorn is asked for without a library that speaks WebSockets: unless something else installs one, every handshake is handed on as a plain GET",
@@ -68,10 +79,9 @@ pub fn missing(cx: &Context<'_>, report: &mut Report<'_>) {
                     .label(command.span, "takes the handshakes")
                     .help("ask for uvicorn with its extra:\nuvicorn[standard]")
             }
-            _ => continue,
+            _ => return None,
         };
-        report.push(explain(finding));
-    }
+    Some(explain(finding))
 }
 
 fn explain(finding: Finding) -> Finding {
@@ -87,27 +97,51 @@ mod tests {
     fn said(files: &[(&str, &str)]) -> Vec<Severity> {
         let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
             application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', f)])})\n";
-        let project = Project::in_memory(files.iter().copied().chain([("p/asgi.py", asgi)])).unwrap();
+        let project =
+            Project::in_memory(files.iter().copied().chain([("p/asgi.py", asgi)])).unwrap();
         let cx = Context::resolve(&project);
-        let rule = rules().iter().find(|rule| rule.id == "django/no-websocket-library").unwrap();
+        let rule = rules()
+            .iter()
+            .find(|rule| rule.id == "django/no-websocket-library")
+            .unwrap();
         let mut report = Report::new(rule);
         missing(&cx, &mut report);
-        report.into_parts().0.iter().map(|finding| finding.severity).collect()
+        report
+            .into_parts()
+            .0
+            .iter()
+            .map(|finding| finding.severity)
+            .collect()
     }
 
     #[test]
     fn it_depends_on_what_is_installed() {
         let uvicorn = ("Procfile", "web: uvicorn p.asgi:application\n");
-        let worker = ("Procfile", "web: gunicorn p.asgi:application -k uvicorn_worker.UvicornWorker\n");
+        let worker = (
+            "Procfile",
+            "web: gunicorn p.asgi:application -k uvicorn_worker.UvicornWorker\n",
+        );
         let bare = ("requirements.txt", "uvicorn\n");
-        let lock = ("uv.lock", "[[package]]\nname = \"uvicorn\"\nversion = \"0.30\"\n");
+        let lock = (
+            "uv.lock",
+            "[[package]]\nname = \"uvicorn\"\nversion = \"0.30\"\n",
+        );
         let standard = ("requirements.txt", "uvicorn[standard]\n");
         assert_eq!(said(&[uvicorn, bare]), [Severity::Warning]);
         assert_eq!(said(&[worker, bare]), [Severity::Warning]);
         assert_eq!(said(&[uvicorn, lock]), [Severity::Error]);
         assert_eq!(said(&[uvicorn, standard]), []);
         assert_eq!(said(&[uvicorn]), []);
-        assert_eq!(said(&[("Procfile", "web: uvicorn --ws none p.asgi:application\n"), standard]), [Severity::Error]);
-        assert_eq!(said(&[("Procfile", "web: daphne p.asgi:application\n"), bare]), []);
+        assert_eq!(
+            said(&[
+                ("Procfile", "web: uvicorn --ws none p.asgi:application\n"),
+                standard
+            ]),
+            [Severity::Error]
+        );
+        assert_eq!(
+            said(&[("Procfile", "web: daphne p.asgi:application\n"), bare]),
+            []
+        );
     }
 }

@@ -5,8 +5,8 @@ pub mod proxy_header;
 pub mod routing;
 pub mod ssl_redirect;
 
+use super::Arrival;
 use super::settings::{Redirects, Settings};
-use super::{Arrival, Model};
 use crate::context::Context;
 use crate::finding::Finding;
 use crate::project::Project;
@@ -24,11 +24,11 @@ fn honest(cx: &Context<'_>, settings: &Settings, finding: Finding, fate: &str) -
             ))
         }
         Arrival::WebSocket(command) => finding.note(format!(
-            "a handshake that {} takes as a WebSocket never meets Django's middleware and still opens; every page, token endpoint and health check {fate}, and so does a handshake that arrives as plain HTTP, for example when a proxy drops its Upgrade header",
+            "a handshake that {} takes as a WebSocket never meets Django's middleware and still opens; every page, token endpoint and health check {fate}, and so is a handshake that arrives as plain HTTP, for example when a proxy drops its Upgrade header",
             command.program.name()
         )),
         Arrival::Unknown => finding.note(format!(
-            "every plain HTTP request {fate}, and so does every handshake that reaches Django as plain HTTP: under a WSGI server, under uvicorn without a WebSocket library, or when a proxy drops its Upgrade header"
+            "every plain HTTP request {fate}, and so is every handshake that reaches Django as plain HTTP: under a WSGI server, under uvicorn without a WebSocket library, or when a proxy drops its Upgrade header"
         )),
     }
 }
@@ -36,7 +36,9 @@ fn honest(cx: &Context<'_>, settings: &Settings, finding: Finding, fate: &str) -
 /// Labels what turns the redirect on; lowers the severity where that is not certain.
 fn with_redirect(mut finding: Finding, redirects: &Redirects) -> Finding {
     match redirects {
-        Redirects::Yes(value) => finding.label(value.span, "redirects every request that looks insecure"),
+        Redirects::Yes(value) => {
+            finding.label(value.span, "redirects every request that looks insecure")
+        }
         Redirects::Perhaps(value) => {
             finding.severity = finding.severity.min(Severity::Warning);
             finding.label(value.span, "may redirect every request that looks insecure")
@@ -57,7 +59,11 @@ fn sent_name(meta: &str) -> String {
         .map(|word| {
             let mut chars = word.chars();
             match chars.next() {
-                Some(first) => format!("{}{}", first.to_ascii_uppercase(), chars.as_str().to_ascii_lowercase()),
+                Some(first) => format!(
+                    "{}{}",
+                    first.to_ascii_uppercase(),
+                    chars.as_str().to_ascii_lowercase()
+                ),
                 None => String::new(),
             }
         })
@@ -73,7 +79,10 @@ fn sent_name(meta: &str) -> String {
 
 /// The name in `request.META`: `X-Forwarded-Proto` is `HTTP_X_FORWARDED_PROTO`.
 fn meta_name(sent: &str) -> String {
-    format!("HTTP_{}", sent.trim().replace('-', "_").to_ascii_uppercase())
+    format!(
+        "HTTP_{}",
+        sent.trim().replace('-', "_").to_ascii_uppercase()
+    )
 }
 
 /// Whether some proxy configuration of the project mentions the header: then that proxy may set
@@ -81,12 +90,21 @@ fn meta_name(sent: &str) -> String {
 fn proxy_mentions(project: &Project, sent: &str) -> bool {
     let lower = sent.to_ascii_lowercase();
     let parameter = lower.replace('-', "_");
-    project.sources.iter().filter(|source| matches!(source.kind, Kind::Nginx | Kind::Caddyfile)).any(|source| {
-        source.text.lines().filter(|line| !line.trim_start().starts_with('#')).any(|line| {
-            let line = line.to_ascii_lowercase();
-            line.contains(&lower) || line.contains("uwsgi_param") && line.contains(&parameter)
+    project
+        .sources
+        .iter()
+        .filter(|source| matches!(source.kind, Kind::Nginx | Kind::Caddyfile))
+        .any(|source| {
+            source
+                .text
+                .lines()
+                .filter(|line| !line.trim_start().starts_with('#'))
+                .any(|line| {
+                    let line = line.to_ascii_lowercase();
+                    line.contains(&lower)
+                        || line.contains("uwsgi_param") && line.contains(&parameter)
+                })
         })
-    })
 }
 
 /// Labels the place that may override the setting, if there is one.
@@ -96,12 +114,4 @@ fn with_reopened(mut finding: Finding, reopened: Option<(Span, &str)>) -> Findin
         finding = finding.label(span, why.to_owned());
     }
     finding
-}
-
-impl Model {
-    /// Whether anything in the project takes WebSockets.
-    fn has_websockets(&self) -> bool {
-        !self.routes.is_empty()
-            || self.applications.iter().any(|application| application.websocket != super::routes::WebSocket::Nothing)
-    }
 }

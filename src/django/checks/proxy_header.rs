@@ -60,7 +60,11 @@ pub fn header(setting: &Possible) -> Header {
                 },
                 _ => Header::Unknown,
             },
-            items => Header::Malformed(format!("a {} of {}", if sequence.tuple { "tuple" } else { "list" }, count(items.len()))),
+            items => Header::Malformed(format!(
+                "a {} of {}",
+                if sequence.tuple { "tuple" } else { "list" },
+                count(items.len())
+            )),
         },
         (Data::Dictionary(dictionary), _) if dictionary.complete && dictionary.pairs.len() != 2 => {
             Header::Malformed(format!("a dictionary of {}", count(dictionary.pairs.len())))
@@ -153,11 +157,19 @@ const KNOWN: &[Known] = &[
 ];
 
 fn known(sent: &str) -> Option<&'static Known> {
-    KNOWN.iter().find(|known| known.name.eq_ignore_ascii_case(sent))
+    KNOWN
+        .iter()
+        .find(|known| known.name.eq_ignore_ascii_case(sent))
 }
 
 /// Keys of `request.META` that are no header of the request but the server's own word.
-const SERVERS_WORD: &[&str] = &["wsgi.url_scheme", "HTTPS", "REQUEST_SCHEME", "SERVER_PORT", "SERVER_PROTOCOL"];
+const SERVERS_WORD: &[&str] = &[
+    "wsgi.url_scheme",
+    "HTTPS",
+    "REQUEST_SCHEME",
+    "SERVER_PORT",
+    "SERVER_PROTOCOL",
+];
 
 /// The values of the setting in each production module, once for each place that writes one.
 fn each(cx: &Context<'_>, mut visit: impl FnMut(&Settings, &Setting<'_>, &Possible, Header)) {
@@ -184,7 +196,10 @@ fn doubts(mut finding: Finding, setting: &Setting<'_>, value: &Possible) -> Find
             finding = finding.label(when, "it has this value where this holds");
         }
     }
-    with_reopened(finding, setting.reopened.map(|open| (open.span, open.why.as_str())))
+    with_reopened(
+        finding,
+        setting.reopened.map(|open| (open.span, open.why.as_str())),
+    )
 }
 
 /// What the edge really sends, as the lines to write.
@@ -194,23 +209,44 @@ fn canonical(cx: &Context<'_>) -> String {
         .iter()
         .find(|(name, _)| name.eq_ignore_ascii_case("X-Forwarded-Proto"))
         .or(sends.first())
-        .map_or(("X-Forwarded-Proto".to_owned(), "https".to_owned()), |(name, value)| {
-            // Traefik alone says `wss` on a handshake and `https` on pages.
-            (name.clone(), if value == "wss" { "https".to_owned() } else { value.clone() })
-        });
+        .map_or(
+            ("X-Forwarded-Proto".to_owned(), "https".to_owned()),
+            |(name, value)| {
+                // Traefik alone says `wss` on a handshake and `https` on pages.
+                (
+                    name.clone(),
+                    if value == "wss" {
+                        "https".to_owned()
+                    } else {
+                        value.clone()
+                    },
+                )
+            },
+        );
     let quote = if value.contains('"') { '\'' } else { '"' };
-    format!("SECURE_PROXY_SSL_HEADER = (\"{}\", {quote}{value}{quote})", meta_name(&name))
+    format!(
+        "SECURE_PROXY_SSL_HEADER = (\"{}\", {quote}{value}{quote})",
+        meta_name(&name)
+    )
 }
 
 /// `django/proxy-header-malformed`.
 pub fn malformed(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut findings = Vec::new();
     each(cx, |settings, setting, value, header| {
-        let Header::Malformed(what) = header else { return };
+        let Header::Malformed(what) = header else {
+            return;
+        };
         let redirects = settings.redirects();
         let fate = "is answered with 500";
-        let message = format!("SECURE_PROXY_SSL_HEADER is {what}, not a pair: Django answers 500 to every request that asks for its scheme");
-        let mut finding = report.finding(message, value.span, format!("{what}: Django unpacks it into a name and a value"));
+        let message = format!(
+            "SECURE_PROXY_SSL_HEADER is {what}, not a pair: Django answers 500 to every request that asks for its scheme"
+        );
+        let mut finding = report.finding(
+            message,
+            value.span,
+            format!("{what}: Django unpacks it into a name and a value"),
+        );
         if let Redirects::Yes(redirect) = &redirects {
             finding = finding.label(redirect.span, "asks for the scheme of every request");
         }
@@ -221,7 +257,10 @@ pub fn malformed(cx: &Context<'_>, report: &mut Report<'_>) {
         }
         finding = finding.note(note);
         finding = honest(cx, settings, finding, fate);
-        finding = finding.help(format!("write both parts, with the comma:\n{}", canonical(cx)));
+        finding = finding.help(format!(
+            "write both parts, with the comma:\n{}",
+            canonical(cx)
+        ));
         findings.push(doubts(finding, setting, value));
     });
     for finding in findings {
@@ -244,7 +283,10 @@ fn never(cx: &Context<'_>, name: &Possible, value: &Possible) -> Option<Never> {
                 return None;
             }
             let shape = text.strip_prefix("HTTP_").is_some_and(|rest| {
-                !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_')
+                !rest.is_empty()
+                    && rest.bytes().all(|byte| {
+                        byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_'
+                    })
             });
             if !shape {
                 if proxy_mentions(cx.project, text) && !text.contains(['-', ':']) {
@@ -264,7 +306,9 @@ fn never(cx: &Context<'_>, name: &Possible, value: &Possible) -> Option<Never> {
         _ => return None,
     }
     let sent = sent_name(name.data.as_text().unwrap_or_default());
-    let known = known(&sent).filter(|known| known.name == "X-Forwarded-Proto" || !proxy_mentions(cx.project, known.name));
+    let known = known(&sent).filter(|known| {
+        known.name == "X-Forwarded-Proto" || !proxy_mentions(cx.project, known.name)
+    });
     let carried = |known: &Known| match known.values.first() {
         Some(value) => format!("`{sent}` carries `{value}`"),
         None => format!("`{sent}` carries a certificate, never one fixed value"),
@@ -290,8 +334,12 @@ fn never(cx: &Context<'_>, name: &Possible, value: &Possible) -> Option<Never> {
 pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut findings = Vec::new();
     each(cx, |settings, setting, whole, header| {
-        let Header::Pair { name, value } = header else { return };
-        let Some(never) = never(cx, &name, &value) else { return };
+        let Header::Pair { name, value } = header else {
+            return;
+        };
+        let Some(never) = never(cx, &name, &value) else {
+            return;
+        };
         let redirects = settings.redirects();
         let fate = "is redirected to itself (301)";
         let mut finding = match &never {
@@ -331,18 +379,27 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
                 }
             }
         };
-        if matches!(never, Never::Name(_)) && cx.django.servers_know_https(cx.project, settings) == Some(true) {
+        if matches!(never, Never::Name(_))
+            && cx.django.servers_know_https(cx.project, settings) == Some(true)
+        {
             // The server's own trust answers in place of the header that is never found.
             finding.severity = finding.severity.min(Severity::Warning);
             finding = finding.note("here the server takes X-Forwarded-Proto for the scheme by itself, which hides the mistake as long as it is started so");
         }
         let line = match &never {
             Never::Name(meant) => {
-                let meant = known(&sent_name(meant)).map_or_else(|| canonical(cx), |known| {
-                    let value = known.values.first().copied().unwrap_or("https");
-                    format!("SECURE_PROXY_SSL_HEADER = (\"{meant}\", \"{value}\")")
-                });
-                if value.data.as_text() == Some("https") || meant.contains("\"https\"") { meant } else { canonical(cx) }
+                let meant = known(&sent_name(meant)).map_or_else(
+                    || canonical(cx),
+                    |known| {
+                        let value = known.values.first().copied().unwrap_or("https");
+                        format!("SECURE_PROXY_SSL_HEADER = (\"{meant}\", \"{value}\")")
+                    },
+                );
+                if value.data.as_text() == Some("https") || meant.contains("\"https\"") {
+                    meant
+                } else {
+                    canonical(cx)
+                }
             }
             Never::Value(_) => {
                 let name = name.data.as_text().unwrap_or_default();
@@ -355,7 +412,9 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
                 }
             }
         };
-        finding = finding.help(format!("write the name and the value as they arrive:\n{line}"));
+        finding = finding.help(format!(
+            "write the name and the value as they arrive:\n{line}"
+        ));
         findings.push(doubts(finding, setting, whole));
     });
     for finding in findings {
@@ -367,11 +426,19 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
 pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut findings = Vec::new();
     each(cx, |settings, setting, whole, header| {
-        let Header::Pair { name, value } = header else { return };
+        let Header::Pair { name, value } = header else {
+            return;
+        };
         if never(cx, &name, &value).is_some() {
             return;
         }
-        let Some(meta) = name.data.as_text().filter(|name| !SERVERS_WORD.contains(name)) else { return };
+        let Some(meta) = name
+            .data
+            .as_text()
+            .filter(|name| !SERVERS_WORD.contains(name))
+        else {
+            return;
+        };
         let redirects = settings.redirects();
         if matches!(redirects, Redirects::No) {
             return;
@@ -387,18 +454,22 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
         if sends.iter().any(|(name, _)| meta_name(name) == meta) {
             return;
         }
-        let sends_proto = sends
-            .iter()
-            .any(|(name, value)| name.eq_ignore_ascii_case("X-Forwarded-Proto") && value == "https");
+        let sends_proto = sends.iter().any(|(name, value)| {
+            name.eq_ignore_ascii_case("X-Forwarded-Proto") && value == "https"
+        });
         // Without the header Django takes the server's word, which may be X-Forwarded-Proto's.
-        if cx.django.servers_know_https(cx.project, settings) == Some(true) && (sends_proto || !declared) {
+        if cx.django.servers_know_https(cx.project, settings) == Some(true)
+            && (sends_proto || !declared)
+        {
             return;
         }
         let finding = if declared {
             not_sent_by(cx, report, &name, &sent, &sends)
         } else {
             let known = known(&sent);
-            if known.is_some_and(|known| known.by_default) || matches!(redirects, Redirects::Unknown) {
+            if known.is_some_and(|known| known.by_default)
+                || matches!(redirects, Redirects::Unknown)
+            {
                 return;
             }
             not_known_to_be_sent(report, &name, &sent, known)
@@ -406,7 +477,10 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
         let mut finding = finding;
         match &redirects {
             Redirects::Yes(value) => {
-                finding = finding.label(value.span, "so every request looks insecure, and this answers 301 to the same https URL");
+                finding = finding.label(
+                    value.span,
+                    "so every request looks insecure, and this answers 301 to the same https URL",
+                );
             }
             other => finding = with_redirect(finding, other),
         }
@@ -427,7 +501,13 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn not_sent_by(cx: &Context<'_>, report: &Report<'_>, name: &Possible, sent: &str, sends: &[(String, String)]) -> Finding {
+fn not_sent_by(
+    cx: &Context<'_>,
+    report: &Report<'_>,
+    name: &Possible,
+    sent: &str,
+    sends: &[(String, String)],
+) -> Finding {
     let edge = &cx.project.config.edge;
     let mut finding = report.finding(
         format!("Django trusts `{sent}`, a header that never arrives: every request looks insecure and is redirected to itself"),
@@ -436,27 +516,53 @@ fn not_sent_by(cx: &Context<'_>, report: &Report<'_>, name: &Possible, sent: &st
     );
     if let Some(span) = edge.declared {
         let what = if sends.is_empty() {
-            format!("{}: sends no header that says https on a handshake", edge.title())
+            format!(
+                "{}: sends no header that says https on a handshake",
+                edge.title()
+            )
         } else {
-            let headers: Vec<String> = sends.iter().map(|(name, value)| format!("`{name}: {value}`")).collect();
-            format!("{}: what arrives is {}", edge.title(), headers.join(" and "))
+            let headers: Vec<String> = sends
+                .iter()
+                .map(|(name, value)| format!("`{name}: {value}`"))
+                .collect();
+            format!(
+                "{}: what arrives is {}",
+                edge.title(),
+                headers.join(" and ")
+            )
         };
         finding = finding.label(span, what);
     }
-    let mut explained = false;
-    for edge in &edge.edges {
-        for (header, why) in edge.not_sent.iter().filter(|(header, _)| header.eq_ignore_ascii_case(sent)) {
-            explained = true;
-            finding = finding.note(format!("{header} and {}: {why}", edge.title));
-        }
+    let explained = edge.edges.iter().find_map(|edge| {
+        let (header, why) = edge
+            .not_sent
+            .iter()
+            .find(|(header, _)| header.eq_ignore_ascii_case(sent))?;
+        // The table says when it is sent, or that it never is.
+        let verb = if why.starts_with("only ") {
+            " sends it "
+        } else {
+            ": "
+        };
+        Some(format!("{header}: {}{verb}{why}", edge.title))
+    });
+    if let Some(note) = &explained {
+        finding = finding.note(note);
     }
-    if !explained && let Some(known) = known(sent) {
+    if explained.is_none()
+        && let Some(known) = known(sent)
+    {
         finding = finding.note(format!("{sent}: {}", known.sender));
     }
     finding.note("where the header is missing, Django takes the scheme of its own connection, which is plain http behind this edge, and answers with a redirect to https, where the same happens again")
 }
 
-fn not_known_to_be_sent(report: &Report<'_>, name: &Possible, sent: &str, known: Option<&Known>) -> Finding {
+fn not_known_to_be_sent(
+    report: &Report<'_>,
+    name: &Possible,
+    sent: &str,
+    known: Option<&Known>,
+) -> Finding {
     let sender = known.map_or("no balancer or CDN that we know sends it by itself: only a proxy that is configured to set it", |known| known.sender);
     report
         .finding(
@@ -485,22 +591,36 @@ mod tests {
             if let Check::Function(check) = &rule.check {
                 let mut report = Report::new(rule);
                 check(&cx, &mut report);
-                found.extend(report.into_parts().0.iter().map(|finding| (finding.rule.to_string(), finding.severity)));
+                found.extend(
+                    report
+                        .into_parts()
+                        .0
+                        .iter()
+                        .map(|finding| (finding.rule.to_string(), finding.severity)),
+                );
             }
         }
         found
     }
 
-    const HEAD: &str = "ROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n";
+    const HEAD: &str =
+        "ROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n";
 
     fn of(setting: &str, more: &[(&str, &str)]) -> Vec<(String, Severity)> {
         let code = format!("import os\n{HEAD}{setting}\n");
-        let files: Vec<_> = more.iter().copied().chain([("p/settings.py", code.as_str())]).collect();
+        let files: Vec<_> = more
+            .iter()
+            .copied()
+            .chain([("p/settings.py", code.as_str())])
+            .collect();
         said(&files)
     }
 
     fn with_redirect_on(value: &str, more: &[(&str, &str)]) -> Vec<(String, Severity)> {
-        of(&format!("SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = {value}"), more)
+        of(
+            &format!("SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = {value}"),
+            more,
+        )
     }
 
     #[test]
@@ -533,13 +653,22 @@ mod tests {
             ("('HTTP_X_FORWARDED_PROTO')", Some(malformed)),
             ("('HTTP_X_FORWARDED_PROTO',)", Some(malformed)),
             ("('HTTP_X_FORWARDED_PROTO' 'https')", Some(malformed)),
-            ("('HTTP_X_FORWARDED_PROTO', 'https', 'wss')", Some(malformed)),
+            (
+                "('HTTP_X_FORWARDED_PROTO', 'https', 'wss')",
+                Some(malformed),
+            ),
             ("{'HTTP_X_FORWARDED_PROTO': 'https'}", Some(malformed)),
-            ("('HTTP_CLOUDFRONT_FORWARDED_PROTO', 'https')", Some(doubtful)),
+            (
+                "('HTTP_CLOUDFRONT_FORWARDED_PROTO', 'https')",
+                Some(doubtful),
+            ),
             ("('HTTP_X_FORWARDED_PROTOCOL', 'https')", Some(doubtful)),
         ] {
             let said = with_redirect_on(value, &[]);
-            let said: Vec<_> = said.iter().map(|(rule, severity)| (rule.as_str(), *severity)).collect();
+            let said: Vec<_> = said
+                .iter()
+                .map(|(rule, severity)| (rule.as_str(), *severity))
+                .collect();
             assert_eq!(said, expected.into_iter().collect::<Vec<_>>(), "{value}");
         }
     }
@@ -567,8 +696,17 @@ mod tests {
 
     #[test]
     fn a_default_of_the_environment_is_at_most_a_warning() {
-        let said = with_redirect_on("tuple(os.environ.get('H', 'X-Forwarded-Proto,https').split(','))", &[]);
-        assert_eq!(said, [("django/proxy-header-never-matches".to_owned(), Severity::Warning)]);
+        let said = with_redirect_on(
+            "tuple(os.environ.get('H', 'X-Forwarded-Proto,https').split(','))",
+            &[],
+        );
+        assert_eq!(
+            said,
+            [(
+                "django/proxy-header-never-matches".to_owned(),
+                Severity::Warning
+            )]
+        );
     }
 
     #[test]
@@ -578,21 +716,47 @@ mod tests {
         let chain = edge("[edge]\nkind = [\"cloudfront\", \"alb\"]\n");
         let error = [("django/proxy-header-not-sent".to_owned(), Severity::Error)];
         assert_eq!(with_redirect_on(cloudfront, &[chain]), error);
-        assert_eq!(with_redirect_on("('HTTP_X_FORWARDED_PROTO', 'https')", &[chain]), []);
-        let told = edge("[edge]\nkind = \"cloudfront\"\nsends = { CloudFront-Forwarded-Proto = \"https\" }\n");
+        assert_eq!(
+            with_redirect_on("('HTTP_X_FORWARDED_PROTO', 'https')", &[chain]),
+            []
+        );
+        let told = edge(
+            "[edge]\nkind = \"cloudfront\"\nsends = { CloudFront-Forwarded-Proto = \"https\" }\n",
+        );
         assert_eq!(with_redirect_on(cloudfront, &[told]), []);
-        let trusting = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80 --forwarded-allow-ips='*'\n");
+        let trusting = (
+            "Procfile",
+            "web: gunicorn p.wsgi --bind 0.0.0.0:80 --forwarded-allow-ips='*'\n",
+        );
         assert_eq!(with_redirect_on(cloudfront, &[chain, trusting]), []);
-        let nginx = ("nginx.conf", "server {\n  location / {\n    proxy_set_header CloudFront-Forwarded-Proto $scheme;\n  }\n}\n");
+        let nginx = (
+            "nginx.conf",
+            "server {\n  location / {\n    proxy_set_header CloudFront-Forwarded-Proto $scheme;\n  }\n}\n",
+        );
         assert_eq!(with_redirect_on(cloudfront, &[nginx]), []);
     }
 
     #[test]
     fn what_production_overrides_is_not_reported() {
-        let base = format!("{HEAD}SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = ('X', 'https')\n");
-        let right = "from .base import *\nSECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')\n";
-        assert_eq!(said(&[("p/settings/base.py", &base), ("p/settings/production.py", right)]), []);
+        let base =
+            format!("{HEAD}SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = ('X', 'https')\n");
+        let right =
+            "from .base import *\nSECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')\n";
+        assert_eq!(
+            said(&[
+                ("p/settings/base.py", &base),
+                ("p/settings/production.py", right)
+            ]),
+            []
+        );
         let kept = "from .base import *\n";
-        assert_eq!(said(&[("p/settings/base.py", &base), ("p/settings/production.py", kept)]).len(), 1);
+        assert_eq!(
+            said(&[
+                ("p/settings/base.py", &base),
+                ("p/settings/production.py", kept)
+            ])
+            .len(),
+            1
+        );
     }
 }

@@ -3,9 +3,8 @@
 use std::collections::HashSet;
 
 use crate::context::Context;
-use crate::django::Model;
 use crate::django::data::{Data, Possible, certain};
-use crate::django::routes::{Fault, Function, Level};
+use crate::django::routes::{Fault, Function, Level, Route};
 use crate::finding::{Finding, Report};
 use crate::project::Project;
 use crate::source::Span;
@@ -14,15 +13,24 @@ use crate::source::Span;
 pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut seen: HashSet<Span> = HashSet::new();
     for route in &cx.django.routes {
-        let Some((level, fault)) = route.fault() else { continue };
+        let Some((level, fault)) = route.fault() else {
+            continue;
+        };
         if !seen.insert(level.span) {
             continue;
         }
         let mut finding = explain(report, level, &fault);
         if let Some(application) = cx.django.applications.get(route.application) {
-            finding = finding.label(head(cx.project, application.span), "the router of this application");
+            finding = finding.label(
+                head(cx.project, application.span),
+                "the router of this application",
+            );
         }
-        if let Some(outer) = route.levels.first().filter(|outer| outer.span != level.span) {
+        if let Some(outer) = route
+            .levels
+            .first()
+            .filter(|outer| outer.span != level.span)
+        {
             finding = finding.label(outer.span, "reached through this outer route");
         }
         report.push(finding);
@@ -32,7 +40,11 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
 fn explain(report: &Report<'_>, level: &Level, fault: &Fault) -> Finding {
     let called = &level.called;
     let pattern = &level.pattern;
-    let raw = if level.function == Function::RePath { "r" } else { "" };
+    let raw = if level.function == Function::RePath {
+        "r"
+    } else {
+        ""
+    };
     match fault {
         Fault::LeadingSlash => {
             let right = without_slash(pattern);
@@ -95,14 +107,20 @@ fn without_slash(pattern: &str) -> String {
         Some(rest) => ("^", rest),
         None => ("", pattern),
     };
-    format!("{start}{}", rest.trim_start_matches(r"\/").trim_start_matches('/'))
+    format!(
+        "{start}{}",
+        rest.trim_start_matches(r"\/").trim_start_matches('/')
+    )
 }
 
 /// The first words of a span: a label on a whole application would bury what it is about.
 fn head(project: &Project, span: Span) -> Span {
     let text = project.slice(span);
     let length = text.find(['(', '\n']).unwrap_or(text.len());
-    Span::new(span.source, span.start as usize..span.start as usize + length)
+    Span::new(
+        span.source,
+        span.start as usize..span.start as usize + length,
+    )
 }
 
 /// What stands where an ASGI application should.
@@ -120,14 +138,22 @@ pub fn not_called(cx: &Context<'_>, report: &mut Report<'_>) {
     let model = &cx.django;
     let mut seen: HashSet<Span> = HashSet::new();
     for route in &model.routes {
-        let Some(consumer) = &route.consumer else { continue };
-        let Some((uncalled, at)) = uncalled(consumer) else { continue };
+        let Some(consumer) = &route.consumer else {
+            continue;
+        };
+        let Some((uncalled, at)) = uncalled(consumer) else {
+            continue;
+        };
         // Channels 2 wanted the class itself.
-        if matches!(uncalled, Uncalled::Class(_)) && !is_channels_3(cx, model) {
+        if matches!(uncalled, Uncalled::Class(_)) && !is_channels_3(cx, route) {
             continue;
         }
         // A value that a name stands for is underlined where the route uses it.
-        let span = if route.span.contains(at.span) { at.span } else { route.span };
+        let span = if route.span.contains(at.span) {
+            at.span
+        } else {
+            route.span
+        };
         if !seen.insert(span) {
             continue;
         }
@@ -178,13 +204,16 @@ fn uncalled(consumer: &Possible) -> Option<(Uncalled, Possible)> {
     for _ in 0..8 {
         match &at.data {
             Data::Class(class) => {
-                return is_consumer(&at.data).then(|| (Uncalled::Class(class.name.clone()), at.clone()));
+                return is_consumer(&at.data)
+                    .then(|| (Uncalled::Class(class.name.clone()), at.clone()));
             }
             Data::Attribute(attribute) if attribute.name == "as_asgi" => {
                 return Some((Uncalled::Method(attribute.object.symbol()), at.clone()));
             }
             Data::External(path) => {
-                let method = path.strip_suffix(".as_asgi").map(|class| Uncalled::Method(class.to_owned()));
+                let method = path
+                    .strip_suffix(".as_asgi")
+                    .map(|class| Uncalled::Method(class.to_owned()));
                 return method.map(|method| (method, at.clone()));
             }
             Data::Call(call) => {
@@ -195,7 +224,10 @@ fn uncalled(consumer: &Possible) -> Option<(Uncalled, Possible)> {
                     return Some((Uncalled::View(attribute.object.symbol()), at.clone()));
                 }
                 let wrapper = call.function.data.symbol();
-                if !wrapper.starts_with("channels.") || wrapper.ends_with("URLRouter") || wrapper.ends_with(".as_asgi") {
+                if !wrapper.starts_with("channels.")
+                    || wrapper.ends_with("URLRouter")
+                    || wrapper.ends_with(".as_asgi")
+                {
                     return None;
                 }
                 at = certain(call.positional.first()?)?.clone();
@@ -217,10 +249,17 @@ fn is_consumer(class: &Data) -> bool {
         }
         match at {
             Data::Class(class) => {
-                stack.extend(class.bases.iter().filter_map(|base| certain(base)).map(|base| base.data.clone()));
+                stack.extend(
+                    class
+                        .bases
+                        .iter()
+                        .filter_map(|base| certain(base))
+                        .map(|base| base.data.clone()),
+                );
             }
             Data::External(path)
-                if path.ends_with("Consumer") && (path.starts_with("channels.") || path.contains(".consumers.")) =>
+                if path.ends_with("Consumer")
+                    && (path.starts_with("channels.") || path.contains(".consumers.")) =>
             {
                 return true;
             }
@@ -230,21 +269,37 @@ fn is_consumer(class: &Data) -> bool {
     false
 }
 
-/// Whether the project surely runs on Channels 3 or later.
-fn is_channels_3(cx: &Context<'_>, model: &Model) -> bool {
-    let version = cx.project.config.targets.channels.or_else(|| model.requirements.version("channels"));
-    if let Some([major, ..]) = version {
+/// Whether the application of a route surely runs on Channels 3 or later.
+fn is_channels_3(cx: &Context<'_>, route: &Route) -> bool {
+    let model = &cx.django;
+    let Some(application) = model.applications.get(route.application) else {
+        return false;
+    };
+    let installed = model.installed(cx.project, model.home(cx.project, application.source));
+    if let Some([major, ..]) = cx
+        .project
+        .config
+        .targets
+        .channels
+        .or_else(|| installed.version("channels"))
+    {
         return major >= 3;
     }
-    // A sibling that does it right shows it as well, and so do Django's own ASGI applications.
-    model.routes.iter().any(|route| {
-        route.consumer.as_ref().is_some_and(|consumer| match &consumer.data {
-            Data::Call(call) => call.function.data.symbol().ends_with(".as_asgi"),
-            _ => false,
-        })
-    }) || cx.project.sources.iter().any(|source| {
-        source.kind == crate::source::Kind::Python && source.text.contains("get_asgi_application")
-    })
+    // A sibling that does it right shows it as well, and so does Django's own ASGI application.
+    application.serves_django
+        || model
+            .routes
+            .iter()
+            .filter(|other| other.application == route.application)
+            .any(|other| {
+                other
+                    .consumer
+                    .as_ref()
+                    .is_some_and(|consumer| match &consumer.data {
+                        Data::Call(call) => call.function.data.symbol().ends_with(".as_asgi"),
+                        _ => false,
+                    })
+            })
 }
 
 #[cfg(test)]
@@ -263,7 +318,10 @@ mod tests {
         let files = more.iter().copied().chain([("p/asgi.py", code.as_str())]);
         let project = Project::in_memory(files).unwrap();
         let cx = Context::resolve(&project);
-        let rule = rules().iter().find(|rule| rule.id == "django/consumer-not-called").unwrap();
+        let rule = rules()
+            .iter()
+            .find(|rule| rule.id == "django/consumer-not-called")
+            .unwrap();
         let mut report = Report::new(rule);
         not_called(&cx, &mut report);
         report.into_parts().0.len()

@@ -15,7 +15,11 @@ use crate::source::Span;
 pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut seen: HashSet<Span> = HashSet::new();
     let edge = &cx.project.config.edge;
-    for settings in cx.django.production().filter(|settings| !settings.is_debug()) {
+    for settings in cx
+        .django
+        .production()
+        .filter(|settings| !settings.is_debug())
+    {
         let (value, certain) = match settings.redirects() {
             Redirects::Yes(value) => (value, true),
             Redirects::Perhaps(value) => (value, false),
@@ -23,11 +27,17 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
         };
         // "Missing" is only said of a chain that is wholly known.
         let setting = settings.get("SECURE_PROXY_SSL_HEADER");
-        let Some(header_value) = setting.certain().filter(|value| is_off(&value.data, header(value))) else {
+        let Some(header_value) = setting
+            .certain()
+            .filter(|value| is_off(&value.data, header(value)))
+        else {
             continue;
         };
         // The server may know the scheme by itself, or be configured by a file that is not here.
-        let servers = cx.django.servers(cx.project, settings).count();
+        let servers = cx
+            .django
+            .servers(cx.project, cx.django.home(cx.project, settings.source))
+            .count();
         match cx.django.servers_know_https(cx.project, settings) {
             Some(true) => continue,
             None if servers > 0 => continue,
@@ -62,8 +72,15 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
             finding = finding.label(header_value.span, "names no header, so none is trusted");
         }
         if let (true, Some(span)) = (edge.ends_tls(), edge.declared) {
-            let how = if edge.speaks_plain_http() { ", and speaks plain http to what is behind it" } else { "" };
-            finding = finding.label(span, format!("{} ends the client's TLS here{how}", edge.title()));
+            let how = if edge.speaks_plain_http() {
+                ", and speaks plain http to what is behind it"
+            } else {
+                ""
+            };
+            finding = finding.label(
+                span,
+                format!("{} ends the client's TLS here{how}", edge.title()),
+            );
         }
         finding = finding.note("Django sees only its own connection: where a balancer or a proxy has ended TLS, that is plain http however the client came, so the redirect to https comes back as the same request");
         finding = honest(cx, settings, finding, "is redirected to itself (301)");
@@ -73,8 +90,14 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
         } else {
             "tell Django which header says that the client used TLS, if what ends TLS sets it on every request:\nSECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")".to_owned()
         });
-        let reopened = settings.get("SECURE_SSL_REDIRECT").reopened.map(|open| (open.span, open.why.clone()));
-        report.push(with_reopened(finding, reopened.as_ref().map(|(span, why)| (*span, why.as_str()))));
+        let reopened = settings
+            .get("SECURE_SSL_REDIRECT")
+            .reopened
+            .map(|open| (open.span, open.why.clone()));
+        report.push(with_reopened(
+            finding,
+            reopened.as_ref().map(|(span, why)| (*span, why.as_str())),
+        ));
     }
 }
 
@@ -97,13 +120,24 @@ mod tests {
         let code = format!(
             "import os\nROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n{setting}\n"
         );
-        let files = more.iter().copied().chain([("p/settings.py", code.as_str())]);
+        let files = more
+            .iter()
+            .copied()
+            .chain([("p/settings.py", code.as_str())]);
         let project = Project::in_memory(files).unwrap();
         let cx = Context::resolve(&project);
-        let rule = rules().iter().find(|rule| rule.id == "django/ssl-redirect-loop").unwrap();
+        let rule = rules()
+            .iter()
+            .find(|rule| rule.id == "django/ssl-redirect-loop")
+            .unwrap();
         let mut report = Report::new(rule);
         redirect_loop(&cx, &mut report);
-        report.into_parts().0.iter().map(|finding| finding.severity).collect()
+        report
+            .into_parts()
+            .0
+            .iter()
+            .map(|finding| finding.severity)
+            .collect()
     }
 
     #[test]
@@ -112,9 +146,24 @@ mod tests {
         let alb = ("wslint.toml", "[edge]\nkind = \"alb\"\n");
         assert_eq!(said(on, &[]), [Severity::Warning]);
         assert_eq!(said(on, &[alb]), [Severity::Error]);
-        assert_eq!(said("SECURE_SSL_REDIRECT = 'False'", &[alb]), [Severity::Error]);
-        assert_eq!(said("SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = None", &[alb]), [Severity::Error]);
-        assert_eq!(said("SECURE_SSL_REDIRECT = os.environ.get('R', 'True') == 'True'", &[alb]), [Severity::Warning]);
+        assert_eq!(
+            said("SECURE_SSL_REDIRECT = 'False'", &[alb]),
+            [Severity::Error]
+        );
+        assert_eq!(
+            said(
+                "SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = None",
+                &[alb]
+            ),
+            [Severity::Error]
+        );
+        assert_eq!(
+            said(
+                "SECURE_SSL_REDIRECT = os.environ.get('R', 'True') == 'True'",
+                &[alb]
+            ),
+            [Severity::Warning]
+        );
         let gunicorn = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80\n");
         assert_eq!(said(on, &[alb, gunicorn]), [Severity::Error]);
     }
