@@ -1031,7 +1031,10 @@ impl<'a, 'p> Frame<'a, 'p> {
                                 Data::Text(part) => text.push_str(part),
                                 Data::Integer(part) => text.push_str(&part.to_string()),
                                 _ => {
-                                    return vec![Possible::unknown("a part of it is unknown", span)];
+                                    return vec![Possible::unknown(
+                                        "a part of it is unknown",
+                                        span,
+                                    )];
                                 }
                             }
                             origin = weaker(&origin, &possible.origin);

@@ -196,7 +196,10 @@ impl Django<'_> {
                     {
                         Some(secure) => Some(secure),
                         None => {
-                            return undecided("the value of the trusted header is unknown", because);
+                            return undecided(
+                                "the value of the trusted header is unknown",
+                                because,
+                            );
                         }
                     },
                     None => None,

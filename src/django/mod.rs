@@ -383,13 +383,12 @@ mod tests {
         let project =
             Project::in_memory(files.iter().copied().chain([settings, asgi, wsgi])).unwrap();
         let model = Model::resolve(&project);
-        let arrival = match model.arrival(&project, &model.settings[0]) {
+        match model.arrival(&project, &model.settings[0]) {
             Arrival::Http { sure: true, .. } => "http",
             Arrival::Http { .. } => "perhaps http",
             Arrival::WebSocket(_) => "websocket",
             Arrival::Unknown => "unknown",
-        };
-        arrival
+        }
     }
 
     #[test]

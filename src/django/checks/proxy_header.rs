@@ -440,7 +440,7 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
             return;
         };
         let redirects = settings.redirects();
-        if matches!(redirects, Redirects::No) {
+        if settings.is_debug() || matches!(redirects, Redirects::No) {
             return;
         }
         let sent = sent_name(meta);
