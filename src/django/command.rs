@@ -64,6 +64,8 @@ pub struct Command {
     pub span: Span,
     /// Whether the configuration file that it names was read into `words`.
     pub config_is_read: bool,
+    /// Whether a platform starts it, which says by PORT where to listen.
+    on_platform: bool,
 }
 
 impl Command {
@@ -138,7 +140,10 @@ impl Command {
     /// uvicorn trust by default (`forwarded_allow_ips` is 127.0.0.1; a Unix socket is trusted).
     fn is_local(&self) -> bool {
         let bind = match self.program {
-            Program::Gunicorn => self.option(&["--bind", "-b"]),
+            // gunicorn/config.py: PORT, else 127.0.0.1:8000.
+            Program::Gunicorn => self
+                .option(&["--bind", "-b"])
+                .or((!self.on_platform).then_some("127.0.0.1:8000")),
             Program::Uvicorn if self.option(&["--uds", "--fd"]).is_some() => return true,
             Program::Uvicorn => Some(self.option(&["--host"]).unwrap_or("127.0.0.1")),
             _ => None,
@@ -227,6 +232,7 @@ pub fn commands(source: &Source) -> Vec<Command> {
                 words: arguments,
                 span,
                 config_is_read: false,
+                on_platform: source.name().eq_ignore_ascii_case("procfile"),
             });
             at = end;
         } else {

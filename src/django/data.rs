@@ -134,6 +134,8 @@ pub struct Call {
     pub function: Possible,
     /// Its positional arguments, in order.
     pub positional: Vec<Values>,
+    /// Where each positional argument stands in the call; a name's value stands elsewhere.
+    pub places: Vec<Span>,
     /// Its keyword arguments.
     pub keywords: Vec<(String, Values)>,
     /// Whether `*args` or `**kwargs` may add more.
@@ -152,10 +154,18 @@ impl Call {
         Self {
             function,
             positional,
+            places: Vec::new(),
             keywords,
             complete,
             depth: 0,
         }
+    }
+
+    /// The same with the places of its positional arguments.
+    #[must_use]
+    pub fn at(mut self, places: Vec<Span>) -> Self {
+        self.places = places;
+        self
     }
 
     /// An argument by position, or by name.

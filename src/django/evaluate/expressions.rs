@@ -1,0 +1,451 @@
+//! What expressions evaluate to.
+
+use super::builtins::{binary, method_of, returned, size, subscript};
+use super::statements::Frame;
+use super::{MAX_DEPTH, MAX_ITEMS, MAX_TEXT};
+use crate::django::data::{Call, Data, Origin, Possible, Values, bounded, certain, join, weaker};
+use crate::django::syntax::{Argument, Expression, Item, Kind, Piece};
+use crate::source::Span;
+
+impl Frame<'_, '_> {
+    /// Whether a test holds, where the code decides it.
+    pub(super) fn test(&mut self, test: &Expression) -> Option<bool> {
+        if self.depth >= MAX_DEPTH {
+            return None;
+        }
+        self.depth += 1;
+        let holds = match &test.kind {
+            Kind::Name(name) if name == "DEBUG" => Some(self.debug()),
+            Kind::Not(inner) => self.test(inner).map(|holds| !holds),
+            Kind::Binary {
+                operator,
+                left,
+                right,
+            } if operator == "and" => match (self.test(left), self.test(right)) {
+                (Some(false), _) | (_, Some(false)) => Some(false),
+                (Some(true), Some(true)) => Some(true),
+                _ => None,
+            },
+            Kind::Binary {
+                operator,
+                left,
+                right,
+            } if operator == "or" => match (self.test(left), self.test(right)) {
+                (Some(true), _) | (_, Some(true)) => Some(true),
+                (Some(false), Some(false)) => Some(false),
+                _ => None,
+            },
+            Kind::Binary {
+                operator,
+                left,
+                right,
+            } if matches!(&left.kind, Kind::Name(name) if name == "DEBUG")
+                && matches!(operator.as_str(), "is" | "==" | "is not" | "!=") =>
+            {
+                match &right.kind {
+                    Kind::Bool(value) => {
+                        Some((self.debug() == *value) == matches!(operator.as_str(), "is" | "=="))
+                    }
+                    _ => None,
+                }
+            }
+            _ => {
+                let values = self.expression(test);
+                let mut truths = values.iter().map(|possible| {
+                    if possible.is_default() {
+                        None
+                    } else {
+                        possible.data.truth()
+                    }
+                });
+                let first = truths.next().flatten();
+                truths
+                    .all(|truth| truth == first)
+                    .then_some(first)
+                    .flatten()
+            }
+        };
+        self.depth -= 1;
+        holds
+    }
+
+    /// DEBUG in production: what the code says literally, else False.
+    pub(super) fn debug(&self) -> bool {
+        self.lookup("DEBUG").is_some_and(|binding| {
+            certain(&binding.values).is_some_and(|possible| {
+                !possible.is_default()
+                    && possible.when.is_none()
+                    && matches!(possible.data, Data::Bool(true))
+            })
+        })
+    }
+
+    pub(super) fn expression(&mut self, expression: &Expression) -> Values {
+        if self.steps == 0 || self.depth >= MAX_DEPTH {
+            return vec![Possible::unknown(
+                "it is nested too deeply to be followed",
+                expression.span,
+            )];
+        }
+        self.steps -= 1;
+        self.depth += 1;
+        let values = self.evaluate(expression);
+        self.depth -= 1;
+        values
+    }
+
+    pub(super) fn evaluate(&mut self, expression: &Expression) -> Values {
+        let span = expression.span;
+        let data = match &expression.kind {
+            Kind::Text(pieces) => return self.text(pieces, span),
+            Kind::Integer(value) => Data::Integer(*value),
+            Kind::Bool(value) => Data::Bool(*value),
+            Kind::None => Data::None,
+            Kind::Name(name) => return self.name(name, span),
+            Kind::Attribute(object, name) => {
+                let objects = self.expression(object);
+                return self.attribute(&objects, name, span);
+            }
+            Kind::Subscript(object, key) => {
+                let objects = self.expression(object);
+                let keys = self.expression(key);
+                return subscript(&objects, &keys, span);
+            }
+            Kind::Call {
+                function,
+                arguments,
+            } => return self.call(function, arguments, span),
+            Kind::Sequence { tuple, items } => {
+                let (mut all, mut complete) = (Vec::new(), true);
+                for item in items {
+                    match item {
+                        Item::One(item) => all.push(self.expression(item)),
+                        Item::Splice(item) => {
+                            match certain(&self.expression(item)).map(|possible| &possible.data) {
+                                Some(Data::Sequence(inner)) => {
+                                    all.extend(inner.items.iter().cloned());
+                                    complete &= inner.complete;
+                                }
+                                _ => complete = false,
+                            }
+                        }
+                    }
+                    if all.len() > MAX_ITEMS {
+                        complete = false;
+                        all.truncate(MAX_ITEMS);
+                        break;
+                    }
+                }
+                self.spend(all.len());
+                Data::sequence(*tuple, all, complete)
+            }
+            Kind::Dictionary(pairs) => {
+                let (mut all, mut complete) = (Vec::new(), true);
+                for (key, value) in pairs {
+                    let values = self.expression(value);
+                    match key {
+                        Some(key) => match certain(&self.expression(key)) {
+                            Some(key) => all.push((key.clone(), values)),
+                            None => complete = false,
+                        },
+                        None => match certain(&values).map(|possible| &possible.data) {
+                            Some(Data::Dictionary(inner)) => {
+                                all.extend(inner.pairs.iter().cloned());
+                                complete &= inner.complete;
+                            }
+                            _ => complete = false,
+                        },
+                    }
+                    if all.len() > MAX_ITEMS {
+                        complete = false;
+                        break;
+                    }
+                }
+                self.spend(all.len());
+                Data::dictionary(all, complete)
+            }
+            // `SECURE_SSL_REDIRECT = not DEBUG`: in production, whatever the default of DEBUG is.
+            Kind::Not(inner) if matches!(&inner.kind, Kind::Name(name) if name == "DEBUG") => {
+                let literal = self
+                    .lookup("DEBUG")
+                    .and_then(|binding| certain(&binding.values))
+                    .is_some_and(|value| {
+                        !value.is_default() && matches!(value.data, Data::Bool(_))
+                    });
+                return vec![Possible {
+                    origin: if literal {
+                        Origin::Literal
+                    } else {
+                        Origin::Default("DEBUG".into())
+                    },
+                    ..Possible::literal(Data::Bool(!self.debug()), span)
+                }];
+            }
+            Kind::Not(inner) => {
+                return self
+                    .expression(inner)
+                    .iter()
+                    .map(|possible| {
+                        let data = match possible.data.truth() {
+                            Some(truth) => Data::Bool(!truth),
+                            None => Data::unknown("it depends on something unknown"),
+                        };
+                        Possible {
+                            span,
+                            ..possible.with(data)
+                        }
+                    })
+                    .collect();
+            }
+            Kind::Binary {
+                operator,
+                left,
+                right,
+            } => {
+                let left = self.expression(left);
+                let right = self.expression(right);
+                return self.operate(operator, &left, &right, span);
+            }
+            Kind::Conditional {
+                test,
+                value,
+                otherwise,
+            } => {
+                return match self.test(test) {
+                    Some(true) => self.expression(value),
+                    Some(false) => self.expression(otherwise),
+                    None => {
+                        let mut values = self.expression(value);
+                        for possible in &mut values {
+                            possible.when = possible.when.or(Some(test.span));
+                        }
+                        let other = self.expression(otherwise);
+                        join(values, other)
+                    }
+                };
+            }
+            Kind::Walrus(name, value) => {
+                let values = self.expression(value);
+                self.bind(name, values.clone(), span);
+                return values;
+            }
+            Kind::Other => Data::unknown("it is computed"),
+        };
+        vec![Possible::literal(data, span)]
+    }
+
+    pub(super) fn text(&mut self, pieces: &[Piece], span: Span) -> Values {
+        let mut text = String::new();
+        let mut origin = Origin::Literal;
+        for piece in pieces {
+            match piece {
+                Piece::Text(part) => text.push_str(part),
+                Piece::Value(value) => {
+                    let values = self.expression(value);
+                    match certain(&values) {
+                        Some(possible) => {
+                            match &possible.data {
+                                Data::Text(part) => text.push_str(part),
+                                Data::Integer(part) => text.push_str(&part.to_string()),
+                                _ => {
+                                    return vec![Possible::unknown(
+                                        "a part of it is unknown",
+                                        span,
+                                    )];
+                                }
+                            }
+                            origin = weaker(&origin, &possible.origin);
+                        }
+                        None => return vec![Possible::unknown("a part of it is unknown", span)],
+                    }
+                }
+                Piece::Unknown => {
+                    return vec![Possible::unknown(
+                        "a part of it is filled in elsewhere",
+                        span,
+                    )];
+                }
+            }
+            if text.len() > MAX_TEXT {
+                return vec![Possible::unknown("it is too long", span)];
+            }
+        }
+        vec![Possible {
+            origin,
+            ..Possible::literal(Data::text(&text), span)
+        }]
+    }
+
+    pub(super) fn name(&self, name: &str, span: Span) -> Values {
+        if let Some(binding) = self.lookup(name) {
+            return binding.values.clone();
+        }
+        let data = match name {
+            "bool" | "tuple" | "list" | "set" | "frozenset" | "sorted" | "str" | "int" | "dict"
+            | "globals" | "locals" | "vars" | "exec" | "execfile" | "setattr" | "getattr"
+            | "len" | "any" | "all" | "print" | "open" | "super" => Data::External(name.into()),
+            "__file__" | "__name__" => Data::unknown("it depends on where the file lies"),
+            _ if !self.opens.is_empty() => {
+                Data::unknown("it comes from a file that is not in the project")
+            }
+            _ => Data::unknown("it is defined nowhere that was read"),
+        };
+        vec![Possible::literal(data, span)]
+    }
+
+    pub(super) fn attribute(&mut self, objects: &[Possible], name: &str, span: Span) -> Values {
+        let mut values = Values::new();
+        for object in objects {
+            let found = match &object.data {
+                Data::Module(at) => self.member(at, name, span),
+                Data::External(path) => {
+                    let path = format!("{path}.{name}");
+                    vec![Possible {
+                        span,
+                        ..object.with(Data::External(path.as_str().into()))
+                    }]
+                }
+                Data::Class(_) | Data::Call(_) | Data::Attribute(_) => vec![Possible {
+                    span,
+                    ..object.with(Data::attribute(object.data.clone(), name))
+                }],
+                _ => vec![Possible {
+                    span,
+                    ..object.with(Data::unknown("it is an attribute of something unknown"))
+                }],
+            };
+            values = join(values, found);
+        }
+        values
+    }
+
+    pub(super) fn call(
+        &mut self,
+        function: &Expression,
+        arguments: &[Argument],
+        span: Span,
+    ) -> Values {
+        // A method of a plain value.
+        let mut functions = match &function.kind {
+            Kind::Attribute(object, method) => {
+                let objects = self.expression(object);
+                if objects.iter().any(|possible| possible.data.is_plain()) {
+                    let (positional, _, _) = self.arguments(arguments);
+                    return bounded(
+                        objects
+                            .iter()
+                            .map(|possible| Possible {
+                                span,
+                                ..possible.with(method_of(&possible.data, method, &positional))
+                            })
+                            .collect(),
+                    );
+                }
+                // What is unknown because the environment decides it stays so through `.lower()`.
+                if let Some(unknown) =
+                    certain(&objects).filter(|possible| matches!(possible.data, Data::Unknown(_)))
+                {
+                    self.arguments(arguments);
+                    return vec![Possible {
+                        span,
+                        ..unknown.clone()
+                    }];
+                }
+                self.attribute(&objects, method, function.span)
+            }
+            _ => self.expression(function),
+        };
+        let (positional, keywords, complete) = self.arguments(arguments);
+        let places = arguments
+            .iter()
+            .filter_map(|argument| match argument {
+                Argument::Positional(value) => Some(value.span),
+                _ => None,
+            })
+            .collect();
+        let at = functions
+            .iter()
+            .position(|possible| {
+                !matches!(possible.data, Data::Unknown(_) | Data::Absent | Data::None)
+            })
+            .unwrap_or(0);
+        if functions.is_empty() {
+            return vec![Possible::unknown("it is computed", span)];
+        }
+        let function = functions.swap_remove(at);
+        returned(
+            Call::new(function, positional, keywords, complete).at(places),
+            span,
+        )
+    }
+
+    pub(super) fn arguments(
+        &mut self,
+        arguments: &[Argument],
+    ) -> (Vec<Values>, Vec<(String, Values)>, bool) {
+        let (mut positional, mut keywords, mut complete) = (Vec::new(), Vec::new(), true);
+        for argument in arguments {
+            match argument {
+                Argument::Positional(value) => positional.push(self.expression(value)),
+                Argument::Keyword(name, value) => {
+                    keywords.push((name.clone(), self.expression(value)))
+                }
+                Argument::Splice => complete = false,
+            }
+        }
+        (positional, keywords, complete)
+    }
+
+    pub(super) fn operate(
+        &mut self,
+        operator: &str,
+        left: &[Possible],
+        right: &[Possible],
+        span: Span,
+    ) -> Values {
+        let mut values = Values::new();
+        for a in left {
+            if operator == "or" || operator == "and" {
+                match (a.data.truth(), operator) {
+                    (Some(true), "or") | (Some(false), "and") => {
+                        values = join(values, vec![a.clone()])
+                    }
+                    (Some(false), "or") | (Some(true), "and") => {
+                        let right = right.iter().map(|b| Possible {
+                            origin: weaker(&a.origin, &b.origin),
+                            ..b.clone()
+                        });
+                        values = join(values, right.collect());
+                    }
+                    // `os.environ.get("A") or "default"`: the right side is the default.
+                    (None, "or") if a.is_default() => {
+                        let right = right.iter().map(|b| Possible {
+                            origin: a.origin.clone(),
+                            ..b.clone()
+                        });
+                        values = join(values, right.collect());
+                    }
+                    _ => {
+                        values = join(
+                            values,
+                            vec![Possible::unknown("it depends on something unknown", span)],
+                        )
+                    }
+                }
+                continue;
+            }
+            for b in right {
+                self.spend(size(&a.data) + size(&b.data));
+                let data = binary(operator, &a.data, &b.data);
+                // A sum of lists is written where its first part is; a comparison where it stands.
+                values.push(Possible {
+                    data,
+                    span,
+                    origin: weaker(&a.origin, &b.origin),
+                    when: a.when.or(b.when),
+                });
+            }
+        }
+        bounded(values)
+    }
+}

@@ -1,0 +1,248 @@
+//! Evaluates Python modules as far as they can be known without running them.
+//!
+//! Every module of the project is evaluated once, those that it imports first. Branches whose
+//! test the files do not decide are followed both ways and joined; what a function of the
+//! project's own computes, what the environment supplies and what `exec` or `globals()` does is
+//! unknown, with a reason. A bare `DEBUG` in a test stands for its value in production: False,
+//! unless the code says literally otherwise.
+
+mod builtins;
+mod expressions;
+mod statements;
+#[cfg(test)]
+mod tests;
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use self::statements::Frame;
+use super::data::Values;
+use super::modules::{Found, Modules};
+use super::syntax::{self, Action, Module, Statement};
+use crate::parallel;
+use crate::project::Project;
+use crate::source::{Kind as SourceKind, SourceId, Span};
+
+/// Evaluation steps for one module; far beyond any written by people.
+const MAX_STEPS: u32 = 1_000_000;
+/// Nesting of expressions and blocks that is followed.
+const MAX_DEPTH: u32 = 80;
+/// Items of one list, bytes of one string.
+const MAX_ITEMS: usize = 4096;
+const MAX_TEXT: usize = 16 << 10;
+
+/// A name's value in a module.
+#[derive(Clone, Debug)]
+pub struct Binding {
+    /// What it may be.
+    pub values: Values,
+    /// The name where it was last assigned.
+    pub target: Span,
+    /// A place that may have given it another value before it came here.
+    doubt: Option<Arc<Open>>,
+    order: u32,
+}
+
+/// A place after which names may have other values than those written.
+#[derive(Clone, Debug)]
+pub struct Open {
+    /// Where.
+    pub span: Span,
+    /// Why, for a person.
+    pub why: String,
+    order: u32,
+}
+
+/// A module after its last line.
+#[derive(Debug, Default)]
+pub struct Evaluated {
+    names: HashMap<String, Binding>,
+    opens: Vec<Open>,
+    /// Modules of the project whose names it takes over with `import *`.
+    pub stars: Vec<SourceId>,
+}
+
+impl Evaluated {
+    /// A name's binding.
+    pub fn get(&self, name: &str) -> Option<&Binding> {
+        self.names.get(name)
+    }
+
+    /// All names with their bindings.
+    pub fn names(&self) -> impl Iterator<Item = (&String, &Binding)> {
+        self.names.iter()
+    }
+
+    /// The place after `binding` that may give it another value.
+    pub fn reopened<'a>(&'a self, binding: &'a Binding) -> Option<&'a Open> {
+        let later = || self.opens.iter().find(|open| open.order > binding.order);
+        binding.doubt.as_deref().or_else(later)
+    }
+
+    /// A place that may set names of which nothing is seen.
+    pub fn open(&self) -> Option<&Open> {
+        self.opens.first()
+    }
+}
+
+/// All modules of a project, evaluated.
+#[derive(Debug)]
+pub struct Program<'p> {
+    /// Where modules are.
+    pub modules: Modules<'p>,
+    evaluated: HashMap<SourceId, Evaluated>,
+    /// The first syntax error of each file that has one.
+    pub errors: Vec<Span>,
+}
+
+impl<'p> Program<'p> {
+    /// Evaluates every Python source of `project`.
+    pub fn new(project: &'p Project) -> Self {
+        let sources: Vec<_> = project.of_kind(SourceKind::Python).collect();
+        let bytes = sources.iter().map(|source| source.text.len()).sum();
+        let parsed: HashMap<SourceId, Module> =
+            parallel::map(&sources, parallel::pays(bytes), |source| {
+                (source.id, syntax::parse(source))
+            })
+            .into_iter()
+            .collect();
+        let mut errors: Vec<Span> = parsed.values().filter_map(|module| module.error).collect();
+        errors.sort();
+        let mut program = Self {
+            modules: Modules::new(project),
+            evaluated: HashMap::new(),
+            errors,
+        };
+        for id in program.in_order(sources.iter().map(|source| source.id), &parsed) {
+            if let Some(module) = parsed.get(&id) {
+                let evaluated = Frame::new(&program, id).run(module);
+                program.evaluated.insert(id, evaluated);
+            }
+        }
+        program
+    }
+
+    /// The module of a source.
+    pub fn module(&self, id: SourceId) -> Option<&Evaluated> {
+        self.evaluated.get(&id)
+    }
+
+    /// Takes a module out.
+    pub fn take(&mut self, id: SourceId) -> Option<Evaluated> {
+        self.evaluated.remove(&id)
+    }
+
+    /// All modules, in the order of their sources.
+    pub fn all(&self) -> impl Iterator<Item = (SourceId, &Evaluated)> {
+        let mut all: Vec<_> = self
+            .evaluated
+            .iter()
+            .map(|(id, module)| (*id, module))
+            .collect();
+        all.sort_by_key(|(id, _)| *id);
+        all.into_iter()
+    }
+
+    /// Imported modules before those that import them, without recursion: an import chain may
+    /// be as long as a project is large.
+    fn in_order(
+        &self,
+        sources: impl Iterator<Item = SourceId>,
+        parsed: &HashMap<SourceId, Module>,
+    ) -> Vec<SourceId> {
+        let mut order = Vec::new();
+        let mut seen = HashSet::new();
+        for id in sources {
+            let mut stack = vec![(id, false)];
+            while let Some((id, done)) = stack.pop() {
+                if done {
+                    order.push(id);
+                } else if seen.insert(id) {
+                    stack.push((id, true));
+                    let mut imports = Vec::new();
+                    if let Some(module) = parsed.get(&id) {
+                        self.imports(id, &module.statements, &mut imports);
+                    }
+                    stack.extend(
+                        imports
+                            .into_iter()
+                            .filter(|id| !seen.contains(id))
+                            .map(|id| (id, false)),
+                    );
+                }
+            }
+        }
+        order
+    }
+
+    fn imports(&self, from: SourceId, statements: &[Statement], found: &mut Vec<SourceId>) {
+        let mut add = |level: usize, path: &str| {
+            if let Found::Here(at) = self.modules.find(from, level, path) {
+                found.extend(self.modules.source(&at).map(|source| source.id));
+                return Some(at);
+            }
+            None
+        };
+        let mut nested: Vec<&[Statement]> = Vec::new();
+        for statement in statements {
+            match &statement.action {
+                Action::Import(modules) => {
+                    for module in modules {
+                        add(0, &module.path);
+                    }
+                }
+                Action::ImportFrom { module, names } => {
+                    add(module.level, &module.path);
+                    for name in names.iter().flatten() {
+                        let dot = if module.path.is_empty() { "" } else { "." };
+                        add(module.level, &format!("{}{dot}{}", module.path, name.name));
+                    }
+                }
+                Action::If(branches) => {
+                    nested.extend(branches.iter().map(|(_, body)| body.as_slice()))
+                }
+                Action::Try {
+                    body,
+                    handlers,
+                    finally,
+                } => {
+                    nested.push(body);
+                    nested.extend(handlers.iter().map(Vec::as_slice));
+                    nested.push(finally);
+                }
+                Action::Loop { body, .. } | Action::Block(body) => nested.push(body),
+                _ => {}
+            }
+        }
+        for body in nested {
+            self.imports(from, body, found);
+        }
+    }
+}
+
+/// Whether a module's name says that it is for a developer's machine or for tests.
+pub fn is_development(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let name = name.trim_start_matches('_');
+    name.split(['_', '-', '.', '/']).any(|word| {
+        matches!(
+            word,
+            "dev"
+                | "devel"
+                | "develop"
+                | "development"
+                | "local"
+                | "localhost"
+                | "test"
+                | "tests"
+                | "testing"
+                | "ci"
+                | "debug"
+                | "pytest"
+                | "example"
+                | "sample"
+                | "demo"
+                | "e2e"
+        )
+    })
+}

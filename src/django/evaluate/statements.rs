@@ -1,0 +1,621 @@
+//! What statements do to the names of a module: assignments, imports, branches and their joins,
+//! and the calls that change a list or a dictionary in place.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::builtins::{dictionary_method, incomplete, sequence_method, size, with_pair};
+use super::{Binding, Evaluated, MAX_DEPTH, MAX_STEPS, Open, Program, is_development};
+use crate::django::data::{Data, Possible, Values, certain, join};
+use crate::django::modules::Found;
+use crate::django::syntax::{self, Action, Argument, Expression, Item, Kind, Module, Statement};
+use crate::source::{SourceId, Span};
+
+/// The evaluation of one module.
+pub(super) struct Frame<'a, 'p> {
+    pub(super) program: &'a Program<'p>,
+    pub(super) source: SourceId,
+    /// The module's names, and on top of them what each branch that is being followed assigned.
+    pub(super) layers: Vec<HashMap<String, Binding>>,
+    pub(super) opens: Vec<Open>,
+    pub(super) stars: Vec<SourceId>,
+    pub(super) order: u32,
+    pub(super) steps: u32,
+    pub(super) depth: u32,
+}
+
+impl<'a, 'p> Frame<'a, 'p> {
+    pub(super) fn new(program: &'a Program<'p>, source: SourceId) -> Self {
+        Self {
+            program,
+            source,
+            layers: vec![HashMap::new()],
+            opens: Vec::new(),
+            stars: Vec::new(),
+            order: 0,
+            steps: MAX_STEPS,
+            depth: 0,
+        }
+    }
+
+    pub(super) fn run(mut self, module: &Module) -> Evaluated {
+        self.block(&module.statements);
+        Evaluated {
+            names: self.layers.swap_remove(0),
+            opens: self.opens,
+            stars: self.stars,
+        }
+    }
+
+    pub(super) fn lookup(&self, name: &str) -> Option<&Binding> {
+        self.layers.iter().rev().find_map(|layer| layer.get(name))
+    }
+
+    pub(super) fn bind(&mut self, name: &str, values: Values, target: Span) {
+        self.bind_doubtful(name, values, target, None);
+    }
+
+    /// Binds a name whose value `doubt` may have changed on the way.
+    fn bind_doubtful(
+        &mut self,
+        name: &str,
+        values: Values,
+        target: Span,
+        doubt: Option<Arc<Open>>,
+    ) {
+        self.order += 1;
+        let binding = Binding {
+            values,
+            target,
+            doubt,
+            order: self.order,
+        };
+        if let Some(layer) = self.layers.last_mut() {
+            layer.insert(name.to_owned(), binding);
+        }
+    }
+
+    /// What may have given a name another value so far.
+    pub(super) fn doubt(&self, name: &str) -> Option<Arc<Open>> {
+        let binding = self.lookup(name)?;
+        let later = || {
+            self.opens
+                .iter()
+                .find(|open| open.order > binding.order)
+                .cloned()
+                .map(Arc::new)
+        };
+        binding.doubt.clone().or_else(later)
+    }
+
+    /// Counts work whose size a file decides.
+    pub(super) fn spend(&mut self, work: usize) {
+        self.steps = self
+            .steps
+            .saturating_sub(u32::try_from(work).unwrap_or(u32::MAX));
+    }
+
+    pub(super) fn reopen(&mut self, span: Span, why: impl Into<String>) {
+        self.order += 1;
+        self.opens.push(Open {
+            span,
+            why: why.into(),
+            order: self.order,
+        });
+    }
+
+    /// Runs statements; false if something in them leaves (`raise`).
+    pub(super) fn block(&mut self, statements: &[Statement]) -> bool {
+        if self.depth >= MAX_DEPTH {
+            return true;
+        }
+        self.depth += 1;
+        let mut stays = true;
+        for statement in statements {
+            if self.steps == 0 {
+                self.reopen(statement.span, "this module is too long to be followed");
+                break;
+            }
+            self.steps -= 1;
+            if !self.statement(statement) {
+                stays = false;
+                break;
+            }
+        }
+        self.depth -= 1;
+        stays
+    }
+
+    fn statement(&mut self, statement: &Statement) -> bool {
+        match &statement.action {
+            Action::Assign { targets, value } => {
+                let values = self.expression(value);
+                for target in targets {
+                    self.assign(target, values.clone());
+                }
+            }
+            Action::Augment {
+                target,
+                operator,
+                value,
+            } => {
+                let before = self.expression(target);
+                let added = self.expression(value);
+                let values = self.operate(operator, &before, &added, target.span);
+                self.assign(target, values);
+            }
+            Action::Evaluate(expression) => self.effect(expression),
+            Action::Import(modules) => {
+                for module in modules {
+                    self.import(module, statement.span);
+                }
+            }
+            Action::ImportFrom { module, names } => {
+                self.import_from(module, names.as_deref(), statement.span)
+            }
+            Action::If(branches) => return self.branch(branches, statement.span),
+            Action::Try {
+                body,
+                handlers,
+                finally,
+            } => {
+                let stays = self.attempt(body, handlers);
+                return self.block(finally) && stays;
+            }
+            Action::Loop { target, body } => {
+                if let Some(target) = target {
+                    self.assign(
+                        target,
+                        vec![Possible::unknown("a loop sets it", target.span)],
+                    );
+                }
+                self.layers.push(HashMap::new());
+                self.block(body);
+                for (name, binding) in self.layers.pop().unwrap_or_default() {
+                    let unknown = Possible::unknown("a loop sets it", binding.target);
+                    let before = self
+                        .lookup(&name)
+                        .map(|binding| binding.values.clone())
+                        .unwrap_or_default();
+                    self.bind(&name, join(before, vec![unknown]), binding.target);
+                }
+            }
+            Action::Block(body) => return self.block(body),
+            Action::Class { name, bases } => {
+                let bases = bases.iter().map(|base| self.expression(base)).collect();
+                let data = Data::class(name, self.source, bases);
+                self.bind(
+                    name,
+                    vec![Possible::literal(data, statement.span)],
+                    statement.span,
+                );
+            }
+            Action::Function { name } => {
+                let data = Data::Function(name.as_str().into());
+                self.bind(
+                    name,
+                    vec![Possible::literal(data, statement.span)],
+                    statement.span,
+                );
+            }
+            Action::Delete(targets) => {
+                for target in targets {
+                    if let Kind::Name(name) = &target.kind {
+                        self.bind(
+                            name,
+                            vec![Possible::literal(Data::Absent, target.span)],
+                            target.span,
+                        );
+                    }
+                }
+            }
+            Action::Leave => return false,
+            Action::Other => {}
+        }
+        true
+    }
+
+    /// Follows each branch that may be taken and joins what they leave behind.
+    fn branch(&mut self, branches: &[(Option<Expression>, Vec<Statement>)], span: Span) -> bool {
+        let mut ends: Vec<(HashMap<String, Binding>, Option<Span>)> = Vec::new();
+        let mut falls_through = true;
+        let mut undecided = false;
+        for (test, body) in branches {
+            let holds = match test {
+                Some(test) => self.test(test),
+                None => Some(true),
+            };
+            if holds == Some(false) {
+                continue;
+            }
+            if holds == Some(true) && !undecided {
+                // The only branch that can be taken: nothing to join.
+                return self.block(body);
+            }
+            undecided |= holds.is_none();
+            self.layers.push(HashMap::new());
+            let stays = self.block(body);
+            let layer = self.layers.pop().unwrap_or_default();
+            if stays {
+                ends.push((layer, test.as_ref().map(|test| test.span)));
+            }
+            if holds == Some(true) {
+                falls_through = false;
+                break;
+            }
+        }
+        if falls_through {
+            ends.push((HashMap::new(), None));
+        }
+        self.join_layers(ends, span)
+    }
+
+    fn attempt(&mut self, body: &[Statement], handlers: &[Vec<Statement>]) -> bool {
+        let opens = self.opens.len();
+        self.layers.push(HashMap::new());
+        let stays = self.block(body);
+        let layer = self.layers.pop().unwrap_or_default();
+        let mut ends = Vec::new();
+        if stays {
+            ends.push((layer, None));
+        }
+        // Imports of files that are here do not fail, unless the file is one that is left out in production.
+        let succeeds = self.opens.len() == opens
+            && !body.is_empty()
+            && body.iter().all(|statement| match &statement.action {
+                Action::ImportFrom { module, .. } => {
+                    let last = module.path.rsplit('.').next().unwrap_or_default();
+                    let found = self
+                        .program
+                        .modules
+                        .find(self.source, module.level, &module.path);
+                    matches!(found, Found::Here(_)) && !is_development(last)
+                }
+                _ => false,
+            });
+        if !succeeds {
+            for handler in handlers {
+                self.layers.push(HashMap::new());
+                let stays = self.block(handler);
+                let layer = self.layers.pop().unwrap_or_default();
+                if stays {
+                    ends.push((layer, None));
+                }
+            }
+        }
+        let span = body
+            .first()
+            .map_or(Span::new(self.source, 0..0), |statement| statement.span);
+        self.join_layers(ends, span)
+    }
+
+    fn join_layers(
+        &mut self,
+        ends: Vec<(HashMap<String, Binding>, Option<Span>)>,
+        span: Span,
+    ) -> bool {
+        if ends.is_empty() {
+            return false;
+        }
+        let mut names: Vec<&String> = ends.iter().flat_map(|(layer, _)| layer.keys()).collect();
+        names.sort_unstable();
+        names.dedup();
+        let names: Vec<String> = names.into_iter().cloned().collect();
+        for name in names {
+            let before = self.lookup(&name).cloned();
+            let mut values = Values::new();
+            let mut target = None;
+            let mut doubt = None;
+            for (layer, test) in &ends {
+                match layer.get(&name) {
+                    Some(binding) => {
+                        target = Some(binding.target);
+                        doubt = doubt.or_else(|| binding.doubt.clone());
+                        let mut here = binding.values.clone();
+                        for possible in &mut here {
+                            possible.when = possible.when.or(*test);
+                        }
+                        values = join(values, here);
+                    }
+                    None => {
+                        doubt = doubt.or_else(|| self.doubt(&name));
+                        let outer = match &before {
+                            Some(binding) => binding.values.clone(),
+                            None => vec![Possible::literal(Data::Absent, span)],
+                        };
+                        values = join(values, outer);
+                    }
+                }
+            }
+            self.bind_doubtful(&name, values, target.unwrap_or(span), doubt);
+        }
+        true
+    }
+
+    fn import(&mut self, module: &syntax::ImportedModule, span: Span) {
+        let (name, path) = match &module.alias {
+            Some(alias) => (alias.as_str(), module.path.as_str()),
+            // `import a.b` binds `a`.
+            None => {
+                let top = module.path.split('.').next().unwrap_or_default();
+                (top, top)
+            }
+        };
+        let data = match self.program.modules.find(self.source, 0, path) {
+            Found::Here(at) => Data::Module(at.as_str().into()),
+            Found::Outside => Data::External(path.into()),
+            Found::Missing => Data::unknown("its module is not in the project"),
+        };
+        self.bind(name, vec![Possible::literal(data, span)], span);
+    }
+
+    fn import_from(
+        &mut self,
+        module: &syntax::ModuleName,
+        names: Option<&[syntax::ImportedName]>,
+        span: Span,
+    ) {
+        let found = self
+            .program
+            .modules
+            .find(self.source, module.level, &module.path);
+        let Some(names) = names else {
+            return self.import_star(module, &found);
+        };
+        for name in names {
+            let values = match &found {
+                Found::Here(at) => self.member(at, &name.name, span),
+                Found::Outside => {
+                    let path = format!("{}.{}", module.path, name.name);
+                    vec![Possible::literal(
+                        Data::External(path.as_str().into()),
+                        span,
+                    )]
+                }
+                Found::Missing => vec![Possible::unknown("its module is not in the project", span)],
+            };
+            self.bind(&name.alias, values, span);
+        }
+    }
+
+    fn import_star(&mut self, module: &syntax::ModuleName, found: &Found) {
+        match found {
+            // Nothing that Django's own modules export is a setting that we read.
+            Found::Outside if module.path.starts_with("django.") => return,
+            Found::Here(at) => {
+                if let Some(source) = self.program.modules.source(at)
+                    && let Some(evaluated) = self.program.module(source.id)
+                {
+                    self.stars.push(source.id);
+                    self.spend(evaluated.names.len() + evaluated.opens.len());
+                    let mut public: Vec<_> = evaluated
+                        .names
+                        .iter()
+                        .filter(|(name, _)| !name.starts_with('_'))
+                        .collect();
+                    public.sort_by_key(|(_, binding)| binding.order);
+                    for (name, binding) in public {
+                        // What was uncertain there is uncertain here.
+                        let doubt = evaluated.reopened(binding).cloned().map(Arc::new);
+                        self.bind_doubtful(name, binding.values.clone(), binding.target, doubt);
+                    }
+                    for open in &evaluated.opens {
+                        // Names of which nothing was seen may come from there.
+                        self.opens.push(Open {
+                            order: 0,
+                            ..open.clone()
+                        });
+                    }
+                    return;
+                }
+            }
+            Found::Outside | Found::Missing => {}
+        }
+        let dots = ".".repeat(module.level);
+        self.reopen(
+            module.span,
+            format!(
+                "`from {dots}{} import *` brings in names from a file that is not in the project",
+                module.path
+            ),
+        );
+    }
+
+    /// A name of a first-party module: what it binds, or a module below it.
+    pub(super) fn member(&self, at: &str, name: &str, span: Span) -> Values {
+        let modules = &self.program.modules;
+        let source = modules.source(at);
+        let evaluated = source.and_then(|source| self.program.module(source.id));
+        if let Some(binding) = evaluated.and_then(|module| module.get(name)) {
+            return binding.values.clone();
+        }
+        let below = format!("{at}/{name}");
+        if modules.exists(&below) {
+            return vec![Possible::literal(Data::Module(below.as_str().into()), span)];
+        }
+        vec![Possible::unknown(
+            "its module does not define it plainly",
+            span,
+        )]
+    }
+
+    fn assign(&mut self, target: &Expression, values: Values) {
+        match &target.kind {
+            Kind::Name(name) => self.bind(name, values, target.span),
+            Kind::Sequence { items, .. } => {
+                let parts = match certain(&values) {
+                    Some(Possible {
+                        data: Data::Sequence(sequence),
+                        ..
+                    }) if sequence.complete && sequence.items.len() == items.len() => {
+                        Some(sequence.clone())
+                    }
+                    _ => None,
+                };
+                for (at, item) in items.iter().enumerate() {
+                    let (Item::One(target) | Item::Splice(target)) = item;
+                    let value = match &parts {
+                        Some(sequence) => sequence.items[at].clone(),
+                        None => vec![Possible::unknown(
+                            "it is unpacked from something unknown",
+                            target.span,
+                        )],
+                    };
+                    if self.depth < MAX_DEPTH {
+                        self.depth += 1;
+                        self.assign(target, value);
+                        self.depth -= 1;
+                    }
+                }
+            }
+            Kind::Subscript(object, key) => self.assign_key(object, key, values, target.span),
+            _ => {}
+        }
+    }
+
+    fn assign_key(&mut self, object: &Expression, key: &Expression, values: Values, span: Span) {
+        let keys = self.expression(key);
+        match &object.kind {
+            Kind::Name(name) => {
+                let Some(binding) = self.lookup(name).cloned() else {
+                    return;
+                };
+                self.spend(
+                    binding
+                        .values
+                        .iter()
+                        .map(|possible| size(&possible.data))
+                        .sum(),
+                );
+                let target = binding.target;
+                let changed = binding
+                    .values
+                    .iter()
+                    .map(|possible| match (&possible.data, certain(&keys)) {
+                        (Data::Dictionary(dictionary), Some(key)) => {
+                            possible.with(with_pair(dictionary, key.clone(), values.clone()))
+                        }
+                        (Data::Dictionary(dictionary), None) => {
+                            possible.with(incomplete(dictionary))
+                        }
+                        _ => possible.clone(),
+                    })
+                    .collect();
+                self.bind(name, changed, target);
+            }
+            Kind::Call { function, .. } if is_namespace(function) => {
+                match certain(&keys).and_then(|key| key.data.as_text().map(str::to_owned)) {
+                    Some(name) => self.bind(&name, values, span),
+                    None => self.reopen(span, "names are set through `globals()`"),
+                }
+            }
+            Kind::Subscript(..) => {
+                // `A["b"]["c"] = …`: what A holds is no longer all that is written.
+                let mut at = object;
+                while let Kind::Subscript(inner, _) = &at.kind {
+                    at = inner;
+                }
+                if let Kind::Name(name) = &at.kind
+                    && let Some(binding) = self.lookup(name)
+                {
+                    let target = binding.target;
+                    let changed = binding
+                        .values
+                        .iter()
+                        .map(|possible| match &possible.data {
+                            Data::Dictionary(dictionary) => possible.with(incomplete(dictionary)),
+                            _ => possible.clone(),
+                        })
+                        .collect();
+                    self.bind(name, changed, target);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// An expression for its effect: a method that changes a list, a helper that sets names.
+    fn effect(&mut self, expression: &Expression) {
+        let Kind::Call {
+            function,
+            arguments,
+        } = &expression.kind
+        else {
+            self.expression(expression);
+            return;
+        };
+        if let Kind::Attribute(object, method) = &function.kind {
+            if let Kind::Name(name) = &object.kind
+                && self.lookup(name).is_some_and(|binding| {
+                    binding.values.iter().any(|possible| {
+                        matches!(possible.data, Data::Sequence(_) | Data::Dictionary(_))
+                    })
+                })
+            {
+                return self.mutate(&name.clone(), method, arguments);
+            }
+            if let Kind::Call { function, .. } = &object.kind
+                && is_namespace(function)
+            {
+                return self.reopen(expression.span, "names are set through `globals()`");
+            }
+        }
+        let values = self.expression(expression);
+        let symbol = match certain(&values).map(|possible| &possible.data) {
+            Some(Data::Call(call)) => call.function.data.symbol(),
+            _ => String::new(),
+        };
+        if matches!(symbol.as_str(), "exec" | "execfile" | "setattr")
+            || symbol.starts_with("split_settings.tools.")
+        {
+            self.reopen(expression.span, format!("`{symbol}()` may set names"));
+        }
+        if symbol.starts_with("django_heroku.settings") {
+            // It sets SECURE_PROXY_SSL_HEADER and more in the namespace that it is given.
+            self.reopen(expression.span, "`django_heroku.settings()` sets settings");
+        }
+    }
+
+    fn mutate(&mut self, name: &str, method: &str, arguments: &[Argument]) {
+        let Some(target) = self.lookup(name).map(|binding| binding.target) else {
+            return;
+        };
+        let mut positional = Vec::new();
+        let mut keywords = Vec::new();
+        let mut complete = true;
+        for argument in arguments {
+            match argument {
+                Argument::Positional(value) => positional.push(self.expression(value)),
+                Argument::Keyword(key, value) => {
+                    keywords.push((key.clone(), self.expression(value)))
+                }
+                Argument::Splice => complete = false,
+            }
+        }
+        let before = self
+            .lookup(name)
+            .map(|binding| binding.values.clone())
+            .unwrap_or_default();
+        self.spend(before.iter().map(|possible| size(&possible.data)).sum());
+        let changed = before
+            .iter()
+            .map(|possible| {
+                let data = match &possible.data {
+                    Data::Sequence(sequence) => sequence_method(sequence, method, &positional),
+                    Data::Dictionary(dictionary) => {
+                        dictionary_method(dictionary, method, &positional, &keywords, complete)
+                    }
+                    other => other.clone(),
+                };
+                possible.with(data)
+            })
+            .collect();
+        let doubt = self.doubt(name);
+        self.bind_doubtful(name, changed, target, doubt);
+    }
+}
+
+/// `globals`, `locals`, `vars`.
+fn is_namespace(function: &Expression) -> bool {
+    matches!(&function.kind, Kind::Name(name) if matches!(name.as_str(), "globals" | "locals" | "vars"))
+}

@@ -1,0 +1,215 @@
+//! Expressions and modules with what they evaluate to.
+
+use super::*;
+use crate::django::data::{Data, Possible};
+
+fn shown(data: &Data) -> String {
+    match data {
+        Data::None => "None".into(),
+        Data::Bool(value) => if *value { "True" } else { "False" }.into(),
+        Data::Integer(value) => value.to_string(),
+        Data::Text(text) => format!("{text:?}"),
+        Data::Sequence(sequence) => {
+            let mut parts: Vec<String> = sequence.items.iter().map(|values| all(values)).collect();
+            if !sequence.complete {
+                parts.push("…".into());
+            }
+            format!("[{}]", parts.join(", "))
+        }
+        Data::Dictionary(dictionary) => {
+            let pairs = dictionary
+                .pairs
+                .iter()
+                .map(|(key, values)| format!("{}: {}", shown(&key.data), all(values)));
+            let mut parts: Vec<String> = pairs.collect();
+            if !dictionary.complete {
+                parts.push("…".into());
+            }
+            format!("{{{}}}", parts.join(", "))
+        }
+        Data::Absent => "absent".into(),
+        Data::Unknown(_) => "?".into(),
+        other => other.symbol(),
+    }
+}
+
+fn all(values: &[Possible]) -> String {
+    let parts: Vec<String> = values
+        .iter()
+        .map(|value| {
+            format!(
+                "{}{}",
+                shown(&value.data),
+                if value.is_default() { "~" } else { "" }
+            )
+        })
+        .collect();
+    parts.join("|")
+}
+
+fn value(files: &[(&str, &str)], module: &str, name: &str) -> String {
+    let project = Project::in_memory(files.iter().copied()).unwrap();
+    let program = Program::new(&project);
+    let evaluated = program.module(project.by_path(module).unwrap().id).unwrap();
+    match evaluated.get(name) {
+        Some(binding) => {
+            let reopened = if evaluated.reopened(binding).is_some() {
+                "!"
+            } else {
+                ""
+            };
+            format!("{}{reopened}", all(&binding.values))
+        }
+        None if evaluated.open().is_some() => "?".into(),
+        None => "absent".into(),
+    }
+}
+
+#[test]
+fn expressions_evaluate_as_python_does() {
+    for (code, expected) in [
+        ("A = ('x', \"y\" 'z')", r#"["x", "yz"]"#),
+        ("A = 'x', 1", r#"["x", 1]"#),
+        ("A = ('x')", r#""x""#),
+        (
+            "B = ['a']\nA = ['z', *B] + ['b']\nA += ['c']\nA.append('d')\nA.insert(0, 'e')\nA.extend(['f'])",
+            r#"["e", "z", "a", "b", "c", "d", "f"]"#,
+        ),
+        (
+            "A = {'a': 1}\nA['b'] = 2\nA.update({'a': 3}, c=4)",
+            r#"{"b": 2, "a": 3, "c": 4}"#,
+        ),
+        ("A = {'a': {}}\nA['a']['b'] = 2", r#"{"a": {}, …}"#),
+        ("import os\nA = os.environ.get('X', 'd')", r#""d"~"#),
+        ("import os\nA = os.environ.get('X')", "?~"),
+        ("import os\nA = os.environ.get('X', '')", "?~"),
+        ("import os\nA = os.environ['X']", "?~"),
+        (
+            "import os\nA = os.getenv('X', 'True').lower() == 'true'",
+            "True~",
+        ),
+        (
+            "from os import environ\nA = environ.get('X', 'no') in ('yes', '1')",
+            "False~",
+        ),
+        ("import os\nA = os.environ.get('X') or 'd'", r#""d"~"#),
+        (
+            "import environ\nenv = environ.Env(DEBUG=(bool, False))\nA = env('DEBUG')",
+            "False~",
+        ),
+        (
+            "import environ\nenv = environ.Env()\nA = env.bool('X', default=True)",
+            "True~",
+        ),
+        (
+            "import environ\nenv = environ.Env()\nA = env.list('X', default=['a'])",
+            r#"["a"]~"#,
+        ),
+        (
+            "from decouple import config\nA = config('X', default='false', cast=bool)",
+            "False~",
+        ),
+        (
+            "from decouple import config, Csv\nA = config('X', default='a', cast=Csv())",
+            "?~",
+        ),
+        ("def helper(x): return 1\nA = helper('X')", "?"),
+        ("A = tuple('a,b'.split(','))", r#"["a", "b"]"#),
+        ("H = 'X'\nA = f'HTTP_{H}'", r#""HTTP_X""#),
+        ("A = 'a%s' % 'b'", r#""ab""#),
+        ("import os\nA = f\"{os.environ['X']}\"", "?"),
+        ("if unknown():\n    A = 1\nelse:\n    A = 2", "1|2"),
+        ("A = 0\nif unknown():\n    A = 1", "1|0"),
+        ("DEBUG = False\nif not DEBUG:\n    A = 1", "1"),
+        ("DEBUG = True\nif not DEBUG:\n    A = 1", "absent"),
+        (
+            "import os\nDEBUG = os.environ.get('D', 'True') == 'True'\nif DEBUG:\n    A = 1\nelse:\n    A = 2",
+            "2",
+        ),
+        ("if x:\n    raise E\nelse:\n    A = 1", "1"),
+        ("A = 1 if x else 2", "1|2"),
+        ("A = 1\nfor a in b:\n    A = 2", "1|?"),
+        (
+            "A = 1\ntry:\n    from .local import *\nexcept ImportError:\n    pass",
+            "1!",
+        ),
+        ("A = 1\nglobals().update(x)", "1!"),
+        ("globals()['A'] = 1", "1"),
+        ("A = B = 1", "1"),
+        ("(A, B) = ('x', 'y')", r#""x""#),
+        ("A = dict(a=1)", r#"{"a": 1}"#),
+        ("A = not False", "True"),
+        ("A = [x for x in y]", "?"),
+        ("A = [1] + other()", "[1, …]"),
+        ("if (A := 3) > 2: pass", "3"),
+        (
+            "from django.core.asgi import get_asgi_application as g\nA = g()",
+            "django.core.asgi.get_asgi_application()",
+        ),
+        ("class C(X): pass\nA = C.as_asgi", "C.as_asgi"),
+    ] {
+        assert_eq!(
+            value(&[("settings.py", code)], "settings.py", "A"),
+            expected,
+            "{code}"
+        );
+    }
+}
+
+#[test]
+fn modules_see_each_other() {
+    let files = [
+        ("p/settings/base.py", "A = 1\nB = 1\nL = ['a']\n_C = 1\n"),
+        (
+            "p/settings/prod.py",
+            "from .base import *\nB = 2\nL += ['b']\n",
+        ),
+        (
+            "p/settings/far.py",
+            "from p.settings.prod import B as A, L\nimport p.settings.base as b\nC = b.A\n",
+        ),
+        (
+            "p/settings/open.py",
+            "from thirdparty.settings import *\nB = 1\n",
+        ),
+        ("p/settings/below.py", "from .open import *\n"),
+        ("p/settings/loop.py", "from .loop2 import *\nA = 1\n"),
+        ("p/settings/loop2.py", "from .loop import *\nB = 1\n"),
+    ];
+    for (module, name, expected) in [
+        ("prod", "A", "1"),
+        ("prod", "B", "2"),
+        ("prod", "L", r#"["a", "b"]"#),
+        ("prod", "_C", "absent"),
+        ("far", "A", "2"),
+        ("far", "C", "1"),
+        ("open", "A", "?"),
+        ("open", "B", "1"),
+        ("below", "B", "1"),
+        ("below", "A", "?"),
+        ("loop", "A", "1"),
+    ] {
+        assert_eq!(
+            value(&files, &format!("p/settings/{module}.py"), name),
+            expected,
+            "{module}.{name}"
+        );
+    }
+}
+
+#[test]
+fn hostile_modules_end() {
+    let doubling = format!("A = ['x' * 9]\n{}", "A = A + A\n".repeat(200));
+    assert!(value(&[("settings.py", &doubling)], "settings.py", "A").contains('…'));
+    let nested = format!("A = []\n{}B = 1\n", "A = [A, A]\n".repeat(100));
+    assert_eq!(value(&[("settings.py", &nested)], "settings.py", "B"), "1");
+    let branches = format!("{}B = 1\n", "if x: A = [A]\nelse: A = y()\n".repeat(5000));
+    assert_eq!(
+        value(&[("settings.py", &branches)], "settings.py", "B"),
+        "1"
+    );
+    let chain = format!("A = {}1\n", "1 + ".repeat(20_000));
+    value(&[("settings.py", &chain)], "settings.py", "A");
+    let call = format!("A = f{}\n", "(1)".repeat(20_000));
+    value(&[("settings.py", &call)], "settings.py", "A");
+}
