@@ -5,9 +5,9 @@
 //! HTTP, 500 if SECURE_PROXY_SSL_HEADER is no pair, 301 to itself if SecurityMiddleware takes it
 //! for insecure, else what the URLconf says.
 
-use super::checks::proxy_header::{Header, header};
 use super::routes::WebSocket;
 use super::settings::{Redirects, Settings};
+use super::trusted_header::{Header, header};
 use super::{Arrival, Model};
 use crate::handshake::{Because, Hop, Outcome, Passage, Request, has_token};
 use crate::project::Project;

@@ -15,6 +15,7 @@ pub mod requirements;
 pub mod routes;
 pub mod settings;
 pub mod syntax;
+pub mod trusted_header;
 
 pub use hop::Django;
 pub use modules::references;
@@ -179,8 +180,12 @@ impl Model {
                 .is_some_and(|target| target.text.contains("wsgi"));
             if !command.speaks_asgi() || to_wsgi {
                 let worker = match (command.program, command.worker_class()) {
-                    (Server::Gunicorn, None) => " with its default sync worker".to_owned(),
                     (Server::Gunicorn, Some(class)) => format!(" with the worker `{class}`"),
+                    // gunicorn/config.py worker_class: threads turn `sync` into `gthread`.
+                    (Server::Gunicorn, None) if command.option(&["--threads"]).is_some() => {
+                        " with its threaded worker".to_owned()
+                    }
+                    (Server::Gunicorn, None) => " with its default sync worker".to_owned(),
                     _ => String::new(),
                 };
                 http.get_or_insert((

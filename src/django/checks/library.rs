@@ -54,7 +54,7 @@ fn judge(report: &Report<'_>, command: &Command, library: &Library<'_>) -> Optio
                         span,
                         "turns WebSockets off",
                     )
-                    .help("leave it out; uvicorn finds its library by itself:\n--ws auto")
+                    .help(format!("leave it out; uvicorn finds its library by itself:\n{}", without_ws(command)))
             }
             // A library that is named and missing stops uvicorn at once.
             (Some(name), _) if name != "auto" => return None,
@@ -82,6 +82,22 @@ fn judge(report: &Report<'_>, command: &Command, library: &Library<'_>) -> Optio
             _ => return None,
         };
     Some(explain(finding))
+}
+
+/// The command without `--ws none`.
+fn without_ws(command: &Command) -> String {
+    let mut words = vec![command.program.name()];
+    let mut skip = false;
+    for word in &command.words {
+        if std::mem::take(&mut skip) || word.text == "--ws=none" {
+            continue;
+        }
+        skip = word.text == "--ws";
+        if !skip {
+            words.push(&word.text);
+        }
+    }
+    words.join(" ")
 }
 
 fn explain(finding: Finding) -> Finding {

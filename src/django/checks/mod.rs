@@ -51,40 +51,6 @@ fn with_redirect(mut finding: Finding, redirects: &Redirects) -> Finding {
     }
 }
 
-/// A header's name as it is sent: `HTTP_X_FORWARDED_PROTO` is `X-Forwarded-Proto`.
-fn sent_name(meta: &str) -> String {
-    let name = meta.strip_prefix("HTTP_").unwrap_or(meta);
-    let words: Vec<String> = name
-        .split(['_', '-'])
-        .map(|word| {
-            let mut chars = word.chars();
-            match chars.next() {
-                Some(first) => format!(
-                    "{}{}",
-                    first.to_ascii_uppercase(),
-                    chars.as_str().to_ascii_lowercase()
-                ),
-                None => String::new(),
-            }
-        })
-        .collect();
-    match words.join("-").as_str() {
-        "Cloudfront-Forwarded-Proto" => "CloudFront-Forwarded-Proto".to_owned(),
-        "Cf-Visitor" => "CF-Visitor".to_owned(),
-        "Fastly-Ssl" => "Fastly-SSL".to_owned(),
-        "X-Arr-Ssl" => "X-ARR-SSL".to_owned(),
-        name => name.to_owned(),
-    }
-}
-
-/// The name in `request.META`: `X-Forwarded-Proto` is `HTTP_X_FORWARDED_PROTO`.
-fn meta_name(sent: &str) -> String {
-    format!(
-        "HTTP_{}",
-        sent.trim().replace('-', "_").to_ascii_uppercase()
-    )
-}
-
 /// Whether some proxy configuration of the project mentions the header: then that proxy may set
 /// it, and what really arrives is a question for the hops joined.
 fn proxy_mentions(project: &Project, sent: &str) -> bool {

@@ -19,7 +19,7 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
         if !seen.insert(level.span) {
             continue;
         }
-        let mut finding = explain(report, level, &fault);
+        let mut finding = explain(cx.project, report, route, level, &fault);
         if let Some(application) = cx.django.applications.get(route.application) {
             finding = finding.label(
                 head(cx.project, application.span),
@@ -37,7 +37,14 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
     }
 }
 
-fn explain(report: &Report<'_>, level: &Level, fault: &Fault) -> Finding {
+fn explain(
+    project: &Project,
+    report: &Report<'_>,
+    route: &Route,
+    level: &Level,
+    fault: &Fault,
+) -> Finding {
+    let write = |function: &str, pattern: &str| rewritten(project, route, level, function, pattern);
     let called = &level.called;
     let pattern = &level.pattern;
     let raw = if level.function == Function::RePath {
@@ -55,7 +62,7 @@ fn explain(report: &Report<'_>, level: &Level, fault: &Fault) -> Finding {
                     "begins with a slash; the path that arrives here does not",
                 )
                 .note("Channels takes the leading slashes off the path before it tries its routes, in an inner router as well, so `/ws/chat/` arrives as `ws/chat/`; a path that no route takes raises ValueError (\"No route found for path\"), which the client sees as 500 and close code 1006")
-                .help(format!("leave the leading slash out:\n{called}({raw}\"{right}\", …)"))
+                .help(format!("leave the leading slash out:\n{}", write(called, &right)))
         }
         Fault::RegexInPath => report
             .finding(
@@ -64,7 +71,7 @@ fn explain(report: &Report<'_>, level: &Level, fault: &Fault) -> Finding {
                 "every character of this is taken literally",
             )
             .note("`path()` knows only converters such as `<str:room>`, and escapes the rest; `manage.py check` never looks at Channels' routes")
-            .help(format!("say that it is a regular expression:\nre_path(r\"{pattern}\", …)")),
+            .help(format!("say that it is a regular expression:\n{}", write("re_path", pattern))),
         Fault::ConverterInRegex => report
             .finding(
                 format!("`{called}()` takes no converters: no handshake matches `{pattern}` literally, each gets 500"),
@@ -72,7 +79,7 @@ fn explain(report: &Report<'_>, level: &Level, fault: &Fault) -> Finding {
                 "`<…>` is no group in a regular expression",
             )
             .note("a regular expression names a group `(?P<room>[^/]+)`; `<str:room>` in it stands for these very characters")
-            .help(format!("say that it is text with converters:\npath(\"{}\", …)", pattern.trim_start_matches('^').trim_end_matches('$'))),
+            .help(format!("say that it is text with converters:\n{}", write("path", pattern.trim_start_matches('^').trim_end_matches('$')))),
         Fault::Query => {
             let cut = pattern.find(r"\?").or_else(|| pattern.find('?')).unwrap_or(pattern.len());
             let end = if level.function == Function::RePath { "$" } else { "" };
@@ -83,7 +90,7 @@ fn explain(report: &Report<'_>, level: &Level, fault: &Fault) -> Finding {
                     "the query string is no part of the path",
                 )
                 .note("Channels routes by the path alone; what follows the question mark is in `scope[\"query_string\"]`")
-                .help(format!("leave it out, and read it in the consumer:\n{called}({raw}\"{}{end}\", …)", &pattern[..cut]))
+                .help(format!("leave it out, and read it in the consumer:\n{}", write(called, &format!("{}{end}", &pattern[..cut]))))
         }
         Fault::HiddenRouter => {
             let (wrapper, span) = level.wrapper.as_ref().map_or(("", level.span), |(name, span)| (name.as_str(), *span));
@@ -94,11 +101,60 @@ fn explain(report: &Report<'_>, level: &Level, fault: &Fault) -> Finding {
                     level.span,
                     "must match the whole path",
                 )
-                .label(span, "Channels sees this wrapper, not the URLRouter inside it")
+                .label(head(project, span), "Channels sees this wrapper, not the URLRouter inside it")
                 .note("Channels lets a route match only a part of the path where a URLRouter stands in it directly; through a wrapper it takes the route for an end point")
                 .help(format!("wrap the outermost router, and nest inside it:\n{name}(URLRouter([\n    {called}({raw}\"{pattern}\", URLRouter([…])),\n]))"))
         }
     }
+}
+
+/// The route as it should read: the pattern replaced, and perhaps the function.
+fn rewritten(
+    project: &Project,
+    route: &Route,
+    level: &Level,
+    function: &str,
+    pattern: &str,
+) -> String {
+    let raw = if function == "path" { "" } else { "r" };
+    let start = format!("{function}({raw}\"{pattern}\"");
+    let call = project.slice(route.span);
+    // The rest of the call as it stands, if the pattern is written in it.
+    let after = route
+        .span
+        .contains(level.span)
+        .then(|| (level.span.end - route.span.start) as usize);
+    match after.and_then(|after| call.get(after..)) {
+        Some(rest) if !call.contains('\n') => format!("{start}{rest}"),
+        _ => format!("{start}, …)"),
+    }
+}
+
+/// The route as it should read, or only the consumer where the route is written elsewhere.
+fn with_consumer(project: &Project, route: &Route, at: Span, class: &str) -> String {
+    let call = project.slice(route.span);
+    let inside = route.span.contains(at) && !call.contains('\n');
+    // The name as the route writes it: `consumers.ChatConsumer`.
+    let written = project
+        .slice(at)
+        .trim_end_matches(".as_asgi")
+        .trim_end_matches(".as_view()");
+    let written = if inside && written.ends_with(class) {
+        written
+    } else {
+        class
+    };
+    let (before, after) = if inside {
+        let start = (at.start - route.span.start) as usize;
+        let end = (at.end - route.span.start) as usize;
+        (
+            call.get(..start).unwrap_or_default(),
+            call.get(end..).unwrap_or_default(),
+        )
+    } else {
+        ("", "")
+    };
+    format!("{before}{written}.as_asgi(){after}")
 }
 
 /// The pattern without the slash that never arrives.
@@ -125,8 +181,8 @@ fn head(project: &Project, span: Span) -> Span {
 
 /// What stands where an ASGI application should.
 enum Uncalled {
-    /// A consumer's class.
-    Class(String),
+    /// A consumer's class, and where it is defined.
+    Class(String, Span),
     /// `as_asgi`, never called.
     Method(String),
     /// `as_view()`, which consumers do not have.
@@ -141,56 +197,52 @@ pub fn not_called(cx: &Context<'_>, report: &mut Report<'_>) {
         let Some(consumer) = &route.consumer else {
             continue;
         };
-        let Some((uncalled, at)) = uncalled(consumer) else {
+        let Some((uncalled, at)) = uncalled(consumer, route.place) else {
             continue;
         };
         // Channels 2 wanted the class itself.
-        if matches!(uncalled, Uncalled::Class(_)) && !is_channels_3(cx, route) {
+        if matches!(uncalled, Uncalled::Class(..)) && !is_channels_3(cx, route) {
             continue;
         }
-        // A value that a name stands for is underlined where the route uses it.
-        let span = if route.span.contains(at.span) {
-            at.span
-        } else {
-            route.span
-        };
-        if !seen.insert(span) {
+        if !seen.insert(at) {
             continue;
         }
+        let write = |class: &str| with_consumer(cx.project, route, at, class);
         let name = |name: &str| name.rsplit('.').next().unwrap_or_default().to_owned();
         let finding = match &uncalled {
-            Uncalled::Class(class) => {
+            Uncalled::Class(class, defined) => {
                 let class = name(class);
                 report
                     .finding(
                         format!("the route leads to the class `{class}`, not to an application: each handshake gets 500"),
-                        span,
+                        at,
                         "a class; `.as_asgi()` makes an application of it",
                     )
+                    .label(head(cx.project, *defined), "the consumer")
                     .note("since Channels 3 a consumer is an ASGI application only through `as_asgi()`; the bare class is called with three arguments, and the TypeError that follows is answered with 500")
-                    .help(format!("call `as_asgi()`:\n{class}.as_asgi()"))
+                    .help(format!("call `as_asgi()`:\n{}", write(&class)))
             }
             Uncalled::Method(class) => {
                 let class = name(class);
                 report
                     .finding(
                         format!("`{class}.as_asgi` is not called: each handshake gets 500"),
-                        span,
+                        at,
                         "the method itself, not the application that it returns",
                     )
                     .note("the server calls what stands here with scope, receive and send, which `as_asgi` does not take: a TypeError, answered with 500")
-                    .help(format!("call it:\n{class}.as_asgi()"))
+                    .help(format!("call it:\n{}", write(&class)))
             }
             Uncalled::View(class) => {
                 let class = name(class);
                 report
                     .finding(
                         format!("`{class}` is a consumer and has no `as_view()`: the application does not start"),
-                        span,
+                        at,
                         "AttributeError when this module is imported",
                     )
                     .note("`as_view()` belongs to Django's views; a consumer is made an application by `as_asgi()`")
-                    .help(format!("call `as_asgi()`:\n{class}.as_asgi()"))
+                    .help(format!("call `as_asgi()`:\n{}", write(&class)))
             }
         };
         report.push(finding);
@@ -198,30 +250,26 @@ pub fn not_called(cx: &Context<'_>, report: &mut Report<'_>) {
 }
 
 /// Whether a route's target is a consumer that nobody made an application of, through the
-/// wrappers of Channels.
-fn uncalled(consumer: &Possible) -> Option<(Uncalled, Possible)> {
-    let mut at = consumer.clone();
+/// wrappers of Channels; with the place that names it.
+fn uncalled(consumer: &Possible, place: Span) -> Option<(Uncalled, Span)> {
+    let (mut at, mut place) = (consumer.clone(), place);
     for _ in 0..8 {
-        match &at.data {
+        let uncalled = match &at.data {
             Data::Class(class) => {
-                return is_consumer(&at.data)
-                    .then(|| (Uncalled::Class(class.name.clone()), at.clone()));
+                is_consumer(&at.data).then(|| Uncalled::Class(class.name.clone(), at.span))
             }
             Data::Attribute(attribute) if attribute.name == "as_asgi" => {
-                return Some((Uncalled::Method(attribute.object.symbol()), at.clone()));
+                Some(Uncalled::Method(attribute.object.symbol()))
             }
-            Data::External(path) => {
-                let method = path
-                    .strip_suffix(".as_asgi")
-                    .map(|class| Uncalled::Method(class.to_owned()));
-                return method.map(|method| (method, at.clone()));
-            }
+            Data::External(path) => path
+                .strip_suffix(".as_asgi")
+                .map(|class| Uncalled::Method(class.to_owned())),
             Data::Call(call) => {
                 if let Data::Attribute(attribute) = &call.function.data
                     && attribute.name == "as_view"
                     && is_consumer(&attribute.object)
                 {
-                    return Some((Uncalled::View(attribute.object.symbol()), at.clone()));
+                    return Some((Uncalled::View(attribute.object.symbol()), place));
                 }
                 let wrapper = call.function.data.symbol();
                 if !wrapper.starts_with("channels.")
@@ -230,10 +278,13 @@ fn uncalled(consumer: &Possible) -> Option<(Uncalled, Possible)> {
                 {
                     return None;
                 }
+                place = call.places.first().copied().unwrap_or(place);
                 at = certain(call.positional.first()?)?.clone();
+                continue;
             }
-            _ => return None,
-        }
+            _ => None,
+        };
+        return uncalled.map(|uncalled| (uncalled, place));
     }
     None
 }

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 
-use super::proxy_header::{Header, header};
 use super::{honest, with_reopened};
 use crate::context::Context;
 use crate::django::data::Data;
 use crate::django::settings::Redirects;
+use crate::django::trusted_header::{Header, header};
 use crate::finding::Report;
 use crate::rule::Severity;
 use crate::source::Span;
