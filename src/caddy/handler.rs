@@ -376,6 +376,8 @@ impl<'a> Builder<'a> {
                 }
                 _ => Action::Plugin,
             },
+            // FastCGI has no upgrade.
+            "reverse_proxy" if speaks_fastcgi(children) => Action::Answer(None),
             "reverse_proxy" => Action::Proxy(Box::new(Proxy::parse(directive, args))),
             "redir" => Action::Answer(match args.get(1).map(|word| word.text.as_str()) {
                 None | Some("temporary") => Some(302),
@@ -443,4 +445,10 @@ impl<'a> Builder<'a> {
             _ => Action::Plugin,
         }
     }
+}
+
+fn speaks_fastcgi(lines: &[Directive]) -> bool {
+    lines
+        .iter()
+        .any(|line| line.name() == "transport" && line.arg(0) == Some("fastcgi"))
 }

@@ -254,14 +254,17 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
         for site in &sites {
             let mut handlers =
                 Builder::new(&config.options.order, &named_routes).site(site.children());
-            handlers.partial |= site.partial;
+            let addresses: Vec<Address> = site
+                .words
+                .iter()
+                .filter(|word| !word.text.is_empty())
+                .map(Address::parse)
+                .collect();
+            // A path in an address is one more matcher around the whole site.
+            handlers.partial |=
+                site.partial || addresses.iter().any(|address| address.path.len() > 1);
             config.sites.push(Site {
-                addresses: site
-                    .words
-                    .iter()
-                    .filter(|word| !word.text.is_empty())
-                    .map(Address::parse)
-                    .collect(),
+                addresses,
                 span: site.head,
                 handlers,
             });

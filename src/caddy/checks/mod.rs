@@ -256,6 +256,59 @@ mod tests {
     }
 
     #[test]
+    fn a_site_of_the_project_proves_or_clears_its_upstream() {
+        let toml = "[websocket]\nendpoints = [\"wss://chat.example.com/ws\"]\n";
+        for (upstream, backend, expected) in [
+            ("b.example.com", "b.example.com", Some("308")),
+            ("http://b.example.com", "https://b.example.com", Some("308")),
+            ("b.example.com", "*.example.com", Some("308")),
+            ("b.example.com", "b.example.com:8443", Some("308")),
+            ("b.internal", "b.internal", Some("308")),
+            ("b.example.com:443", "b.example.com", Some("400")),
+            ("b.example.com:8443", "b.example.com:8443", Some("400")),
+            (
+                "http://b.example.com:8443",
+                "b.example.com:8443",
+                Some("400"),
+            ),
+            ("b.example.com", "http://b.example.com", None),
+            ("b.example.com", "b.example.com, http://b.example.com", None),
+            ("b.example.com:8080", "http://b.example.com:8080", None),
+            ("b.example.com:8080", "b.example.com", None),
+            ("https://b.example.com", "b.example.com", None),
+        ] {
+            let front = format!("chat.example.com {{\n\treverse_proxy {upstream}\n}}\n");
+            let back = format!("{backend} {{\n\treverse_proxy 127.0.0.1:8000\n}}\n");
+            let files = [
+                ("wslint.toml", toml),
+                ("a/Caddyfile", front.as_str()),
+                ("b/Caddyfile", back.as_str()),
+            ];
+            let project = Project::in_memory(files).expect("project");
+            let findings = check(&project, &Selection::default()).findings;
+            let said = findings.first().map(|finding| {
+                assert_eq!(finding.severity, crate::rule::Severity::Error);
+                if finding.message.contains("308") {
+                    "308"
+                } else {
+                    "400"
+                }
+            });
+            assert_eq!(said, expected, "{upstream} {backend}: {findings:?}");
+        }
+    }
+
+    #[test]
+    fn a_fragment_is_judged_by_what_it_says_itself() {
+        let lines = "reverse_proxy /ws app:1 {\n\theader_up Connection {>Connection}\n}\ntry_files {path} /index.html\n";
+        assert_eq!(found(&[("ws.caddy", lines)]), ["unknown-placeholder"]);
+        let file = "example.com {\n\timport ws.caddy\n}\n";
+        let mut both = found(&[("ws.caddy", lines), ("Caddyfile", file)]);
+        both.sort();
+        assert_eq!(both, ["rewritten-before-proxy", "unknown-placeholder"]);
+    }
+
+    #[test]
     fn a_line_that_many_sites_import_is_told_once() {
         let mut file = String::from(
             "(p) {\n\treverse_proxy /ws app:1 {\n\t\theader_up Connection {>Connection}\n\t}\n}\n",

@@ -54,17 +54,15 @@ pub fn plain_http_upstream(cx: &Context<'_>, report: &mut Report<'_>) {
 
 /// Whether `upstream` is dialled over plain HTTP though it speaks TLS, for all we know.
 fn suspect<'a>(upstream: &'a Upstream, sites: &Sites<'a>) -> Option<Suspect<'a>> {
-    let host = upstream.host.as_deref()?;
-    let plain_port = match (&upstream.scheme, upstream.port?) {
-        (Scheme::None | Scheme::Http, 80) => true,
-        (Scheme::None, 443) => false,
-        _ => return None,
-    };
-    let shown = sites.find(host);
+    let (host, port) = (upstream.host.as_deref()?, upstream.port?);
+    if !matches!(upstream.scheme, Scheme::None | Scheme::Http) {
+        return None;
+    }
+    let shown = sites.find(host, port);
     let suspicious = match shown {
         Shown::Tls(..) => true,
         Shown::Plain => false,
-        Shown::Nothing => is_public_name(host) && (plain_port || upstream.has_port),
+        Shown::Nothing => is_public_name(host) && matches!(port, 80 | 443),
     };
     suspicious.then_some(Suspect {
         upstream,
@@ -104,24 +102,30 @@ impl<'a> Sites<'a> {
         sites
     }
 
-    fn find(&self, host: &str) -> Shown<'a> {
+    /// What answers plain HTTP to `port` of `host`.
+    fn find(&self, host: &str, port: u16) -> Shown<'a> {
         let exact = self.exact.get(host).into_iter().flatten();
         let wildcards = self
             .wildcards
             .iter()
             .filter(|(_, address)| host_matches(&address.host, host));
-        let mut tls = Shown::Nothing;
+        let mut shown = Shown::Nothing;
         for (config, address) in exact.chain(wildcards) {
             let ports = &config.options.ports;
-            let (is_tls, port) = (address.is_tls(ports), address.listens(ports));
-            if !is_tls && port == 80 {
-                return Shown::Plain;
+            let listens = address.listens(ports);
+            if !address.is_tls(ports) {
+                if listens == port {
+                    return Shown::Plain;
+                }
+                continue;
             }
-            if is_tls && port == ports.https && matches!(tls, Shown::Nothing) {
-                tls = Shown::Tls(config, address);
+            // A TLS site on any port redirects on the HTTP port.
+            let redirects = port == 80 && ports.http == 80;
+            if (listens == port || redirects) && matches!(shown, Shown::Nothing) {
+                shown = Shown::Tls(config, address);
             }
         }
-        tls
+        shown
     }
 }
 
@@ -144,9 +148,8 @@ fn explain(
     } else {
         proved.clone()
     };
-    let all_on_443 = told
-        .iter()
-        .all(|suspect| suspect.upstream.port == Some(443));
+    let port = told[0].upstream.port.unwrap_or(80);
+    let on_tls_port = told.iter().all(|suspect| suspect.upstream.port != Some(80));
     let names: Vec<&str> = told.iter().map(|suspect| suspect.host).collect();
     let (is, answers) = if names.len() == 1 {
         ("is", "answers")
@@ -157,9 +160,9 @@ fn explain(
     let refused = proved.iter().any(|suspect| {
         matches!(suspect.shown, Shown::Tls(config, _) if config.options.auto_https != AutoHttps::Full)
     });
-    let message = match (proved.is_empty(), all_on_443, refused) {
+    let message = match (proved.is_empty(), on_tls_port, refused) {
         (_, true, _) => format!(
-            "{listed} {is} dialled in plain HTTP on port 443, where TLS is spoken: the handshake gets 400"
+            "{listed} {is} dialled in plain HTTP on port {port}, where TLS is spoken: the handshake gets 400"
         ),
         (false, _, false) => {
             format!(
@@ -175,7 +178,8 @@ fn explain(
         ),
     };
     let span = span_of(&told);
-    let label = match (&told[0].upstream.scheme, all_on_443) {
+    let label = match (&told[0].upstream.scheme, on_tls_port) {
+        (Scheme::Http, true) => "`http://` to a TLS port",
         (_, true) => "no scheme: Caddy speaks plain HTTP here",
         (Scheme::Http, _) => "`http://` dials port 80",
         _ if told[0].upstream.has_port => "port 80",
@@ -193,9 +197,9 @@ fn explain(
         if !labelled.insert(address.span) {
             continue;
         }
-        let label = match (all_on_443, config.options.auto_https) {
+        let label = match (on_tls_port, config.options.auto_https) {
             (true, _) => format!(
-                "automatic HTTPS: port 443 of `{}` speaks TLS only",
+                "automatic HTTPS: port {port} of `{}` speaks TLS only",
                 suspect.host
             ),
             (_, AutoHttps::Full) => format!(
@@ -224,8 +228,8 @@ fn explain(
         "`reverse_proxy` speaks TLS only to `https://…`; an upstream without a scheme is plain HTTP, and without a port \
          it is port 80",
     );
-    if !proved.is_empty() && !all_on_443 && !refused {
-        finding = finding.note(redirect(route, site, proxy, proved[0].host));
+    if !proved.is_empty() && !on_tls_port && !refused {
+        finding = finding.note(redirect(route, site, proxy, proved[0]));
     }
     finding = finding.help(over_tls(cx, handler, proxy, suspects));
     if proved.is_empty() {
@@ -238,7 +242,7 @@ fn explain(
     let elsewhere = proved
         .iter()
         .all(|suspect| matches!(suspect.shown, Shown::Tls(config, _) if config.source != own));
-    if elsewhere && !all_on_443 {
+    if elsewhere && !on_tls_port {
         finding = finding.help(over_plain_http(cx, &proved));
     }
     finding.note(
@@ -279,7 +283,8 @@ fn evidence(finding: Finding, route: &Route, primary: Span) -> Finding {
 }
 
 /// What the client gets, word for word.
-fn redirect(route: &Route, site: &Site, proxy: &Proxy, upstream: &str) -> String {
+fn redirect(route: &Route, site: &Site, proxy: &Proxy, to: &Suspect<'_>) -> String {
+    let upstream = to.host;
     let own = if route.host.is_empty() {
         "the-clients-host"
     } else {
@@ -305,8 +310,17 @@ fn redirect(route: &Route, site: &Site, proxy: &Proxy, upstream: &str) -> String
         _ => (own, ""),
     };
     let path = route.shown_path();
+    let port = match to.shown {
+        Shown::Tls(config, address) => address.listens(&config.options.ports),
+        _ => 443,
+    };
+    let port = if port == 443 {
+        String::new()
+    } else {
+        format!(":{port}")
+    };
     format!(
-        "the client gets `308 Permanent Redirect` with `Location: https://{host}{path}`{whose}. The redirect looks at \
+        "the client gets `308 Permanent Redirect` with `Location: https://{host}{port}{path}`{whose}. The redirect looks at \
          neither Host nor X-Forwarded-Proto, and no browser follows one in a handshake: the page sees close code 1006"
     )
 }
