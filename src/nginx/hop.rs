@@ -40,6 +40,11 @@ impl Nginx<'_> {
         }
         let location = match view.find_location(server, &request.path) {
             Found::Location(index) => view.config.locations[index as usize].item,
+            Found::Slash(index) => {
+                let location = view.config.locations[index as usize].item;
+                self.note(because, location, "redirects to its own path, with a slash at the end");
+                return Outcome::Answers { status: Some(301) };
+            }
             Found::Nowhere => return Outcome::Answers { status: Some(404) },
             Found::Unknown => {
                 return Outcome::Undecided {

@@ -79,6 +79,14 @@ fn stock(path: &str) -> Option<&'static Stock> {
     STOCK.iter().find(|stock| stock.name == name)
 }
 
+/// Whether a file is about TLS, name resolution or the like by its name, so that it holds neither
+/// locations nor headers for upstreams.
+pub(super) fn is_about_tls(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| ["ssl", "tls", "resolver", "letsencrypt", "certs", "mime", "gzip"].contains(&word))
+}
+
 /// The path that a server's include path has in a repository, as far as it can be told.
 fn tail(path: &str) -> &str {
     SERVER_ROOTS
@@ -405,7 +413,7 @@ pub(super) fn configurations(
     trees: &[Tree],
     undecided: &mut Vec<Undecided>,
 ) -> Vec<Config> {
-    let tops: Vec<Context> = trees.iter().map(surroundings).collect();
+    let tops: Vec<Context> = trees.iter().map(|tree| surroundings(tree.top())).collect();
     let is_main: Vec<bool> = tops.iter().map(|top| *top == Context::Main).collect();
     let files = Files::new(project, trees, &is_main);
     let mut expander = Expander {
@@ -490,7 +498,7 @@ impl Expander<'_> {
     }
 
     fn expand(&mut self, main: u32, complete: bool) -> Config {
-        let mut config = Config::new(main, complete, self.trees);
+        let mut config = Config::new(main, complete);
         let folder = self.folder(main).to_owned();
         let mut known: HashMap<&str, Included> = HashMap::new();
         let mut frames = vec![Frame {
@@ -561,6 +569,11 @@ impl Expander<'_> {
         let end = config.items.len() as u32;
         for (item, ..) in open {
             config.items[item as usize].end = end;
+        }
+        if !complete {
+            // Includes at its top count as well.
+            let top = config.items.iter().filter(|item| item.parent == ROOT);
+            config.top = surroundings(top.map(|item| trees[item.tree as usize].at(item.node)));
         }
         config
     }

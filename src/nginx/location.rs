@@ -10,8 +10,8 @@ use std::sync::OnceLock;
 use super::model::{Config, Context, ItemId, ROOT, View};
 use crate::syntax::{Directive, Tree};
 
-/// Regular expressions of one level that are tried.
-const MAX_REGEXES: usize = 500;
+/// Regular expressions of one level or map that are tried.
+pub(super) const MAX_REGEXES: usize = 500;
 
 /// Bytes that one compiled expression may take.
 const MAX_REGEX_BYTES: usize = 1 << 20;
@@ -261,7 +261,7 @@ pub struct Listen {
 /// Reads the servers and locations out of the items, whose contexts are known.
 pub(super) fn index(config: &mut Config, trees: &[Tree]) {
     let root = config.top;
-    if root == Context::Server {
+    if matches!(root, Context::Server | Context::Location) {
         config.servers.push(Server::new(ROOT));
     }
     let mut location_of: HashMap<ItemId, u32> = HashMap::new();
@@ -287,6 +287,9 @@ pub(super) fn index(config: &mut Config, trees: &[Tree]) {
                     Some(outer) => config.locations[outer as usize].server,
                     None => server_of.get(&parent).copied().unwrap_or_default(),
                 };
+                if server as usize >= config.servers.len() {
+                    continue;
+                }
                 let index = config.locations.len() as u32;
                 location_of.insert(item, index);
                 let matcher = matcher(directive);
@@ -442,6 +445,8 @@ impl Server {
 pub enum Found {
     /// This one, as an index into [`Config::locations`].
     Location(u32),
+    /// None: this one would, with a slash added, and nginx redirects there with 301.
+    Slash(u32),
     /// None: the server itself answers.
     Nowhere,
     /// An expression that can't be read decides.
@@ -466,7 +471,7 @@ impl<'a> View<'a> {
                     }
                 }
                 Found::Nowhere => return found,
-                Found::Unknown => return Found::Unknown,
+                end @ (Found::Slash(_) | Found::Unknown) => return end,
             }
         }
     }
@@ -478,6 +483,12 @@ impl<'a> View<'a> {
         }
         if level.unknown {
             return Found::Unknown;
+        }
+        // Where a handler passes requests on, `/ws/` also answers `/ws` (auto_redirect).
+        if let Some((index, _)) = level.prefixes.get(&format!("{path}/"))
+            && self.level(self.config.locations[*index as usize].item).pass.is_some()
+        {
+            return Found::Slash(*index);
         }
         let longest = level.longest(path);
         // nginx looks into the locations nested in the prefix before it tries the regular

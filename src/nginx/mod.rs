@@ -13,7 +13,7 @@ pub mod route;
 pub mod syntax;
 pub mod variables;
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
 use rayon::prelude::*;
 
@@ -90,7 +90,21 @@ impl Model {
             }
             unread.extend(missing);
         }
-        undecided.extend(unread.into_iter().filter(|note| noted.insert(note.span)));
+        // Many files may include the same one that is not here: one note says so.
+        let mut by_path: BTreeMap<String, (Undecided, usize)> = BTreeMap::new();
+        for (path, note) in unread {
+            if noted.insert(note.span) {
+                by_path.entry(path).or_insert((note, 0)).1 += 1;
+            }
+        }
+        for (mut note, places) in by_path.into_values() {
+            match places - 1 {
+                0 => {}
+                1 => note.message.push_str("; nor in one more place"),
+                more => note.message.push_str(&format!("; nor in {more} more places")),
+            }
+            undecided.push(note);
+        }
         Self {
             trees,
             configs,
@@ -112,31 +126,28 @@ impl Model {
 }
 
 /// Includes that nobody could read, where servers or locations may stand in them.
-fn missing(view: View<'_>) -> Vec<Undecided> {
-    let mut notes: Vec<(u32, Undecided)> = view
-        .config
-        .includes
-        .iter()
-        .filter_map(|(item, included)| {
-            let Included::Missing(why) = included else {
-                return None;
+fn missing(view: View<'_>) -> Vec<(String, Undecided)> {
+    let mut notes: Vec<(u32, String, Undecided)> = Vec::new();
+    for (item, included) in &view.config.includes {
+        let Included::Missing(why) = included else {
+            continue;
+        };
+        let directive = view.directive(*item);
+        let path = directive.arg(0).unwrap_or_default();
+        let matters = matches!(
+            view.context(view.item(*item).parent),
+            model::Context::Http | model::Context::Server
+        );
+        if matters && !include::is_about_tls(path) {
+            let note = Undecided {
+                span: directive.head(),
+                message: format!("what this include brings is not checked: {why}"),
             };
-            let parent = view.item(*item).parent;
-            let matters = matches!(
-                view.context(parent),
-                model::Context::Http | model::Context::Server | model::Context::Location
-            );
-            matters.then(|| {
-                let note = Undecided {
-                    span: view.directive(*item).head(),
-                    message: format!("what this include brings is not checked: {why}"),
-                };
-                (*item, note)
-            })
-        })
-        .collect();
-    notes.sort_by_key(|(item, _)| *item);
-    notes.into_iter().map(|(_, note)| note).collect()
+            notes.push((*item, path.to_owned(), note));
+        }
+    }
+    notes.sort_by_key(|(item, ..)| *item);
+    notes.into_iter().map(|(_, path, note)| (path, note)).collect()
 }
 
 /// The tails of the paths that `source` includes (`snippets/ws.conf`, `conf.d/*.conf`): the

@@ -9,6 +9,7 @@ use std::sync::OnceLock;
 
 use super::include::Stock;
 use super::location::{Location, Server};
+use super::variables::Keys;
 use crate::source::Span;
 use crate::syntax::{Directive, Tree};
 
@@ -145,6 +146,8 @@ pub struct Config {
     pub levels: HashMap<ItemId, Level>,
     /// `map`, `geo` and `split_clients` blocks by the lower-case name of their variable, in order.
     pub maps: HashMap<String, Vec<ItemId>>,
+    /// The keys of each `map`, sorted when first asked for.
+    pub(super) map_keys: HashMap<ItemId, OnceLock<Keys>>,
     /// `set` directives by the lower-case name of their variable, in order.
     pub sets: HashMap<String, Vec<ItemId>>,
     /// `upstream` blocks by name.
@@ -161,19 +164,16 @@ pub struct Config {
 
 impl Config {
     /// A configuration that starts from the file `main`, without its items.
-    pub(super) fn new(main: u32, complete: bool, trees: &[Tree]) -> Self {
+    pub(super) fn new(main: u32, complete: bool) -> Self {
         Self {
             main,
             complete,
-            top: if complete {
-                Context::Main
-            } else {
-                surroundings(&trees[main as usize])
-            },
+            top: Context::Main,
             items: Vec::new(),
             includes: HashMap::new(),
             levels: HashMap::new(),
             maps: HashMap::new(),
+            map_keys: HashMap::new(),
             sets: HashMap::new(),
             upstreams: HashMap::new(),
             servers: Vec::new(),
@@ -358,6 +358,7 @@ impl Config {
     fn block(&mut self, item: ItemId, parent: ItemId, context: Context, directive: Directive<'_>) {
         match context {
             Context::Map | Context::Split => {
+                self.map_keys.insert(item, OnceLock::new());
                 // `geo $address $variable` names its variable last, too.
                 if let Some(name) = directive
                     .args()
@@ -478,10 +479,10 @@ impl Config {
     }
 }
 
-/// The context that a file's top belongs to, by what stands there.
-pub(super) fn surroundings(tree: &Tree) -> Context {
+/// The context that directives at the top of a file belong to.
+pub(super) fn surroundings<'a>(top: impl Iterator<Item = Directive<'a>>) -> Context {
     let mut context = Context::Location;
-    for directive in tree.top() {
+    for directive in top {
         match directive.name() {
             "http" | "events" | "stream" | "mail" if directive.has_block() => return Context::Main,
             "server" | "map" | "geo" | "upstream" | "split_clients" if directive.has_block() => {

@@ -379,7 +379,7 @@ fn well_known(view: View<'_>, index: u32, location: &Location) -> Option<Evidenc
                     .sample()
                     .is_none_or(|path| known_endpoint(&path).is_none())
         }
-        Found::Nowhere => matches!(location.matcher, Matcher::Regex(_)),
+        Found::Nowhere | Found::Slash(_) => matches!(location.matcher, Matcher::Regex(_)),
         Found::Unknown => true,
     };
     gets_it.then(|| Evidence::WellKnown {

@@ -4,9 +4,9 @@
 //! execution (ngx_http_rewrite_module runs the server's directives, then the location's). What
 //! the files do not decide is unknown, with the reason.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
-use super::location::Pattern;
+use super::location::{MAX_REGEXES, Pattern};
 use super::model::{Context, Included, ItemId, ROOT, View};
 use crate::handshake::Request;
 use crate::syntax::Word;
@@ -14,6 +14,9 @@ use crate::value::Value;
 
 /// Values that one expression may have before we call it unknown.
 const MAX_VALUES: usize = 16;
+
+/// Bytes of a value; nginx itself reads no longer word.
+const MAX_LENGTH: usize = 4096;
 
 /// Maps behind maps.
 const MAX_DEPTH: usize = 16;
@@ -42,7 +45,6 @@ pub struct Scope<'a> {
     location_in: u32,
     /// How far the rewrite phase is: it runs when the first variable of a `set` is asked for.
     phase: Phase,
-    patterns: HashMap<String, Pattern>,
     depth: usize,
     /// The maps that the last [`Scope::value`] went through, outermost first.
     pub steps: Vec<Step>,
@@ -178,7 +180,6 @@ impl<'a> Scope<'a> {
             server,
             location_in: view.index,
             phase: Phase::NotRun,
-            patterns: HashMap::new(),
             depth: 0,
             steps: Vec::new(),
         }
@@ -352,6 +353,9 @@ impl<'a> Scope<'a> {
                 }
                 Value::OneOf(_) => return unknown("it has too many possible values"),
                 Value::Unknown(why) => return Value::Unknown(why),
+            }
+            if values.iter().any(|value| value.len() > MAX_LENGTH) {
+                return unknown("its value is too long");
             }
         }
         one_of(values)
@@ -569,113 +573,130 @@ impl<'a> Scope<'a> {
         if level.unseen.is_some() || level.conditional {
             return None;
         }
-        let mut value: Option<Value> = None;
-        let mut default = false;
-        for entry in view.children(map) {
-            let directive = view.directive(entry);
-            let [word] = directive.args() else { continue };
-            if directive.name() == "include" {
-                continue;
-            }
-            if let Some(unknown @ Value::Unknown(_)) = value {
-                return Some(unknown);
-            }
-            default |= directive.name() == "default";
-            let found = self.word(word);
+        let keys = self.keys(map)?;
+        let mut value = match keys.default {
+            Some(_) => None,
+            None => Some(Value::Known(String::new())),
+        };
+        for entry in &keys.values {
+            let found = self.word(view.directive(*entry).args().first()?);
             value = Some(match value {
                 Some(before) => either(before, found),
                 None => found,
             });
         }
-        let value = value?;
-        Some(if default {
-            value
-        } else {
-            either(value, Value::Known(String::new()))
-        })
+        value
     }
 
-    /// The entry of `map` that `subject` meets (ngx_http_map_find): a literal key without regard
-    /// to case, then a wildcard if the map has `hostnames`, then regular expressions in order,
-    /// then `default`.
-    fn entry(&mut self, map: ItemId, subject: &str) -> Result<Option<ItemId>, String> {
+    /// The keys of a map of the configuration at hand.
+    fn keys(&self, map: ItemId) -> Option<&'a Keys> {
         let view = self.view;
-        let hostnames = view.children(map).any(|entry| {
-            view.directive(entry).name() == "hostnames" && view.directive(entry).args().is_empty()
-        });
-        let mut wildcard: Option<(usize, ItemId)> = None;
-        let mut regex = None;
-        let mut default = None;
-        let mut templated = false;
+        let keys = view.config.map_keys.get(&map)?;
+        Some(keys.get_or_init(|| Keys::read(view, map)))
+    }
+
+    /// The entry of `map` that `subject` meets.
+    fn entry(&self, map: ItemId, subject: &str) -> Result<Option<ItemId>, String> {
+        let keys = self.keys(map).ok_or("a malformed map")?;
+        keys.find(subject)
+    }
+}
+
+/// The keys of a `map`, sorted as nginx looks them up.
+#[derive(Debug, Default)]
+pub struct Keys {
+    /// Literal keys in lower case.
+    literal: HashMap<String, ItemId>,
+    hostnames: bool,
+    regexes: Vec<(Pattern, ItemId)>,
+    default: Option<ItemId>,
+    /// Entries with values that differ as they are written, one of each; no more than may matter.
+    values: Vec<ItemId>,
+    /// Some keys can't be read.
+    unknown: Option<&'static str>,
+}
+
+impl Keys {
+    fn read(view: View<'_>, map: ItemId) -> Self {
+        let mut keys = Self::default();
+        let mut seen = HashSet::new();
         for entry in view.children(map) {
             let directive = view.directive(entry);
             let Some(key) = directive.name_word() else {
                 continue;
             };
-            if directive.args().len() != 1
-                || (key.text == "include"
-                    && matches!(view.config.includes.get(&entry), Some(Included::Files(_))))
-            {
+            keys.hostnames |= key.text == "hostnames" && directive.args().is_empty();
+            let included = matches!(view.config.includes.get(&entry), Some(Included::Files(_)));
+            if directive.args().len() != 1 || (key.text == "include" && included) {
                 continue;
             }
-            templated |= key.templated;
-            if key.text == "default" {
-                default = Some(entry);
-                continue;
+            if keys.values.len() <= MAX_VALUES && seen.insert(directive.arg(0)) {
+                keys.values.push(entry);
             }
-            if let Some(pattern) = key.text.strip_prefix('~') {
-                if regex.is_none() {
-                    let pattern = self.patterns.entry(key.text.clone()).or_insert_with(|| {
-                        match pattern.strip_prefix('*') {
-                            Some(pattern) => Pattern::new(pattern, true),
-                            None => Pattern::new(pattern, false),
-                        }
-                    });
-                    match pattern.is_match(subject) {
-                        Some(true) => regex = Some(entry),
-                        Some(false) => {}
-                        None => {
-                            return Err(format!(
-                                "`{}` is no regular expression that can be read",
-                                key.text
-                            ));
-                        }
-                    }
+            if key.templated {
+                keys.unknown = Some("a template supplies keys of the map");
+            } else if key.text == "default" {
+                keys.default = Some(entry);
+            } else if let Some(pattern) = key.text.strip_prefix('~') {
+                let pattern = match pattern.strip_prefix('*') {
+                    Some(pattern) => Pattern::new(pattern, true),
+                    None => Pattern::new(pattern, false),
+                };
+                keys.regexes.push((pattern, entry));
+                if keys.regexes.len() > MAX_REGEXES {
+                    keys.unknown = Some("the map has too many regular expressions to try");
                 }
-                continue;
-            }
-            let key = key.text.strip_prefix('\\').unwrap_or(&key.text);
-            if key.eq_ignore_ascii_case(subject) {
-                return Ok(Some(entry));
-            }
-            if hostnames
-                && let Some(length) = wildcard_length(key, subject)
-                && wildcard.is_none_or(|(longest, _)| length > longest)
-            {
-                wildcard = Some((length, entry));
+            } else {
+                let key = key.text.strip_prefix('\\').unwrap_or(&key.text);
+                keys.literal.insert(key.to_ascii_lowercase(), entry);
             }
         }
-        if templated {
-            return Err("a template supplies keys of the map".to_owned());
-        }
-        Ok(wildcard.map(|(_, entry)| entry).or(regex).or(default))
+        keys
     }
-}
 
-/// How much of `host` a wildcard of a map with `hostnames` names.
-fn wildcard_length(key: &str, host: &str) -> Option<usize> {
-    let host = host.to_ascii_lowercase();
-    let key = key.to_ascii_lowercase();
-    let fits = if let Some(suffix) = key.strip_prefix('*') {
-        host.len() > suffix.len() && host.ends_with(suffix)
-    } else if let Some(domain) = key.strip_prefix('.') {
-        host.ends_with(&key) || host == domain
-    } else if let Some(prefix) = key.strip_suffix('*') {
-        host.len() > prefix.len() && host.starts_with(prefix)
-    } else {
-        false
-    };
-    fits.then_some(key.len())
+    /// The entry that `subject` meets (ngx_http_map_find): a literal key without regard to case,
+    /// then a wildcard if the map has `hostnames`, then regular expressions in order, then
+    /// `default`.
+    fn find(&self, subject: &str) -> Result<Option<ItemId>, String> {
+        let lower = subject.to_ascii_lowercase();
+        if let Some(entry) = self.literal.get(&lower) {
+            return Ok(Some(*entry));
+        }
+        if let Some(why) = self.unknown {
+            return Err(why.to_owned());
+        }
+        if self.hostnames && let Some(entry) = self.wildcard(&lower) {
+            return Ok(Some(entry));
+        }
+        for (pattern, entry) in &self.regexes {
+            match pattern.is_match(subject) {
+                Some(true) => return Ok(Some(*entry)),
+                Some(false) => {}
+                None => {
+                    return Err(format!("`{}` is no regular expression that can be read", pattern.text));
+                }
+            }
+        }
+        Ok(self.default)
+    }
+
+    /// The wildcard key that `host` meets: the longest that begins with one, then the longest that
+    /// ends with one (ngx_hash_find_combined).
+    fn wildcard(&self, host: &str) -> Option<ItemId> {
+        let dots = || host.match_indices('.').map(|(at, _)| at);
+        if let Some(entry) = self.literal.get(&format!(".{host}")) {
+            return Some(*entry);
+        }
+        let leading = dots().find_map(|at| {
+            let domain = &host[at..];
+            self.literal.get(&format!("*{domain}")).or_else(|| self.literal.get(domain))
+        });
+        let trailing = || {
+            let ends: Vec<usize> = dots().collect();
+            ends.into_iter().rev().find_map(|at| self.literal.get(&format!("{}*", &host[..=at])))
+        };
+        leading.or_else(trailing).copied()
+    }
 }
 
 /// Whether `header`, as in `$http_<header>`, is a slip for a header of the handshake.
