@@ -42,7 +42,11 @@ impl Nginx<'_> {
             Found::Location(index) => view.config.locations[index as usize].item,
             Found::Slash(index) => {
                 let location = view.config.locations[index as usize].item;
-                self.note(because, location, "redirects to its own path, with a slash at the end");
+                self.note(
+                    because,
+                    location,
+                    "redirects to its own path, with a slash at the end",
+                );
                 return Outcome::Answers { status: Some(301) };
             }
             Found::Nowhere => return Outcome::Answers { status: Some(404) },
@@ -178,4 +182,109 @@ fn upstreams(view: View<'_>, pass: ItemId, request: &Request, block: ItemId) -> 
             }
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::{Browser, has_token};
+    use crate::nginx::Model;
+    use crate::project::Project;
+
+    fn passage(servers: &str, host: &str, target: &str) -> Passage {
+        let conf = format!(
+            "events {{}}\nhttp {{ upstream app {{ server 10.0.0.1:9000; server [::1]:9001; }} {servers} }}"
+        );
+        let project = Project::in_memory([("nginx.conf", conf.as_str())]).expect("valid");
+        let model = Model::resolve(&project);
+        let nginx = Nginx {
+            view: model.view(0),
+            target: Some([1, 22, 0]),
+        };
+        nginx.receive(&Request::handshake(
+            Browser::Firefox,
+            false,
+            host,
+            80,
+            target,
+        ))
+    }
+
+    #[test]
+    fn a_handshake_leaves_as_the_location_says() {
+        let passage = passage(
+            "server { server_name a.example; return 404; } server { server_name b.example; proxy_http_version 1.1; location /ws { proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $http_connection; proxy_set_header Origin \"\"; proxy_pass http://app; } }",
+            "b.example",
+            "/ws/chat?x=1",
+        );
+        let Outcome::Forwards { to, request } = passage.outcome else {
+            panic!("{passage:?}");
+        };
+        let ports: Vec<_> = to
+            .iter()
+            .map(|server| (server.host.clone(), server.port.clone()))
+            .collect();
+        assert_eq!(
+            ports,
+            [
+                (Value::Known("10.0.0.1".to_owned()), Value::Known(9000)),
+                (Value::Known("[::1]".to_owned()), Value::Known(9001)),
+            ]
+        );
+        let upgrades = |name: &str, token: &str| {
+            request
+                .lines(name)
+                .any(|line| line.value.decide(|value| has_token(value, token)) == Some(true))
+        };
+        assert!(upgrades("upgrade", "websocket") && upgrades("connection", "upgrade"));
+        assert_eq!(request.lines("origin").count(), 0);
+        assert_eq!(request.lines("sec-websocket-key").count(), 1);
+        assert_eq!(request.http1_minor, 1);
+        assert!(passage.because.len() >= 3);
+    }
+
+    #[test]
+    fn without_lines_nginx_says_close_over_http_1_0() {
+        let passage = passage(
+            "server { location / { proxy_pass http://127.0.0.1:8000; } }",
+            "x",
+            "/ws",
+        );
+        let Outcome::Forwards { request, .. } = passage.outcome else {
+            panic!("{passage:?}");
+        };
+        assert_eq!(request.lines("upgrade").count(), 0);
+        let connection: Vec<_> = request
+            .lines("connection")
+            .map(|line| line.value.clone())
+            .collect();
+        assert_eq!(connection, [Value::Known("close".to_owned())]);
+        assert_eq!(request.http1_minor, 0);
+    }
+
+    #[test]
+    fn what_nginx_answers_itself_never_reaches_the_upstream() {
+        for (servers, status) in [
+            (
+                "server { return 301 https://$host$request_uri; }",
+                Some(301),
+            ),
+            ("server { return https://elsewhere.example; }", Some(302)),
+            ("server { location / { return 444; } }", None),
+            (
+                "server { location /other { proxy_pass http://app; } }",
+                Some(404),
+            ),
+            (
+                "server { location /ws/ { proxy_pass http://app; } }",
+                Some(301),
+            ),
+        ] {
+            let passage = passage(servers, "x", "/ws");
+            assert!(
+                matches!(passage.outcome, Outcome::Answers { status: found } if found == status),
+                "{servers}: {passage:?}"
+            );
+        }
+    }
 }

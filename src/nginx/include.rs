@@ -84,7 +84,18 @@ fn stock(path: &str) -> Option<&'static Stock> {
 pub(super) fn is_about_tls(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|word| ["ssl", "tls", "resolver", "letsencrypt", "certs", "mime", "gzip"].contains(&word))
+        .any(|word| {
+            [
+                "ssl",
+                "tls",
+                "resolver",
+                "letsencrypt",
+                "certs",
+                "mime",
+                "gzip",
+            ]
+            .contains(&word)
+        })
 }
 
 /// The path that a server's include path has in a repository, as far as it can be told.
@@ -617,5 +628,194 @@ impl Expander<'_> {
             });
         }
         Included::Files(files)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nginx::Model;
+
+    /// Where each directive of the first configuration stands, in nginx's order.
+    fn order(files: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        let project = Project::in_memory(files.iter().copied()).expect("valid");
+        let model = Model::resolve(&project);
+        let view = model.view(0);
+        let names = (0..view.config.items.len() as u32)
+            .map(|item| view.directive(item))
+            .filter(|directive| !matches!(directive.name(), "events" | "http" | "include"))
+            .map(|directive| directive.name().to_owned())
+            .collect();
+        let notes = model
+            .undecided
+            .iter()
+            .map(|note| note.message.clone())
+            .collect();
+        (names, notes)
+    }
+
+    #[test]
+    fn includes_stand_where_they_are_written_and_globs_are_sorted() {
+        let (names, notes) = order(&[
+            (
+                "etc/nginx.conf",
+                "events {}\nhttp { a; include conf.d/*.conf; z; }",
+            ),
+            ("etc/conf.d/2.conf", "two;"),
+            ("etc/conf.d/1.conf", "one; include snippets/deep.conf;"),
+            ("etc/conf.d/.hidden.conf", "hidden;"),
+            ("etc/conf.d/notes.txt", "notes;"),
+            // Relative to the main file's folder, also from a nested file.
+            ("etc/snippets/deep.conf", "deep;"),
+        ]);
+        assert_eq!(names, ["a", "one", "deep", "two", "z"]);
+        assert_eq!(notes, Vec::<String>::new());
+    }
+
+    #[test]
+    fn absolute_paths_are_found_by_their_tail() {
+        for place in [
+            "docker/nginx/app/s.conf",
+            "docker/app/s.conf",
+            "app/s.conf",
+            "docker/nginx/files/app/s.conf",
+        ] {
+            let (names, notes) = order(&[
+                (
+                    "docker/nginx/nginx.conf",
+                    "events {}\nhttp { include /etc/nginx/app/s.conf; }",
+                ),
+                (place, "found;"),
+            ]);
+            assert_eq!(
+                (names, notes),
+                (vec!["found".to_owned()], vec![]),
+                "{place}"
+            );
+        }
+        let (names, _) = order(&[
+            (
+                "deploy/nginx.conf",
+                "events {}\nhttp { include /srv/code/deploy/app.conf; }",
+            ),
+            ("deploy/app.conf", "found;"),
+        ]);
+        assert_eq!(names, ["found"]);
+        let (names, _) = order(&[
+            (
+                "nginx.conf",
+                "events {}\nhttp { include /etc/nginx/conf.d/*.conf; }",
+            ),
+            ("elsewhere/x.conf", "found;"),
+            (
+                "wslint.toml",
+                "[nginx]\npaths = { \"/etc/nginx/conf.d/\" = \"elsewhere\" }",
+            ),
+        ]);
+        assert_eq!(names, ["found"]);
+    }
+
+    #[test]
+    fn nothing_is_joined_that_only_happens_to_be_there() {
+        // Two main files: whose is it?
+        let (names, notes) = order(&[
+            (
+                "a/nginx.conf",
+                "events {}\nhttp { include /etc/nginx/app/s.conf; }",
+            ),
+            ("b/nginx.conf", "events {}\nhttp { }"),
+            ("b/files/app/s.conf", "server { }"),
+        ]);
+        assert_eq!(names, Vec::<String>::new());
+        assert_eq!(notes.len(), 1, "{notes:?}");
+    }
+
+    #[test]
+    fn what_is_missing_is_noted_and_an_empty_glob_is_not() {
+        let (_, notes) = order(&[(
+            "nginx.conf",
+            "events {}\nhttp { include mime.types; include sites/*.conf; include /etc/letsencrypt/options-ssl-nginx.conf; }",
+        )]);
+        assert_eq!(notes, Vec::<String>::new());
+        let (_, notes) = order(&[(
+            "nginx.conf",
+            "events {}\nhttp { include gone.conf; server { include gone.conf; } include /etc/nginx/conf.d/*.conf; }",
+        )]);
+        assert_eq!(
+            notes,
+            [
+                "what this include brings is not checked: `/etc/nginx/conf.d/*.conf` is not in the project",
+                "what this include brings is not checked: `gone.conf` is not in the project; nor in one more place",
+            ]
+        );
+    }
+
+    #[test]
+    fn circles_and_bombs_end() {
+        let (names, notes) = order(&[
+            ("nginx.conf", "events {}\nhttp { include a.conf; }"),
+            ("a.conf", "a; include b.conf;"),
+            ("b.conf", "b; include a.conf;"),
+        ]);
+        assert_eq!(names, ["a", "b"]);
+        assert!(notes[0].contains("includes itself"), "{notes:?}");
+        // Each file includes the next ten times: a million directives if nothing stopped it.
+        let files: Vec<(String, String)> = (0..6)
+            .map(|at| {
+                (
+                    format!("{at}.conf"),
+                    format!("include {}.conf;", at + 1).repeat(10),
+                )
+            })
+            .chain([
+                ("6.conf".to_owned(), "x;".to_owned()),
+                (
+                    "nginx.conf".to_owned(),
+                    "events {}\nhttp { include 0.conf; }".to_owned(),
+                ),
+            ])
+            .collect();
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str()))
+            .collect();
+        let (names, notes) = order(&files);
+        assert!(names.len() < MAX_ITEMS);
+        assert!(
+            notes.iter().any(|note| note.contains("without end")),
+            "{notes:?}"
+        );
+    }
+
+    #[test]
+    fn fragments_that_include_each_other_are_read_once() {
+        let project = Project::in_memory([
+            ("sites/app.conf", "server { include snippets/ws.conf; }"),
+            (
+                "snippets/ws.conf",
+                "location /ws { proxy_pass http://a:1; }",
+            ),
+            ("x.conf", "include y.conf; listen 80;"),
+            ("y.conf", "include x.conf; listen 81;"),
+        ])
+        .expect("valid");
+        let model = Model::resolve(&project);
+        assert_eq!(model.configs.len(), 2);
+        assert_eq!(model.configs[0].locations.len(), 1);
+    }
+
+    #[test]
+    fn references_are_tails() {
+        let text = "# comment\ninclude /etc/nginx/conf.d/*.conf;\n include  \"snippets/a.conf\" ; include ./b.inc;\nnot_include x;include /srv/app/deploy/c.conf;include $x;include mime.types;include *.d;";
+        assert_eq!(
+            references(text, "deploy"),
+            [
+                "b.inc",
+                "conf.d/*.conf",
+                "deploy/*.d",
+                "deploy/c.conf",
+                "snippets/a.conf"
+            ]
+        );
     }
 }

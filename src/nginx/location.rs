@@ -486,7 +486,10 @@ impl<'a> View<'a> {
         }
         // Where a handler passes requests on, `/ws/` also answers `/ws` (auto_redirect).
         if let Some((index, _)) = level.prefixes.get(&format!("{path}/"))
-            && self.level(self.config.locations[*index as usize].item).pass.is_some()
+            && self
+                .level(self.config.locations[*index as usize].item)
+                .pass
+                .is_some()
         {
             return Found::Slash(*index);
         }
@@ -574,5 +577,128 @@ impl<'a> View<'a> {
             })
             .or_else(|| listening().next().map(|(index, _)| index))
             .map(|index| index as u32)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nginx::Model;
+    use crate::project::Project;
+
+    /// The head of the location that takes `path` in the only server of `conf`.
+    fn taken(locations: &str, path: &str) -> String {
+        let conf = format!("events {{}}\nhttp {{ server {{ {locations} }} }}");
+        let project = Project::in_memory([("nginx.conf", conf.as_str())]).expect("valid");
+        let model = Model::resolve(&project);
+        let view = model.view(0);
+        match view.find_location(0, path) {
+            Found::Location(index) => {
+                let item = view.config.locations[index as usize].item;
+                project.slice(view.directive(item).head()).to_owned()
+            }
+            other => format!("{other:?}"),
+        }
+    }
+
+    #[test]
+    fn locations_are_searched_as_nginx_does() {
+        let all = "location / {} location /ws {} location = /ws {} location ^~ /ws/static/ {} location ~ \\.js$ {} location ~* ^/WS/CHAT {}";
+        for (path, expected) in [
+            ("/", "location /"),
+            ("/ws", "location = /ws"),
+            ("/wsx", "location /ws"),
+            ("/ws/a.js", "location ~ \\.js$"),
+            ("/ws/static/a.js", "location ^~ /ws/static/"),
+            ("/ws/chat", "location ~* ^/WS/CHAT"),
+            ("/WS", "location /"),
+        ] {
+            assert_eq!(taken(all, path), expected, "{path}");
+        }
+        assert_eq!(taken("location /a {}", "/b"), "Nowhere");
+        assert_eq!(
+            taken("location =/a {} location ^~/b {}", "/b/c"),
+            "location ^~/b"
+        );
+    }
+
+    #[test]
+    fn nested_locations_come_before_the_expressions_of_their_level() {
+        let nested = "location /ws { location ~ chat {} location /ws/room {} } location ~ ^/ws {}";
+        assert_eq!(taken(nested, "/ws/chat"), "location ~ chat");
+        assert_eq!(taken(nested, "/ws/room"), "location ~ ^/ws");
+        let silenced = "location ^~ /ws { location /ws/room {} } location ~ ^/ws {}";
+        assert_eq!(taken(silenced, "/ws/room"), "location /ws/room");
+    }
+
+    #[test]
+    fn a_missing_slash_is_redirected_only_where_requests_are_passed_on() {
+        assert_eq!(
+            taken(
+                "location /ws/ { proxy_pass http://a; } location / {}",
+                "/ws"
+            ),
+            "Slash(0)"
+        );
+        assert_eq!(
+            taken("location /ws/ { return 204; } location / {}", "/ws"),
+            "location /"
+        );
+        assert_eq!(
+            taken(
+                "location /ws/ { proxy_pass http://a; } location = /ws {}",
+                "/ws"
+            ),
+            "location = /ws"
+        );
+    }
+
+    #[test]
+    fn an_expressions_prefix_is_a_whole_path_or_folder() {
+        for (pattern, prefix) in [
+            ("^/ws/", "/ws/"),
+            ("^/ws$", "/ws"),
+            ("^/ws/?$", "/ws"),
+            ("^/ws(/.*)?$", "/ws"),
+            ("^/ws/(.*)", "/ws/"),
+            ("^/ws/[a-z]+", "/ws/"),
+            ("^/socket\\.io/", "/socket.io/"),
+            ("^/wsx?/", "/"),
+            ("^/ws[0-9]", "/"),
+            ("^/(api|ws)/", "/"),
+            ("\\.php$", ""),
+            ("^/ws/|^/api/", ""),
+        ] {
+            assert_eq!(
+                Pattern::new(pattern, false).literal_prefix(),
+                prefix,
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn names_rank_as_nginx_compares_them() {
+        let mut server = Server::new(ROOT);
+        server.names = [
+            "a.example",
+            "*.b.example",
+            "www.c.*",
+            "~^d\\d\\.example$",
+            ".e.example",
+        ]
+        .map(str::to_owned)
+        .to_vec();
+        for (host, rank) in [
+            ("a.example", Some(0)),
+            ("x.b.example", Some(1)),
+            ("b.example", None),
+            ("www.c.net", Some(2)),
+            ("d1.example", Some(3)),
+            ("e.example", Some(1)),
+            ("x.e.example", Some(1)),
+        ] {
+            assert_eq!(server.rank(host), rank, "{host}");
+        }
     }
 }

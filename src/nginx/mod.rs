@@ -101,7 +101,9 @@ impl Model {
             match places - 1 {
                 0 => {}
                 1 => note.message.push_str("; nor in one more place"),
-                more => note.message.push_str(&format!("; nor in {more} more places")),
+                more => note
+                    .message
+                    .push_str(&format!("; nor in {more} more places")),
             }
             undecided.push(note);
         }
@@ -147,7 +149,10 @@ fn missing(view: View<'_>) -> Vec<(String, Undecided)> {
         }
     }
     notes.sort_by_key(|(item, ..)| *item);
-    notes.into_iter().map(|(_, path, note)| (path, note)).collect()
+    notes
+        .into_iter()
+        .map(|(_, path, note)| (path, note))
+        .collect()
 }
 
 /// The tails of the paths that `source` includes (`snippets/ws.conf`, `conf.d/*.conf`): the

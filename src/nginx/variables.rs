@@ -665,7 +665,9 @@ impl Keys {
         if let Some(why) = self.unknown {
             return Err(why.to_owned());
         }
-        if self.hostnames && let Some(entry) = self.wildcard(&lower) {
+        if self.hostnames
+            && let Some(entry) = self.wildcard(&lower)
+        {
             return Ok(Some(entry));
         }
         for (pattern, entry) in &self.regexes {
@@ -673,7 +675,10 @@ impl Keys {
                 Some(true) => return Ok(Some(*entry)),
                 Some(false) => {}
                 None => {
-                    return Err(format!("`{}` is no regular expression that can be read", pattern.text));
+                    return Err(format!(
+                        "`{}` is no regular expression that can be read",
+                        pattern.text
+                    ));
                 }
             }
         }
@@ -689,11 +694,15 @@ impl Keys {
         }
         let leading = dots().find_map(|at| {
             let domain = &host[at..];
-            self.literal.get(&format!("*{domain}")).or_else(|| self.literal.get(domain))
+            self.literal
+                .get(&format!("*{domain}"))
+                .or_else(|| self.literal.get(domain))
         });
         let trailing = || {
             let ends: Vec<usize> = dots().collect();
-            ends.into_iter().rev().find_map(|at| self.literal.get(&format!("{}*", &host[..=at])))
+            ends.into_iter()
+                .rev()
+                .find_map(|at| self.literal.get(&format!("{}*", &host[..=at])))
         };
         leading.or_else(trailing).copied()
     }
@@ -709,4 +718,131 @@ fn is_slip(header: &str) -> bool {
     ]
     .into_iter()
     .any(|right| header != right && crate::rule::closest(header, std::iter::once(right)).is_some())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::handshake::Browser;
+    use crate::nginx::Model;
+    use crate::project::Project;
+
+    /// What `text` is worth in the location of `conf` on Chrome's handshake.
+    fn value(http: &str, server: &str, text: &str) -> Value {
+        let conf = format!(
+            "events {{}}\nhttp {{ {http} server {{ {server} location / {{ proxy_pass http://a; }} }} }}"
+        );
+        let project = Project::in_memory([("nginx.conf", conf.as_str())]).expect("valid");
+        let model = Model::resolve(&project);
+        let view = model.view(0);
+        let request = Request::handshake(Browser::Chrome, true, "a.example", 443, "/ws?t=1");
+        let location = view.config.locations.last().expect("a location").item;
+        Scope::new(view, &request, location).text(text)
+    }
+
+    fn known(text: &str) -> Value {
+        Value::Known(text.to_owned())
+    }
+
+    #[test]
+    fn the_requests_own_variables_are_known() {
+        for (text, expected) in [
+            ("$http_upgrade", "websocket"),
+            ("${HTTP_Upgrade}", "websocket"),
+            ("a-$http_connection-b", "a-Upgrade-b"),
+            ("$http_sec_websocket_version", "13"),
+            ("$host$uri", "a.example/ws"),
+            ("$scheme:$https", "https:on"),
+            ("$http_upgrad", ""),
+        ] {
+            assert_eq!(value("", "", text), known(expected), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_nobody_knows_is_unknown() {
+        for text in [
+            "$remote_addr",
+            "$cookie_a",
+            "${UPSTREAM}",
+            "$1",
+            "$http_x_forwarded_proto",
+            "$",
+            "${a",
+        ] {
+            assert!(matches!(value("", "", text), Value::Unknown(_)), "{text}");
+        }
+    }
+
+    #[test]
+    fn maps_look_keys_up_in_nginxs_order() {
+        for (map, expected) in [
+            (
+                "map $host $v { default d; a.example exact; ~a regex; }",
+                "exact",
+            ),
+            ("map $host $v { default d; A.Example exact; }", "exact"),
+            (
+                "map $host $v { default d; ~b first; ~^a second; ~a third; }",
+                "second",
+            ),
+            (
+                "map $host $v { hostnames; default d; .example all; *.example sub; }",
+                "sub",
+            ),
+            (
+                "map $host $v { hostnames; default d; a.* start; ~a regex; }",
+                "start",
+            ),
+            ("map $host $v { default d; .example all; }", "d"),
+            ("map $host $v { ~* d; }", "d"),
+            ("map $host $v { b x; }", ""),
+            ("map $host $v { \\default x; default d; }", "d"),
+            ("map $cookie_a $v { default d; }", "d"),
+            ("map $cookie_a $v { default d; x d; }", "d"),
+            (
+                "map $host $v { default one; } map $host $v { default two; }",
+                "two",
+            ),
+        ] {
+            assert_eq!(value(map, "", "$v"), known(expected), "{map}");
+        }
+        let either = value("map $cookie_a $v { default d; x e; }", "", "$v");
+        assert_eq!(either, Value::OneOf(vec!["d".into(), "e".into()]));
+        let circle = "map $a $b { default $a; } map $b $a { default $b; }";
+        assert!(matches!(value(circle, "", "$a"), Value::Unknown(_)));
+    }
+
+    #[test]
+    fn set_follows_the_path_of_execution() {
+        for (server, expected) in [
+            ("set $v one; set $v two;", "two"),
+            ("set $v one; break; set $v two;", "one"),
+            ("set $v one; if ($http_upgrade) { set $v two; }", "two"),
+            (
+                "set $v one; if ($http_upgrade = Websocket) { set $v two; }",
+                "one",
+            ),
+            (
+                "set $v one; if ($http_upgrade ~* ^WEB) { set $v two; break; } set $v three;",
+                "two",
+            ),
+            (
+                "set $v one; if ( $http_upgrade != \"websocket\" ) { set $v two; }",
+                "one",
+            ),
+            ("set $v a; set $v $v$v;", "aa"),
+        ] {
+            assert_eq!(value("", server, "$v"), known(expected), "{server}");
+        }
+        let doubtful = value("", "set $v one; if ($cookie_a) { set $v two; }", "$v");
+        assert_eq!(doubtful, Value::OneOf(vec!["one".into(), "two".into()]));
+        let elsewhere = value("", "location /b { set $v one; }", "$v");
+        assert!(
+            matches!(elsewhere, Value::Unknown(_)),
+            "a redirect may lead here"
+        );
+        let growing = "set $v aaaaaaaaaaaaaaaa;".to_owned() + &"set $v $v$v;".repeat(40);
+        assert!(matches!(value("", &growing, "$v"), Value::Unknown(_)));
+    }
 }

@@ -10,6 +10,9 @@ use crate::finding::Report;
 use crate::project::Project;
 use crate::source::{Kind, Source, Span};
 
+/// Nodes within nodes below which a query looks for nothing.
+const MAX_DEPTH: u32 = 10_000;
+
 /// A regular expression on a capture.
 #[derive(Clone, Debug)]
 pub struct Predicate {
@@ -136,6 +139,8 @@ impl QueryRule {
         report: &mut Report<'_>,
     ) {
         let mut cursor = QueryCursor::new();
+        // A cursor counts depth in 16 bits; below 65,535 nested nodes half-made matches pile up.
+        cursor.set_max_start_depth(Some(MAX_DEPTH));
         let mut matches = cursor.matches(&compiled.query, tree.root_node(), source.text.as_bytes());
         while let Some(found) = matches.next() {
             let captured = |index: u32| {
