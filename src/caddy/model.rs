@@ -3,8 +3,6 @@
 
 use std::collections::{HashMap, HashSet};
 
-use rayon::prelude::*;
-
 use super::address::{Address, Ports};
 use super::expand::{Directive, Expander, Found, Trees, Word, find};
 use super::handler::{Builder, Handlers};
@@ -12,6 +10,7 @@ use super::order::{self, Order};
 use super::route::{self, Route};
 use super::syntax;
 use crate::finding::Undecided;
+use crate::parallel;
 use crate::project::Project;
 use crate::source::{Kind, Source, SourceId, Span};
 use crate::syntax::Tree;
@@ -96,10 +95,9 @@ impl Model {
             .filter(|source| !imported.contains(&source.id) && is_root(project, source))
             .filter_map(|source| trees.get(&source.id))
             .collect();
-        let read: Vec<_> = roots
-            .par_iter()
-            .map(|tree| adapt(project, &trees, tree))
-            .collect();
+        let read = parallel::map(&roots, project.pays_threads(), |tree| {
+            adapt(project, &trees, tree)
+        });
         let mut model = Self::default();
         let mut reached = HashSet::new();
         for (config, undecided, files) in read {
@@ -134,12 +132,11 @@ impl Model {
 
 /// Parses every Caddyfile, and what they import though its name says nothing.
 pub(super) fn parse_all(project: &Project) -> Trees {
-    let mut trees: Trees = project
-        .sources
-        .par_iter()
-        .filter(|source| source.kind == Kind::Caddyfile)
-        .map(|source| (source.id, syntax::parse(source)))
-        .collect();
+    let sources: Vec<&Source> = project.of_kind(Kind::Caddyfile).collect();
+    let parsed = parallel::map(&sources, project.pays_threads(), |source| {
+        syntax::parse(source)
+    });
+    let mut trees: Trees = parsed.into_iter().map(|tree| (tree.source, tree)).collect();
     let mut new: Vec<SourceId> = trees.keys().copied().collect();
     while !new.is_empty() {
         let wanted: HashSet<SourceId> = new

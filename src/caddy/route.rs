@@ -235,7 +235,10 @@ fn evidence(chain: &[&Handler], proxy: &Proxy) -> Option<Evidence> {
     proxy
         .upstreams
         .iter()
-        .find(|upstream| upstream.host.as_deref().is_some_and(names_sockets_host))
+        .find(|upstream| {
+            let host = upstream.host.as_deref();
+            host.is_some_and(|host| names_sockets_host(host, takes_every_path(chain)))
+        })
         .map(|upstream| Evidence::UpstreamName {
             span: upstream.span,
         })
@@ -273,7 +276,10 @@ fn intent(handler: &Handler) -> Option<Span> {
         }
         _ => false,
     });
-    let named = matcher.name.as_deref().is_some_and(names_sockets);
+    let named = matcher
+        .name
+        .as_deref()
+        .is_some_and(|name| names_sockets(name, SOCKET_NAMES));
     (looks || named).then(|| matcher.place()).flatten()
 }
 
@@ -303,25 +309,33 @@ fn means_upgrade(line: &HeaderLine) -> bool {
     }
 }
 
+/// Parts of names that say so.
+const SOCKET_NAMES: &[&str] = &["ws", "wss", "websocket", "websockets", "socketio", "sockjs"];
+
+/// Servers of sockets that serve pages as well.
+const SOCKET_SERVERS: &[&str] = &["daphne"];
+
 /// Whether a name has a part that says so: `ws`, `websockets`, but not `news` or `not_ws`.
-fn names_sockets(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    let mut parts = lower.split(|c: char| !c.is_ascii_alphanumeric());
-    let negated = lower
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|part| matches!(part, "not" | "no" | "non" | "without" | "except"));
-    !negated
-        && parts.any(|part| {
-            matches!(
-                part,
-                "ws" | "wss" | "websocket" | "websockets" | "socketio" | "daphne" | "wsproto"
-            )
-        })
+fn names_sockets(name: &str, parts: &[&str]) -> bool {
+    let name = name.to_ascii_lowercase();
+    let own = || name.split(|c: char| !c.is_ascii_alphanumeric());
+    let negated = own().any(|part| matches!(part, "not" | "no" | "non" | "without" | "except"));
+    !negated && own().any(|part| parts.contains(&part))
 }
 
-/// The same of an upstream's host, whose last label is a domain (`.ws` is one).
-fn names_sockets_host(host: &str) -> bool {
-    names_sockets(host.rsplit_once('.').map_or(host, |(host, _)| host))
+/// The same of an upstream's host, whose last label is a domain (`.ws` is one). What also serves
+/// pages is named for its sockets only where it gets everything.
+fn names_sockets_host(host: &str, everything: bool) -> bool {
+    let host = host.rsplit_once('.').map_or(host, |(host, _)| host);
+    names_sockets(host, SOCKET_NAMES) || everything && names_sockets(host, SOCKET_SERVERS)
+}
+
+/// Whether no matcher on the way names a path.
+fn takes_every_path(chain: &[&Handler]) -> bool {
+    let names = |word: &Word| !matches!(word.text.as_str(), "*" | "/*");
+    chain
+        .iter()
+        .all(|handler| !handler.matcher.paths().any(names))
 }
 
 /// The host that a client asks for to get there.
@@ -368,11 +382,7 @@ fn sample_paths(chain: &[&Handler]) -> Vec<String> {
     {
         paths.push(endpoint.path.to_owned());
     }
-    let names = |word: &Word| !matches!(word.text.as_str(), "*" | "/*");
-    let unnamed = chain
-        .iter()
-        .all(|handler| !handler.matcher.paths().any(names));
-    if paths.is_empty() && unnamed {
+    if paths.is_empty() && takes_every_path(chain) {
         paths.push(ANY_PATH.to_owned());
     }
     paths
@@ -446,6 +456,8 @@ mod tests {
                 &["/socket intent"],
             ),
             ("reverse_proxy news:8000", &[]),
+            ("reverse_proxy daphne:8000", &["/socket name"]),
+            ("reverse_proxy /api/* daphne:8000", &[]),
             (
                 "@ws path /live\nreverse_proxy @ws app:8000",
                 &["/live intent"],
