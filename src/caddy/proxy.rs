@@ -400,8 +400,23 @@ pub const HANDSHAKE: [&str; 4] = [
     "Sec-WebSocket-Version",
 ];
 
+/// Whether a handshake must hold the header just once.
+pub(super) fn is_single(name: &str) -> bool {
+    matches!(name, "Sec-WebSocket-Key" | "Sec-WebSocket-Version")
+}
+
 /// Whether `sent` still opens a WebSocket as far as the header `name` goes; `None` if unknown.
 pub fn opens(sent: &[Header], request: &Request, name: &str) -> Option<bool> {
+    // RFC 6455, 11.3.1 and 11.3.5: these must not appear more than once.
+    if is_single(name)
+        && sent
+            .iter()
+            .filter(|line| line.name.eq_ignore_ascii_case(name))
+            .count()
+            > 1
+    {
+        return Some(false);
+    }
     let mut open = false;
     for line in sent
         .iter()
@@ -504,6 +519,10 @@ mod tests {
             (&[&["Connection", "(?i)upgrade", "close"]], &["Connection"]),
             (&[&[">Connection", "close"]], &["Connection"]),
             (&[&["Upgrade", "h2c"]], &["Upgrade"]),
+            (
+                &[&["+Sec-WebSocket-Version", "13"]],
+                &["Sec-WebSocket-Version"],
+            ),
             // Deletions run after what is set, wherever they stand.
             (
                 &[&["-Connection"], &["Connection", "Upgrade"]],

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 
 use crate::caddy::handler::Handler;
-use crate::caddy::proxy::{Change, Evaluated, HANDSHAKE, HeaderLine, Proxy, evaluate, opens};
+use crate::caddy::proxy::{
+    Change, Evaluated, HANDSHAKE, HeaderLine, Proxy, evaluate, is_single, opens,
+};
 use crate::caddy::{Site, route};
 use crate::context::Context;
 use crate::finding::{Finding, Report};
@@ -22,6 +24,8 @@ struct Loss<'a> {
     literal: Option<String>,
     /// What is sent in place of the header; `None` where nothing is.
     sent: Option<String>,
+    /// It is sent as well as the client's own.
+    doubled: bool,
 }
 
 /// `caddy/unknown-placeholder`: a placeholder that Caddy 2 does not know goes out as text.
@@ -55,7 +59,7 @@ pub fn unknown_placeholder(cx: &Context<'_>, report: &mut Report<'_>) {
         Some(
             finding
                 .note(origin(&literal))
-                .note(format!("{WHY}. Without these lines the handshake would open"))
+                .note(format!("{WHY}. Without such lines Caddy passes the handshake on as it came"))
                 .help(removal(cx, &losses, handler, proxy)),
         )
     })
@@ -69,6 +73,10 @@ pub fn header_up(cx: &Context<'_>, report: &mut Report<'_>) {
         let losses: Vec<&Loss<'_>> = losses.iter().filter(|loss| loss.literal.is_none()).collect();
         let (first, rest) = losses.split_first()?;
         let (message, label) = match &first.sent {
+            Some(_) if first.doubled => (
+                format!("the upstream gets {} twice and refuses the handshake", first.header),
+                "adds a second one to the client's own".to_owned(),
+            ),
             None => (
                 format!("the upstream gets no {} header and refuses the handshake", first.header),
                 format!("removes {}", first.header),
@@ -93,7 +101,7 @@ pub fn header_up(cx: &Context<'_>, report: &mut Report<'_>) {
                 finding = finding.label(loss.line.value, message);
             }
         }
-        finding = evidence(finding, route).note(format!("{WHY}. Without this line the handshake would open"));
+        finding = evidence(finding, route).note(format!("{WHY}. Without it Caddy passes the handshake on as it came"));
         if contradicted(proxy, first) {
             finding = finding.note(
                 "Caddy sorts `header_up` too: it adds, then sets, then deletes, then replaces, wherever the lines stand",
@@ -103,6 +111,29 @@ pub fn header_up(cx: &Context<'_>, report: &mut Report<'_>) {
     })
     .into_iter()
     .for_each(|finding| report.push(finding));
+    hidden_values(cx, report);
+}
+
+/// Lines on a route whose value the files do not show, and on which the handshake depends.
+fn hidden_values(cx: &Context<'_>, report: &mut Report<'_>) {
+    for (route, site, _, proxy) in route::proxies(&cx.caddy) {
+        let ports = &cx.caddy.configs[route.config].options.ports;
+        let request = route.request(site, Browser::Chrome, ports);
+        let sent = proxy.headers(&request, &site.handlers.defined);
+        for header in HANDSHAKE {
+            if proxy.header_up.is_empty() || opens(&sent, &request, header).is_some() {
+                continue;
+            }
+            let lines = proxy.header_up.iter().filter(|line| line.touches(header));
+            let hidden = lines.filter_map(|line| Some((line, line.word()?.unknown.as_ref()?)));
+            for (line, unknown) in hidden {
+                report.undecided(
+                    line.span,
+                    format!("whether the handshake keeps its {header} header depends on {unknown}"),
+                );
+            }
+        }
+    }
 }
 
 /// Runs `explain` over each proxy with a route whose `header_up` lines lose a handshake, each
@@ -138,9 +169,11 @@ fn losses<'a>(site: &Site, proxy: &'a Proxy, request: &Request) -> Vec<Loss<'a>>
         if opens(&sent, request, header) != Some(false) {
             continue;
         }
-        let left = sent
-            .iter()
-            .find(|line| line.name.eq_ignore_ascii_case(header));
+        let lines = || {
+            sent.iter()
+                .filter(|line| line.name.eq_ignore_ascii_case(header))
+        };
+        let left = lines().last();
         // The line that had the last word: the one that gave what is sent, or that deleted it.
         let line = proxy.header_up.iter().rev().find(|line| match left {
             Some(left) => left.from == Some(line.span),
@@ -158,6 +191,7 @@ fn losses<'a>(site: &Site, proxy: &'a Proxy, request: &Request) -> Vec<Loss<'a>>
             header,
             literal,
             sent: left.map(|left| left.value.known().cloned().unwrap_or_default()),
+            doubled: is_single(header) && lines().count() > 1,
         });
     }
     losses

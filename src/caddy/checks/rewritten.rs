@@ -39,42 +39,54 @@ pub fn rewritten_before_proxy(cx: &Context<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// What loses a handshake on `route`, if it is a change of its path.
+/// What loses a handshake on `route`, if it is a change of its path, and no browser's gets through.
 fn loss<'a>(cx: &'a Context<'_>, route: &'a Route) -> Option<Loss<'a>> {
     let site = cx.caddy.site(route);
     if site.is_fragment() || site.handlers.partial {
         return None;
     }
     let ports = &cx.caddy.configs[route.config].options.ports;
-    let request = route.request(site, Browser::Chrome, ports);
-    let meant = walk(&site.handlers, &request, true);
-    if !matches!(meant.end, End::Proxied(id) if id == route.proxy) {
-        // Something else keeps it from there.
+    let mut losses = Browser::ALL.map(|browser| {
+        let request = route.request(site, browser, ports);
+        lost(&site.handlers, route, &request)
+    });
+    if losses.iter().any(Option::is_none) {
         return None;
     }
-    let walk = walk(&site.handlers, &request, false);
-    let last = walk.changes.last()?;
-    let lost = match walk.end {
-        End::Unhandled | End::Answered(..) => true,
-        // Another path is often what the upstream wants; a document never is.
-        End::Proxied(_) => is_document(site.handlers.get(last.by), &last.to),
-        End::Undecided(..) => false,
-    };
-    if !lost {
-        return None;
-    }
-    let change = walk
-        .changes
-        .iter()
-        .find(|change| !still_matches(&site.handlers, route, &request, &change.to))
-        .unwrap_or(last)
-        .clone();
+    let (walk, change) = losses[0].take()?;
     Some(Loss {
         route,
         site,
         change,
         walk,
     })
+}
+
+/// The walk that loses `request` to a change of its path, and that change.
+fn lost(handlers: &Handlers, route: &Route, request: &Request) -> Option<(Walk, PathChange)> {
+    let meant = walk(handlers, request, true);
+    if !matches!(meant.end, End::Proxied(id) if id == route.proxy) {
+        // Something else keeps it from there.
+        return None;
+    }
+    let walk = walk(handlers, request, false);
+    let last = walk.changes.last()?;
+    let is_lost = match walk.end {
+        End::Unhandled | End::Answered(..) => true,
+        // Another path is often what the upstream wants; a document never is.
+        End::Proxied(_) => is_document(handlers.get(last.by), &last.to),
+        End::Undecided(..) => false,
+    };
+    if !is_lost {
+        return None;
+    }
+    let change = walk
+        .changes
+        .iter()
+        .find(|change| !still_matches(handlers, route, request, &change.to))
+        .unwrap_or(last)
+        .clone();
+    Some((walk, change))
 }
 
 fn is_document(handler: &Handler, path: &str) -> bool {
