@@ -173,7 +173,7 @@ fn losses<'a>(site: &Site, proxy: &'a Proxy, request: &Request) -> Vec<Loss<'a>>
             sent.iter()
                 .filter(|line| line.name.eq_ignore_ascii_case(header))
         };
-        let left = lines().last();
+        let left = lines().next_back();
         // The line that had the last word: the one that gave what is sent, or that deleted it.
         let line = proxy.header_up.iter().rev().find(|line| match left {
             Some(left) => left.from == Some(line.span),
