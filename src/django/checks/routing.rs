@@ -4,13 +4,21 @@ use std::collections::HashSet;
 
 use crate::context::Context;
 use crate::django::data::{Data, Possible, certain};
-use crate::django::routes::{Fault, Function, Level, Route};
+use crate::django::routes::{Fault, Function, Level, Route, WebSocket};
 use crate::finding::{Finding, Report};
 use crate::project::Project;
 use crate::source::Span;
 
 /// `django/route-never-matches`.
 pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
+    for application in &cx.django.applications {
+        if application.websocket == WebSocket::Unknown {
+            report.undecided(
+                head(cx.project, application.span),
+                "not all WebSocket routes of this application can be followed",
+            );
+        }
+    }
     let mut seen: HashSet<Span> = HashSet::new();
     for route in &cx.django.routes {
         let Some((level, fault)) = route.fault() else {

@@ -4,8 +4,8 @@ use std::collections::HashSet;
 
 use super::{honest, with_reopened};
 use crate::context::Context;
-use crate::django::data::Data;
-use crate::django::settings::Redirects;
+use crate::django::data::{Data, Possible};
+use crate::django::settings::{Redirects, Setting};
 use crate::django::trusted_header::{Header, header};
 use crate::finding::Report;
 use crate::rule::Severity;
@@ -25,14 +25,6 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
             Redirects::Perhaps(value) => (value, false),
             Redirects::Unknown | Redirects::No => continue,
         };
-        // "Missing" is only said of a chain that is wholly known.
-        let setting = settings.get("SECURE_PROXY_SSL_HEADER");
-        let Some(header_value) = setting
-            .certain()
-            .filter(|value| is_off(&value.data, header(value)))
-        else {
-            continue;
-        };
         // The server may know the scheme by itself, or be configured by a file that is not here.
         let servers = cx
             .django
@@ -43,6 +35,23 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
             None if servers > 0 => continue,
             _ => {}
         }
+        // "Missing" is only said of a chain that is wholly known.
+        let setting = settings.get("SECURE_PROXY_SSL_HEADER");
+        if let Some((span, why)) = unknown(&setting) {
+            if seen.insert(span) {
+                report.undecided(
+                    span,
+                    format!(
+                        "by which header Django knows that the client used TLS can't be told: {why}"
+                    ),
+                );
+            }
+            continue;
+        }
+        let off = |value: &&Possible| is_off(&value.data, header(value));
+        let Some(header_value) = setting.certain().filter(off) else {
+            continue;
+        };
         if !seen.insert(value.span) {
             continue;
         }
@@ -99,6 +108,24 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
             reopened.as_ref().map(|(span, why)| (*span, why.as_str())),
         ));
     }
+}
+
+/// Why the setting can't be known, and where that shows.
+fn unknown(setting: &Setting<'_>) -> Option<(Span, String)> {
+    let open = setting.reopened.map(|open| (open.span, open.why.clone()));
+    let part = |value: &Possible| match &value.data {
+        Data::Unknown(why) => Some((value.span, why.to_string())),
+        Data::Call(_) | Data::External(_) | Data::Attribute(_) => {
+            Some((value.span, "it is computed".to_owned()))
+        }
+        _ => None,
+    };
+    let within = |value: &Possible| match &value.data {
+        Data::Sequence(pair) if !pair.complete => Some((value.span, "it is computed".to_owned())),
+        Data::Sequence(pair) => pair.items.iter().flatten().find_map(part),
+        _ => part(value),
+    };
+    setting.values.iter().find_map(within).or(open)
 }
 
 /// Whether the setting trusts nothing but the server's own word.
@@ -166,6 +193,31 @@ mod tests {
         );
         let gunicorn = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80\n");
         assert_eq!(said(on, &[alb, gunicorn]), [Severity::Error]);
+    }
+
+    #[test]
+    fn what_the_files_do_not_say_is_undecided() {
+        for header in [
+            "SECURE_PROXY_SSL_HEADER = tuple(os.environ['H'].split(','))",
+            "SECURE_PROXY_SSL_HEADER = (os.environ['H'], 'https')",
+            "SECURE_PROXY_SSL_HEADER = helper()",
+            "SECURE_PROXY_SSL_HEADER = None\ntry:\n    from .local import *\nexcept ImportError: pass",
+        ] {
+            let code = format!(
+                "import os\nROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n\
+                 SECURE_SSL_REDIRECT = True\n{header}\n"
+            );
+            let project = Project::in_memory([("p/settings.py", code.as_str())]).unwrap();
+            let cx = Context::resolve(&project);
+            let rule = rules()
+                .iter()
+                .find(|rule| rule.id == "django/ssl-redirect-loop")
+                .unwrap();
+            let mut report = Report::new(rule);
+            redirect_loop(&cx, &mut report);
+            let (findings, undecided) = report.into_parts();
+            assert_eq!((findings.len(), undecided.len()), (0, 1), "{header}");
+        }
     }
 
     #[test]
