@@ -91,7 +91,11 @@ fn answers(status: u16, because: Vec<Because>) -> Passage {
 
 impl Django<'_> {
     fn as_websocket(&self, request: &Request) -> Passage {
-        let [application] = self.model.applications.as_slice() else {
+        let home = self.model.home(self.project, self.settings.source);
+        let mut applications = (0..)
+            .zip(&self.model.applications)
+            .filter(|(_, application)| self.model.home(self.project, application.source) == home);
+        let (Some((at, application)), None) = (applications.next(), applications.next()) else {
             return undecided("the files show no single ASGI application", Vec::new());
         };
         let here = |message: &str| {
@@ -111,7 +115,12 @@ impl Django<'_> {
             ),
             WebSocket::Routed => {
                 let mut open = false;
-                for route in &self.model.routes {
+                for route in self
+                    .model
+                    .routes
+                    .iter()
+                    .filter(|route| route.application == at)
+                {
                     match route.matches(&request.path) {
                         Some(true) if route.certain => {
                             return answers(
@@ -141,6 +150,21 @@ impl Django<'_> {
     }
 
     fn as_http(&self, request: &Request, mut because: Vec<Because>) -> Passage {
+        match self.settings.exempts(&request.path) {
+            Some(false) => {}
+            Some(true) => {
+                return undecided(
+                    "SECURE_REDIRECT_EXEMPT spares it, so the URLconf decides: 404 unless a view serves the socket",
+                    because,
+                );
+            }
+            None => {
+                return undecided(
+                    "what SECURE_REDIRECT_EXEMPT spares is not in the files",
+                    because,
+                );
+            }
+        }
         let redirect = match self.settings.redirects() {
             Redirects::No => {
                 return undecided(
@@ -265,6 +289,7 @@ mod tests {
         };
         let right = settings("('HTTP_X_FORWARDED_PROTO', 'https')");
         let broken = settings("('HTTP_X_FORWARDED_PROTO')");
+        let exempt = format!("{right}SECURE_REDIRECT_EXEMPT = [r'^ws/']\n");
         let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
             application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', None)])})\n";
         let wsgi = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80\n");
@@ -277,6 +302,8 @@ mod tests {
             (&right, wsgi, "/ws/", Some("wss"), Some(301)),
             (&right, wsgi, "/ws/", Some("https, http"), None),
             (&broken, wsgi, "/ws/", Some("https"), Some(500)),
+            (&exempt, wsgi, "/ws/", None, None),
+            (&exempt, wsgi, "/other/", None, Some(301)),
         ] {
             let files = [
                 ("p/settings.py", settings.as_str()),

@@ -122,6 +122,29 @@ impl Settings {
             })
     }
 
+    /// Whether SECURE_REDIRECT_EXEMPT spares `path` (django/middleware/security.py searches each
+    /// pattern in the path without its leading slashes); `None` where that can't be said.
+    pub fn exempts(&self, path: &str) -> Option<bool> {
+        let setting = self.get("SECURE_REDIRECT_EXEMPT");
+        let value = setting.certain()?;
+        let Data::Sequence(patterns) = &value.data else {
+            return matches!(value.data, Data::Absent).then_some(false);
+        };
+        let path = path.trim_start_matches('/');
+        let mut exempts = patterns.complete.then_some(false);
+        for pattern in &patterns.items {
+            let text = certain(pattern).and_then(|pattern| pattern.data.as_text());
+            let regex =
+                text.and_then(|text| fancy_regex::Regex::new(&text.replace(r"\Z", r"\z")).ok());
+            match regex.and_then(|regex| regex.is_match(path).ok()) {
+                Some(true) => return Some(true),
+                Some(false) => {}
+                None => exempts = None,
+            }
+        }
+        exempts
+    }
+
     /// How sure it is that SecurityMiddleware redirects plain HTTP.
     pub fn redirects(&self) -> Redirects {
         if self.lacks_security_middleware() {
@@ -378,6 +401,26 @@ mod tests {
             "ENV DJANGO_SETTINGS_MODULE=p.settings.stage\n",
         );
         assert_eq!(role(&[base, stage, docker], stage.0), Role::Production);
+    }
+
+    #[test]
+    fn exempt_paths_are_not_redirected() {
+        for (code, expected) in [
+            ("", Some(false)),
+            ("SECURE_REDIRECT_EXEMPT = [r'^ws/']", Some(true)),
+            ("SECURE_REDIRECT_EXEMPT = [r'^/ws/']", Some(false)),
+            ("SECURE_REDIRECT_EXEMPT = ['*']", None),
+            ("SECURE_REDIRECT_EXEMPT = other()", None),
+        ] {
+            let code = format!("ROOT_URLCONF = 'u'\n{code}\n");
+            let project = Project::in_memory([("p/settings.py", code.as_str())]).unwrap();
+            let mut program = Program::new(&project);
+            assert_eq!(
+                find(&project, &mut program)[0].exempts("/ws/chat/"),
+                expected,
+                "{code}"
+            );
+        }
     }
 
     fn redirects(code: &str) -> &'static str {

@@ -83,7 +83,7 @@ pub struct Known {
 const KNOWN: &[Known] = &[
     Known {
         name: "X-Forwarded-Proto",
-        values: &["https", "http", "wss", "ws"],
+        values: &["https", "http"],
         by_default: true,
         sender: "nearly every balancer sends it",
     },
@@ -101,13 +101,13 @@ const KNOWN: &[Known] = &[
     },
     Known {
         name: "X-Forwarded-Scheme",
-        values: &["https", "http", "wss", "ws"],
+        values: &["https", "http"],
         by_default: true,
         sender: "the Kubernetes ingress of nginx sends it",
     },
     Known {
         name: "X-Scheme",
-        values: &["https", "http", "wss", "ws"],
+        values: &["https", "http"],
         by_default: true,
         sender: "the Kubernetes ingress of nginx sends it",
     },
@@ -209,7 +209,7 @@ pub enum Never {
 }
 
 /// Why this pair can never match; `mentioned` says whether a proxy of the project names a header,
-/// and may send it with a value of its own.
+/// or the edge sends it, with a value of its own.
 pub fn never(name: &Possible, value: &Possible, mentioned: impl Fn(&str) -> bool) -> Option<Never> {
     match &name.data {
         Data::Text(text) => {

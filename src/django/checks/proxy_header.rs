@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{honest, proxy_mentions, with_redirect, with_reopened};
 use crate::context::Context;
+use crate::django::Arrival;
 use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting, Settings};
 use crate::django::trusted_header::{
@@ -24,6 +25,17 @@ fn each(cx: &Context<'_>, mut visit: impl FnMut(&Settings, &Setting<'_>, &Possib
             }
         }
     }
+}
+
+/// Whether a header may carry another value than it usually does: a proxy of the project names it,
+/// or the edge is known to send just this one.
+fn may_differ(cx: &Context<'_>, sent: &str, value: &Possible) -> bool {
+    let edge = cx.project.config.edge.sends();
+    let mut by_edge = edge
+        .iter()
+        .filter(|(name, _)| name.eq_ignore_ascii_case(sent));
+    by_edge.any(|(_, carried)| value.data.as_text() == Some(carried))
+        || proxy_mentions(cx.project, sent)
 }
 
 /// Lowers the severity where the value is only one of several, or may be replaced.
@@ -117,7 +129,7 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
         let Header::Pair { name, value } = header else {
             return;
         };
-        let Some(never) = never(&name, &value, |sent| proxy_mentions(cx.project, sent)) else {
+        let Some(never) = never(&name, &value, |sent| may_differ(cx, sent, &value)) else {
             return;
         };
         let redirects = settings.redirects();
@@ -209,7 +221,7 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
         let Header::Pair { name, value } = header else {
             return;
         };
-        if never(&name, &value, |sent| proxy_mentions(cx.project, sent)).is_some() {
+        if never(&name, &value, |sent| may_differ(cx, sent, &value)).is_some() {
             return;
         }
         let Some(meta) = name
@@ -231,7 +243,9 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
         let edge = &cx.project.config.edge;
         let sends = edge.sends();
         let declared = edge.edges.iter().any(|edge| edge.kind != "none");
-        if sends.iter().any(|(name, _)| meta_name(name) == meta) {
+        if let Some((_, carried)) = sends.iter().find(|(name, _)| meta_name(name) == meta) {
+            let finding = differs(cx, report, settings, &sent, carried, (&name, &value));
+            findings.extend(finding.map(|finding| doubts(finding, setting, whole)));
             return;
         }
         let sends_proto = sends.iter().any(|(name, value)| {
@@ -279,6 +293,61 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
     for finding in findings {
         report.push(finding);
     }
+}
+
+/// The edge sends the header, but on a handshake with another value than Django waits for: Traefik
+/// says `wss` there and `https` on pages. It matters only where the handshake arrives as plain HTTP.
+fn differs(
+    cx: &Context<'_>,
+    report: &Report<'_>,
+    settings: &Settings,
+    sent: &str,
+    carried: &str,
+    (name, value): (&Possible, &Possible),
+) -> Option<Finding> {
+    let secure = value.data.as_text()?;
+    if carried.split(',').next().map(str::trim) == Some(secure)
+        || settings
+            .get("SECURE_REDIRECT_EXEMPT")
+            .certain()
+            .is_none_or(|exempt| exempt.data.truth() != Some(false))
+    {
+        return None;
+    }
+    let Redirects::Yes(redirect) = settings.redirects() else {
+        return None;
+    };
+    let Arrival::Http {
+        because,
+        how,
+        sure: true,
+    } = cx.django.arrival(cx.project, settings)
+    else {
+        return None;
+    };
+    let edge = &cx.project.config.edge;
+    let title = edge.innermost().map_or("the edge", |edge| edge.title);
+    let mut finding = report
+        .finding(
+            format!("Django waits for `{sent}: {secure}`, but on a handshake {title} says `{carried}`: every handshake is redirected to itself"),
+            value.span,
+            format!("a handshake arrives with `{sent}: {carried}`"),
+        )
+        .label(name.span, format!("the header `{sent}`"))
+        .label(redirect.span, "so a handshake looks insecure, and this answers 301 to the same URL")
+        .label(because, how);
+    if let Some(span) = edge.declared {
+        finding = finding.label(
+            span,
+            format!("{title} sends `{sent}: {carried}` on a handshake"),
+        );
+    }
+    Some(
+        finding
+            .note("pages work, since on them the header says what Django waits for; only handshakes carry the other value, and a browser follows no redirect in a handshake: the page sees the socket close with code 1006")
+            .help(format!("let {title} say the same on a handshake as on pages (a headers middleware on the router):\ncustomRequestHeaders:\n  {sent}: {secure}"))
+            .help("or spare the sockets' paths from the redirect:\nSECURE_REDIRECT_EXEMPT = [r\"^ws/\"]"),
+    )
 }
 
 fn not_sent_by(
@@ -421,6 +490,7 @@ mod tests {
             ("('HTTP_X_FORWARDED_PROTO', True)", Some(never)),
             ("('HTTP_X_FORWARDED_PROTO', None)", Some(never)),
             ("('HTTP_X_FORWARDED_PROTO', 'on')", Some(never)),
+            ("('HTTP_X_FORWARDED_PROTO', 'wss')", Some(never)),
             ("('HTTP_X_FORWARDED_PROTO', ' https')", Some(never)),
             ("('HTTP_X_FORWARDED_PROTO', 'https,wss')", Some(never)),
             ("('HTTP_X_FORWARDED_PROTO', ('https', 'wss'))", Some(never)),
