@@ -5,7 +5,7 @@
 //! its own, all or nothing. An empty value drops its line; of several non-empty lines of one
 //! name all are sent (ngx_http_proxy_create_request).
 
-use super::include::Stock;
+use super::files::Stock;
 use super::model::{Included, ItemId, Unseen, View};
 use super::variables::{Scope, Step};
 use crate::handshake::{Browser, Header, Request, has_token};

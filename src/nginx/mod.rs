@@ -4,14 +4,18 @@
 //! lose; the checks give each loss its name.
 
 pub mod checks;
+mod files;
 pub mod headers;
 pub mod hop;
 pub mod include;
 pub mod location;
+pub mod map;
 pub mod model;
+pub mod pattern;
 pub mod route;
 pub mod syntax;
 pub mod variables;
+pub mod words;
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -140,7 +144,7 @@ fn missing(view: View<'_>) -> Vec<(String, Undecided)> {
             view.context(view.item(*item).parent),
             model::Context::Http | model::Context::Server
         );
-        if matters && !include::is_about_tls(path) {
+        if matters && !files::is_about_tls(path) {
             let note = Undecided {
                 span: directive.head(),
                 message: format!("what this include brings is not checked: {why}"),
@@ -158,5 +162,5 @@ fn missing(view: View<'_>) -> Vec<(String, Undecided)> {
 /// The tails of the paths that `source` includes (`snippets/ws.conf`, `conf.d/*.conf`): the
 /// project reads every file that ends so.
 pub fn references(source: &Source) -> Vec<String> {
-    include::references(&source.text, source.folder())
+    files::references(&source.text, source.folder())
 }

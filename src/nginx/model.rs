@@ -7,9 +7,9 @@
 use std::collections::HashMap;
 use std::sync::OnceLock;
 
-use super::include::Stock;
+use super::files::Stock;
 use super::location::{Location, Server};
-use super::variables::Keys;
+use super::map::Keys;
 use crate::source::Span;
 use crate::syntax::{Directive, Tree};
 
@@ -119,6 +119,8 @@ pub struct Level {
     pub pass: Option<ItemId>,
     /// Its `return`, if no condition guards it.
     pub answers: Option<ItemId>,
+    /// Its `try_files`.
+    pub try_files: Option<ItemId>,
     /// Its `error_page` directives.
     pub error_pages: Vec<ItemId>,
     /// Further directives may stand here.
@@ -281,6 +283,7 @@ impl<'a> View<'a> {
             rewrites: Vec::new(),
             pass: None,
             answers: None,
+            try_files: None,
             error_pages: Vec::new(),
             unseen: None,
             conditional: false,
@@ -418,6 +421,7 @@ impl Config {
         match directive.name() {
             "proxy_set_header" => level.headers.push(item),
             "error_page" => level.error_pages.push(item),
+            "try_files" => level.try_files = Some(item),
             "proxy_http_version" => level.version = Some(item),
             "proxy_pass" => level.pass = Some(item),
             "internal" => level.internal = true,

@@ -1,11 +1,13 @@
 //! Routes: the locations where handshakes arrive, why we think so, and what they lose.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::ops::Bound;
 
 use super::headers::{Effective, Half, Line, Sent, handshakes, lines, sent};
 use super::location::{Found, Location, Matcher};
 use super::model::{Context, ItemId, ROOT, Unseen, View};
-use super::variables::{Scope, Step, variables};
+use super::variables::{Scope, Step};
+use super::words::variables;
 use crate::handshake::{Evidence, Request, known_endpoint};
 use crate::project::{Config as Settings, Declared};
 use crate::source::Span;
@@ -193,8 +195,9 @@ pub fn routes(view: View<'_>, settings: &Settings, doubts: &mut Vec<Doubt>) -> V
 /// The locations that send requests on, with the evidence that their own lines give.
 fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
     let mut candidates = Vec::new();
-    // Named locations that an `if ($http_upgrade) { return N; }` leads to, by `error_page`.
-    let mut led: HashMap<(u32, &str), Span> = HashMap::new();
+    // Named locations that handshakes are led to, by `try_files` or by `error_page` and an
+    // `if ($http_upgrade) { return N; }`.
+    let mut led: Vec<(u32, Evidence)> = Vec::new();
     for (index, location) in view.config.locations.iter().enumerate() {
         let server = &view.config.servers[location.server as usize];
         let level = view.level(location.item);
@@ -219,8 +222,8 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
                     blocks[0].1.push(evidence);
                 } else {
                     reaches_itself &= holds.is_none();
-                    if let Some(name) = error_page(view, location, answer) {
-                        led.insert((location.server, name), condition);
+                    if let Some(named) = error_page(view, location, answer) {
+                        led.push((named, evidence));
                     }
                 }
             } else if inner.pass.is_some() && holds != Some(false) {
@@ -230,6 +233,10 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
         }
         if !reaches_itself {
             blocks.remove(0);
+        } else if let Some(named) = tried(view, index as u32)
+            && let Some(evidence) = well_known(view, index as u32, location)
+        {
+            led.push((named, evidence));
         }
         for (block, mut evidence) in blocks {
             let Some(pass) = view.level(block).pass else {
@@ -261,14 +268,17 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
             });
         }
     }
-    for candidate in &mut candidates {
-        let location = &view.config.locations[candidate.location as usize];
-        if let Matcher::Named(name) = &location.matcher
-            && let Some(span) = led.get(&(location.server, name.as_str()))
+    for (named, evidence) in led {
+        // Each location stands in one place of this order.
+        let at = candidates.partition_point(|candidate| candidate.location < named);
+        for candidate in candidates[at..]
+            .iter_mut()
+            .take_while(|candidate| candidate.location == named)
         {
-            candidate.evidence.push(Evidence::Intent { span: *span });
+            candidate.evidence.push(evidence.clone());
         }
     }
+    without_handled_paths(view, &mut candidates);
     candidates
 }
 
@@ -286,19 +296,62 @@ fn upgrade_condition(view: View<'_>, block: ItemId) -> Option<Span> {
 }
 
 /// The named location that `error_page` sends the status of `answer` to.
-fn error_page<'a>(view: View<'a>, location: &Location, answer: ItemId) -> Option<&'a str> {
+fn error_page(view: View<'_>, location: &Location, answer: ItemId) -> Option<u32> {
     let status = view.directive(answer).arg(0)?;
-    let server = view.config.servers[location.server as usize].item;
-    [location.item, server].into_iter().find_map(|level| {
-        view.level(level)
+    let server = &view.config.servers[location.server as usize];
+    [location.item, server.item].into_iter().find_map(|level| {
+        let target = view
+            .level(level)
             .error_pages
             .iter()
             .map(|item| view.directive(*item))
-            .find(|directive| directive.args().iter().any(|word| word.text == status))
-            .and_then(|directive| directive.args().last())
-            .map(|word| word.text.as_str())
-            .filter(|target| target.starts_with('@'))
+            .find(|directive| directive.args().iter().any(|word| word.text == status))?
+            .args()
+            .last()?;
+        server.locations.named(&target.text)
     })
+}
+
+/// The named location that `try_files` falls back to in a location that passes nothing on itself.
+fn tried(view: View<'_>, index: u32) -> Option<u32> {
+    let location = &view.config.locations[index as usize];
+    let level = view.level(location.item);
+    if level.pass.is_some() {
+        return None;
+    }
+    let target = view.directive(level.try_files?).args().last()?;
+    view.config.servers[location.server as usize]
+        .locations
+        .named(&target.text)
+}
+
+/// Takes the evidence of a well-known path from locations that lie above one which names more of
+/// the path and upgrades: that one is the route.
+fn without_handled_paths(view: View<'_>, candidates: &mut [Candidate]) {
+    let path = |candidate: &Candidate| {
+        let location = &view.config.locations[candidate.location as usize];
+        Some((location.server, location.sample()?))
+    };
+    let handled: BTreeSet<(u32, String)> = candidates
+        .iter()
+        .filter(|candidate| candidate.passes())
+        .filter_map(path)
+        .collect();
+    for candidate in candidates {
+        let Some((server, sample)) = path(candidate) else {
+            continue;
+        };
+        let own = (server, sample);
+        let below = handled
+            .range((Bound::Excluded(own.clone()), Bound::Unbounded))
+            .next()
+            .is_some_and(|(server, path)| *server == own.0 && path.starts_with(&own.1));
+        if below && !candidate.passes() {
+            candidate
+                .evidence
+                .retain(|evidence| !matches!(evidence, Evidence::WellKnown { .. }));
+        }
+    }
 }
 
 /// Lines that show that somebody wants the upgrade to pass.
@@ -401,10 +454,13 @@ fn declared(view: View<'_>, settings: &Settings, candidates: &mut [Candidate]) {
                 continue;
             }
             if let Found::Location(location) = view.find_location(index as u32, path) {
-                found.push(location);
+                found.push(tried(view, location).unwrap_or(location));
             }
         }
-        let names_it = |index: &u32| !view.config.locations[*index as usize].is_catch_all();
+        let names_it = |index: &u32| {
+            let location = &view.config.locations[*index as usize];
+            !location.is_catch_all() && !matches!(location.matcher, Matcher::Named(_))
+        };
         // A server that names the path is meant; the catch-all of another is not.
         if found.iter().any(names_it) {
             found.retain(names_it);

@@ -4,16 +4,18 @@
 //! execution (ngx_http_rewrite_module runs the server's directives, then the location's). What
 //! the files do not decide is unknown, with the reason.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
-use super::location::{MAX_REGEXES, Pattern};
-use super::model::{Context, Included, ItemId, ROOT, View};
+use super::map::Keys;
+use super::model::{Context, ItemId, ROOT, View};
+use super::pattern::Pattern;
+use super::words::{Part, parts};
 use crate::handshake::Request;
 use crate::syntax::Word;
 use crate::value::Value;
 
 /// Values that one expression may have before we call it unknown.
-const MAX_VALUES: usize = 16;
+pub(super) const MAX_VALUES: usize = 16;
 
 /// Bytes of a value; nginx itself reads no longer word.
 const MAX_LENGTH: usize = 4096;
@@ -55,78 +57,6 @@ enum Phase {
     NotRun,
     Running,
     Over,
-}
-
-/// The `$name` and `${name}` in a text, and what stands between.
-enum Part<'t> {
-    Text(&'t str),
-    Variable(&'t str),
-    /// Something that nginx refuses, or a placeholder that a template tool fills.
-    Foreign,
-}
-
-fn parts(text: &str) -> Vec<Part<'_>> {
-    let mut parts = Vec::new();
-    let mut rest = text;
-    while let Some(at) = rest.find('$') {
-        if at > 0 {
-            parts.push(Part::Text(&rest[..at]));
-        }
-        rest = &rest[at + 1..];
-        let name_end = |text: &str| {
-            text.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_'))
-                .unwrap_or(text.len())
-        };
-        if let Some(braced) = rest.strip_prefix('{') {
-            let end = name_end(braced);
-            if end == 0 || !braced[end..].starts_with('}') {
-                parts.push(Part::Foreign);
-                return parts;
-            }
-            let name = &braced[..end];
-            // envsubst fills `${UPSTREAM}` before nginx reads the file; nginx's own are lower case.
-            if name.bytes().any(|byte| byte.is_ascii_uppercase())
-                && !name.bytes().any(|byte| byte.is_ascii_lowercase())
-            {
-                parts.push(Part::Foreign);
-            } else {
-                parts.push(Part::Variable(name));
-            }
-            rest = &braced[end + 1..];
-        } else {
-            let digit = rest.as_bytes().first().is_some_and(u8::is_ascii_digit);
-            let end = if digit { 1 } else { name_end(rest) };
-            if end == 0 {
-                parts.push(Part::Foreign);
-                return parts;
-            }
-            parts.push(Part::Variable(&rest[..end]));
-            rest = &rest[end..];
-        }
-    }
-    if !rest.is_empty() {
-        parts.push(Part::Text(rest));
-    }
-    parts
-}
-
-/// The variable that `text` consists of, without `$`.
-pub fn lone_variable(text: &str) -> Option<&str> {
-    match parts(text).as_slice() {
-        [Part::Variable(name)] => Some(name),
-        _ => None,
-    }
-}
-
-/// The names of all variables in `text`.
-pub fn variables(text: &str) -> Vec<&str> {
-    parts(text)
-        .into_iter()
-        .filter_map(|part| match part {
-            Part::Variable(name) => Some(name),
-            _ => None,
-        })
-        .collect()
 }
 
 fn unknown(why: impl Into<String>) -> Value {
@@ -599,112 +529,6 @@ impl<'a> Scope<'a> {
     fn entry(&self, map: ItemId, subject: &str) -> Result<Option<ItemId>, String> {
         let keys = self.keys(map).ok_or("a malformed map")?;
         keys.find(subject)
-    }
-}
-
-/// The keys of a `map`, sorted as nginx looks them up.
-#[derive(Debug, Default)]
-pub struct Keys {
-    /// Literal keys in lower case.
-    literal: HashMap<String, ItemId>,
-    hostnames: bool,
-    regexes: Vec<(Pattern, ItemId)>,
-    default: Option<ItemId>,
-    /// Entries with values that differ as they are written, one of each; no more than may matter.
-    values: Vec<ItemId>,
-    /// Some keys can't be read.
-    unknown: Option<&'static str>,
-}
-
-impl Keys {
-    fn read(view: View<'_>, map: ItemId) -> Self {
-        let mut keys = Self::default();
-        let mut seen = HashSet::new();
-        for entry in view.children(map) {
-            let directive = view.directive(entry);
-            let Some(key) = directive.name_word() else {
-                continue;
-            };
-            keys.hostnames |= key.text == "hostnames" && directive.args().is_empty();
-            let included = matches!(view.config.includes.get(&entry), Some(Included::Files(_)));
-            if directive.args().len() != 1 || (key.text == "include" && included) {
-                continue;
-            }
-            if keys.values.len() <= MAX_VALUES && seen.insert(directive.arg(0)) {
-                keys.values.push(entry);
-            }
-            if key.templated {
-                keys.unknown = Some("a template supplies keys of the map");
-            } else if key.text == "default" {
-                keys.default = Some(entry);
-            } else if let Some(pattern) = key.text.strip_prefix('~') {
-                let pattern = match pattern.strip_prefix('*') {
-                    Some(pattern) => Pattern::new(pattern, true),
-                    None => Pattern::new(pattern, false),
-                };
-                keys.regexes.push((pattern, entry));
-                if keys.regexes.len() > MAX_REGEXES {
-                    keys.unknown = Some("the map has too many regular expressions to try");
-                }
-            } else {
-                let key = key.text.strip_prefix('\\').unwrap_or(&key.text);
-                keys.literal.insert(key.to_ascii_lowercase(), entry);
-            }
-        }
-        keys
-    }
-
-    /// The entry that `subject` meets (ngx_http_map_find): a literal key without regard to case,
-    /// then a wildcard if the map has `hostnames`, then regular expressions in order, then
-    /// `default`.
-    fn find(&self, subject: &str) -> Result<Option<ItemId>, String> {
-        let lower = subject.to_ascii_lowercase();
-        if let Some(entry) = self.literal.get(&lower) {
-            return Ok(Some(*entry));
-        }
-        if let Some(why) = self.unknown {
-            return Err(why.to_owned());
-        }
-        if self.hostnames
-            && let Some(entry) = self.wildcard(&lower)
-        {
-            return Ok(Some(entry));
-        }
-        for (pattern, entry) in &self.regexes {
-            match pattern.is_match(subject) {
-                Some(true) => return Ok(Some(*entry)),
-                Some(false) => {}
-                None => {
-                    return Err(format!(
-                        "`{}` is no regular expression that can be read",
-                        pattern.text
-                    ));
-                }
-            }
-        }
-        Ok(self.default)
-    }
-
-    /// The wildcard key that `host` meets: the longest that begins with one, then the longest that
-    /// ends with one (ngx_hash_find_combined).
-    fn wildcard(&self, host: &str) -> Option<ItemId> {
-        let dots = || host.match_indices('.').map(|(at, _)| at);
-        if let Some(entry) = self.literal.get(&format!(".{host}")) {
-            return Some(*entry);
-        }
-        let leading = dots().find_map(|at| {
-            let domain = &host[at..];
-            self.literal
-                .get(&format!("*{domain}"))
-                .or_else(|| self.literal.get(domain))
-        });
-        let trailing = || {
-            let ends: Vec<usize> = dots().collect();
-            ends.into_iter()
-                .rev()
-                .find_map(|at| self.literal.get(&format!("{}*", &host[..=at])))
-        };
-        leading.or_else(trailing).copied()
     }
 }
 

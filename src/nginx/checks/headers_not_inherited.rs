@@ -31,7 +31,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         };
         let names: Vec<&str> = pair.iter().map(|line| line.name).collect();
         let names = names.join(" and ");
-        causes.add(cause, Some((span, format!("and this one, in {}", place.level(*inner)))), || {
+        causes.add(cause, Some((span, format!("and this one in {}, which needs them as well", place.level(*inner)))), || {
             let message = format!(
                 "no WebSocket opens through {}: the headers that {} sets discard the {names} of {}",
                 place.name(),

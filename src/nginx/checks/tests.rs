@@ -105,6 +105,35 @@ fn an_if_on_the_upgrade_is_evidence_for_what_it_leads_to() {
 }
 
 #[test]
+fn try_files_leads_to_the_location_that_is_at_fault() {
+    expect(
+        "server { location /ws/ { try_files $uri @app; } location @app { proxy_pass http://a:1; } location / { proxy_pass http://a:1; } }",
+        "upgrade-not-forwarded",
+        "proxy_pass http://a:1",
+    );
+    let found = findings(&[
+        (
+            "nginx.conf",
+            "events {}\nhttp { server { location / { try_files $uri @app; } location @app { proxy_pass http://a:1; } } }",
+        ),
+        ("wslint.toml", "[websocket]\nendpoints = [\"/live\"]"),
+    ]);
+    assert_eq!(found.len(), 1, "{found:?}");
+}
+
+#[test]
+fn a_well_known_path_is_the_route_of_whoever_names_most_of_it() {
+    let conf = format!(
+        "server {{ location /ws {{ proxy_pass http://a:1; location /ws/live {{ {PAIR} proxy_pass http://a:1; }} }} }}"
+    );
+    assert_eq!(in_http(&conf), []);
+    let conf = format!(
+        "server {{ location /ws/a {{ proxy_pass http://a:1; }} location /ws/b {{ {PAIR} proxy_pass http://a:1; }} }}"
+    );
+    assert_eq!(in_http(&conf).len(), 1);
+}
+
+#[test]
 fn a_location_that_another_takes_the_path_from_is_no_route() {
     let conf = format!(
         "server {{ location /ws {{ proxy_pass http://a:1; }} location ~ ^/ws {{ {PAIR} proxy_pass http://a:1; }} }}"

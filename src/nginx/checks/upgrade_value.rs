@@ -5,7 +5,7 @@ use crate::context::Context;
 use crate::finding::Report;
 use crate::nginx::headers::Half;
 use crate::nginx::route::Loss;
-use crate::nginx::variables::lone_variable;
+use crate::nginx::words::lone_variable;
 
 /// Reports every line that gives `Upgrade` a value that cannot upgrade.
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {

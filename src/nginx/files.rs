@@ -1,0 +1,433 @@
+//! Which files of the project the path of an `include` names.
+//!
+//! nginx resolves a relative path against the folder of the main file, also in nested includes
+//! (ngx_conf_full_name with conf_prefix), and expands globs with glob(3): sorted, without dot
+//! files. A repository rarely mirrors the server's root, so an absolute path is looked for by
+//! its tail: next to the main file, then upward.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::model::Included;
+use crate::project::Project;
+use crate::syntax::{Tree, Word};
+
+/// Roots that an installation keeps its configuration in.
+const SERVER_ROOTS: &[&str] = &[
+    "/etc/nginx/",
+    "/usr/local/nginx/conf/",
+    "/usr/local/etc/nginx/",
+    "/usr/local/openresty/nginx/conf/",
+    "/opt/nginx/conf/",
+];
+
+/// A file that installations have, and what it means for a handshake.
+#[derive(Debug)]
+pub struct Stock {
+    /// Its name.
+    pub name: &'static str,
+    /// The `proxy_set_header` lines in it.
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
+/// Debian's and nginx.org's own files. What is not about proxying has no headers.
+static STOCK: &[Stock] = &[
+    Stock {
+        name: "proxy_params",
+        headers: &[
+            ("Host", "$http_host"),
+            ("X-Real-IP", "$remote_addr"),
+            ("X-Forwarded-For", "$proxy_add_x_forwarded_for"),
+            ("X-Forwarded-Proto", "$scheme"),
+        ],
+    },
+    silent("mime.types"),
+    silent("fastcgi_params"),
+    silent("fastcgi.conf"),
+    silent("uwsgi_params"),
+    silent("scgi_params"),
+    silent("koi-utf"),
+    silent("koi-win"),
+    silent("win-utf"),
+    silent("fastcgi-php.conf"),
+    silent("snakeoil.conf"),
+    // Certbot's; it holds ssl_* directives only.
+    silent("options-ssl-nginx.conf"),
+];
+
+const fn silent(name: &'static str) -> Stock {
+    Stock { name, headers: &[] }
+}
+
+/// The stock file that `path` names.
+fn stock(path: &str) -> Option<&'static Stock> {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    if path.contains("modules-enabled/") || path.contains("/usr/share/nginx/modules/") {
+        // load_module lines.
+        return STOCK.iter().find(|stock| stock.name == "mime.types");
+    }
+    STOCK.iter().find(|stock| stock.name == name)
+}
+
+/// Whether a file is about TLS, name resolution or the like by its name, so that it holds neither
+/// locations nor headers for upstreams.
+pub(super) fn is_about_tls(path: &str) -> bool {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    name.split(|c: char| !c.is_ascii_alphanumeric())
+        .any(|word| {
+            [
+                "ssl",
+                "tls",
+                "resolver",
+                "letsencrypt",
+                "certs",
+                "mime",
+                "gzip",
+            ]
+            .contains(&word)
+        })
+}
+
+/// The path that a server's include path has in a repository, as far as it can be told.
+fn tail(path: &str) -> &str {
+    SERVER_ROOTS
+        .iter()
+        .find_map(|root| path.strip_prefix(root))
+        .unwrap_or_else(|| path.trim_start_matches('/'))
+}
+
+/// The tails of the include paths in `text`, found without parsing.
+pub(super) fn references(text: &str, folder: &str) -> Vec<String> {
+    let bytes = text.as_bytes();
+    let mut tails = BTreeSet::new();
+    for at in memchr::memmem::find_iter(bytes, b"include") {
+        let starts = at == 0
+            || matches!(
+                bytes[at - 1],
+                b' ' | b'\t' | b'\n' | b'\r' | b';' | b'{' | b'}'
+            );
+        let rest = &text[at + "include".len()..];
+        let argument = rest.trim_start();
+        if !starts || argument.len() == rest.len() {
+            continue;
+        }
+        let end = argument
+            .find([';', '\n', '\r', '{', '}', ' ', '\t'])
+            .unwrap_or(argument.len());
+        let path = argument[..end].trim_matches(['"', '\'']);
+        let mut tail = tail(path);
+        while let Some(rest) = tail.strip_prefix("./").or_else(|| tail.strip_prefix("../")) {
+            tail = rest;
+        }
+        if tail.is_empty()
+            || tail.contains('$')
+            || stock(path).is_some_and(|stock| stock.headers.is_empty())
+        {
+            continue;
+        }
+        // Of a foreign root only the end can be in the project.
+        let tail = if path.starts_with('/') && tail.len() + 1 == path.len() {
+            last_two(tail)
+        } else {
+            tail
+        };
+        if tail.contains('/') || !is_glob(tail) {
+            tails.insert(tail.to_owned());
+        } else if !folder.is_empty() {
+            // A bare `*.conf` would name every such file of the project.
+            tails.insert(format!("{folder}/{tail}"));
+        }
+    }
+    tails.into_iter().collect()
+}
+
+/// The last folder and the name of a path.
+fn last_two(path: &str) -> &str {
+    let slash = path.rfind('/').and_then(|last| path[..last].rfind('/'));
+    slash.map_or(path, |at| &path[at + 1..])
+}
+
+fn is_glob(path: &str) -> bool {
+    path.contains(['*', '?', '['])
+}
+
+/// `folder` and `path` joined, with `.` and `..` resolved; `None` if it leaves the project.
+fn join(folder: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// The folders from `folder` up to the project's root.
+fn upward(folder: &str) -> impl Iterator<Item = &str> {
+    let mut next = Some(folder);
+    std::iter::from_fn(move || {
+        let here = next?;
+        next = match here.rsplit_once('/') {
+            Some((parent, _)) => Some(parent),
+            None if here.is_empty() => None,
+            None => Some(""),
+        };
+        Some(here)
+    })
+}
+
+/// The nginx files of a project, to look includes up in.
+pub(super) struct Files<'a> {
+    pub(super) project: &'a Project,
+    /// Paths, sorted, with the index of their tree.
+    paths: Vec<(&'a str, u32)>,
+    by_name: HashMap<&'a str, Vec<u32>>,
+    /// Folders that hold files, by the last part of their name.
+    folders: HashMap<&'a str, BTreeSet<&'a str>>,
+    /// The folders of main files, each with a `/` at its end, sorted.
+    mains: Vec<String>,
+}
+
+impl<'a> Files<'a> {
+    pub(super) fn new(project: &'a Project, trees: &[Tree], is_main: &[bool]) -> Self {
+        let mut files = Self {
+            project,
+            paths: Vec::with_capacity(trees.len()),
+            by_name: HashMap::new(),
+            folders: HashMap::new(),
+            mains: Vec::new(),
+        };
+        for (index, tree) in trees.iter().enumerate() {
+            let source = project.source(tree.source);
+            let folder = source.folder();
+            files.paths.push((&source.path, index as u32));
+            files
+                .by_name
+                .entry(source.name())
+                .or_default()
+                .push(index as u32);
+            let last = folder.rsplit('/').next().unwrap_or_default();
+            files.folders.entry(last).or_default().insert(folder);
+            if is_main[index] {
+                files.mains.push(format!("{folder}/"));
+            }
+        }
+        files.paths.sort_unstable();
+        files.mains.sort_unstable();
+        files
+    }
+
+    fn path(&self, tree: u32, trees: &[Tree]) -> &'a str {
+        &self.project.source(trees[tree as usize].source).path
+    }
+
+    /// The file or files that `path`, relative to the project's root, names.
+    fn find(&self, path: &str) -> Vec<u32> {
+        if !is_glob(path) {
+            return match self.paths.binary_search_by_key(&path, |(path, _)| path) {
+                Ok(at) => vec![self.paths[at].1],
+                Err(_) => Vec::new(),
+            };
+        }
+        let literal = &path[..path.find(['*', '?', '[', '{', '\\']).unwrap_or(path.len())];
+        let first = self.paths.partition_point(|(path, _)| *path < literal);
+        if !self
+            .paths
+            .get(first)
+            .is_some_and(|(path, _)| path.starts_with(literal))
+        {
+            return Vec::new();
+        }
+        // Braces mean nothing to glob(3).
+        let pattern = path.replace('{', "[{]").replace('}', "[}]");
+        let Ok(glob) = globset::GlobBuilder::new(&pattern)
+            .literal_separator(true)
+            .build()
+        else {
+            return Vec::new();
+        };
+        let glob = glob.compile_matcher();
+        self.paths[first..]
+            .iter()
+            .take_while(|(path, _)| path.starts_with(literal))
+            .filter(|(found, _)| {
+                let hidden = found
+                    .rsplit('/')
+                    .next()
+                    .is_some_and(|name| name.starts_with('.'));
+                (!hidden
+                    || path
+                        .rsplit('/')
+                        .next()
+                        .is_some_and(|name| name.starts_with('.')))
+                    && glob.is_match(found)
+            })
+            .map(|(_, tree)| *tree)
+            .collect()
+    }
+
+    /// What `tail` names next to `folder` or, failing that, further up.
+    fn by_tail(&self, folder: &str, tail: &str, trees: &[Tree]) -> Vec<u32> {
+        for ancestor in upward(folder) {
+            if let Some(found) = join(ancestor, tail).map(|path| self.find(&path))
+                && !found.is_empty()
+            {
+                return found;
+            }
+        }
+        for ancestor in upward(folder) {
+            let inside = format!("{ancestor}/");
+            let below = |path: &str| ancestor.is_empty() || path.starts_with(&inside);
+            // Several main files: nothing says whose file it would be.
+            let first = self
+                .mains
+                .partition_point(|main| !ancestor.is_empty() && *main < inside);
+            if self.mains[first..]
+                .iter()
+                .take_while(|main| below(main))
+                .nth(1)
+                .is_some()
+            {
+                break;
+            }
+            let found = self.anywhere(tail, trees, &below);
+            if !found.is_empty() {
+                return found;
+            }
+        }
+        Vec::new()
+    }
+
+    /// What `tail` names below a folder, if it is in one place only.
+    fn anywhere(&self, tail: &str, trees: &[Tree], below: &dyn Fn(&str) -> bool) -> Vec<u32> {
+        let ends = |path: &str, tail: &str| {
+            path.strip_suffix(tail)
+                .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+        };
+        let (folder, name) = tail.rsplit_once('/').unwrap_or(("", tail));
+        if !is_glob(tail) {
+            let found: Vec<u32> = self
+                .by_name
+                .get(name)
+                .into_iter()
+                .flatten()
+                .copied()
+                .filter(|tree| {
+                    let path = self.path(*tree, trees);
+                    below(path) && ends(path, tail)
+                })
+                .collect();
+            return if found.len() == 1 { found } else { Vec::new() };
+        }
+        if folder.is_empty() || is_glob(folder) {
+            return Vec::new();
+        }
+        let last = folder.rsplit('/').next().unwrap_or(folder);
+        let mut found: Vec<Vec<u32>> = self
+            .folders
+            .get(last)
+            .into_iter()
+            .flatten()
+            .filter(|path| below(path) && ends(path, folder))
+            .map(|path| self.find(&format!("{path}/{name}")))
+            .filter(|found| !found.is_empty())
+            .collect();
+        if found.len() == 1 {
+            found.remove(0)
+        } else {
+            Vec::new()
+        }
+    }
+
+    /// What `word`, the argument of an `include` in a configuration that starts in `folder`, means.
+    pub(super) fn resolve(
+        &self,
+        word: &Word,
+        folder: &str,
+        complete: bool,
+        trees: &[Tree],
+    ) -> Included {
+        let path = word.text.as_str();
+        if word.templated || path.contains("${") || path.is_empty() {
+            return Included::Missing("a template supplies the name of this include".to_owned());
+        }
+        for (prefix, local) in &self.project.config.nginx_paths {
+            if let Some(rest) = path.strip_prefix(prefix.as_str()) {
+                let found = join(local, rest)
+                    .map(|path| self.find(&path))
+                    .unwrap_or_default();
+                return if !found.is_empty() {
+                    Included::Files(found)
+                } else if is_glob(path) {
+                    Included::Files(Vec::new())
+                } else {
+                    Included::Missing(format!("`{path}` is not in `{local}`"))
+                };
+            }
+        }
+        let absolute = path.starts_with('/');
+        if !absolute && complete {
+            let found = join(folder, path)
+                .map(|path| self.find(&path))
+                .unwrap_or_default();
+            if !found.is_empty() {
+                return Included::Files(found);
+            }
+        }
+        let tail = tail(path);
+        let foreign = absolute && tail.len() + 1 == path.len();
+        let mut found = self.by_tail(folder, tail, trees);
+        if found.is_empty() && foreign {
+            // `/app/deploy/nginx/ws.conf`: the project itself may be mounted at `/app`.
+            let mut rest = tail;
+            while let Some((_, shorter)) = rest.split_once('/')
+                && shorter.contains('/')
+                && found.is_empty()
+            {
+                rest = shorter;
+                found = upward(folder)
+                    .filter_map(|ancestor| join(ancestor, rest))
+                    .map(|path| self.find(&path))
+                    .find(|found| !found.is_empty())
+                    .unwrap_or_default();
+            }
+        }
+        if !found.is_empty() {
+            return Included::Files(found);
+        }
+        if let Some(stock) = stock(path) {
+            return Included::Stock(stock);
+        }
+        if is_glob(path) && !absolute && complete && join(folder, path).is_some() {
+            // A glob without a match is no error to nginx, and this one points into the project.
+            return Included::Files(Vec::new());
+        }
+        if join(folder, tail).is_some_and(|path| self.project.files.contains(&path)) {
+            return Included::Missing(format!("`{path}` could not be read as nginx configuration"));
+        }
+        Included::Missing(format!("`{path}` is not in the project"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn references_are_tails() {
+        let text = "# comment\ninclude /etc/nginx/conf.d/*.conf;\n include  \"snippets/a.conf\" ; include ./b.inc;\nnot_include x;include /srv/app/deploy/c.conf;include $x;include mime.types;include *.d;";
+        assert_eq!(
+            references(text, "deploy"),
+            [
+                "b.inc",
+                "conf.d/*.conf",
+                "deploy/*.d",
+                "deploy/c.conf",
+                "snippets/a.conf"
+            ]
+        );
+    }
+}
