@@ -34,7 +34,7 @@ static STOCK: &[Stock] = &[
     Stock {
         name: "proxy_params",
         headers: &[
-            ("Host", "$http_host"),
+            ("Host", "$host"),
             ("X-Real-IP", "$remote_addr"),
             ("X-Forwarded-For", "$proxy_add_x_forwarded_for"),
             ("X-Forwarded-Proto", "$scheme"),

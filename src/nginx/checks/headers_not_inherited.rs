@@ -31,14 +31,14 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         };
         let names: Vec<&str> = pair.iter().map(|line| line.name).collect();
         let names = names.join(" and ");
-        causes.add(cause, Some((span, format!("and this one in {}, which needs them as well", place.level(*inner)))), || {
+        causes.add(cause, Some((span, format!("and so does this one, in {}", place.level(*inner)))), || {
             let message = format!(
                 "no WebSocket opens through {}: the headers that {} sets discard the {names} of {}",
                 place.name(),
                 place.level(*inner),
                 place.level(*outer),
             );
-            let mut finding = report.finding(message, span, "with this line the level inherits no header at all");
+            let mut finding = report.finding(message, span, "with this line the block inherits no header at all");
             if brought.is_some() && first.span != span {
                 finding = finding.label(first.span, "brings a header of its own");
             }
@@ -58,7 +58,15 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                     format!("{indent}proxy_set_header {} {value};", line.name)
                 })
                 .collect();
-            finding.help(format!("repeat them in {}:\n{}", place.level(*inner), repeat.join("\n")))
+            let finding = finding.help(format!(
+                "repeat them in {}:\n{}",
+                place.level(*inner),
+                repeat.join("\n")
+            ));
+            match place.version_help() {
+                Some(help) => finding.help(help),
+                None => finding,
+            }
         });
     }
     causes.report(report);

@@ -199,6 +199,14 @@ impl<'a> Place<'a> {
             && target.is_none_or(|target| target < KEEPALIVE_BY_DEFAULT)
     }
 
+    /// Help: the version, where nginx's default would still not do.
+    fn version_help(&self) -> Option<String> {
+        self.defaults_to_http_1_0().then(|| {
+            let indent = self.indent(self.route.pass);
+            format!("before 1.29.7 nginx speaks HTTP/1.0 to upstreams by default, and a WebSocket needs 1.1; write as well:\n{indent}proxy_http_version 1.1;")
+        })
+    }
+
     /// The level at which lines for the route are written: its location, since `if` takes none.
     fn own_level(&self) -> ItemId {
         let mut level = self.route.block;
@@ -297,6 +305,7 @@ impl<'a> Place<'a> {
         if let Some(map) = map {
             help.push(format!("and in the `http` block, once:\n{map}"));
         }
+        help.extend(self.version_help());
         help
     }
 }

@@ -24,7 +24,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             }
             finding = place.because(finding);
             let default = if place.defaults_to_http_1_0() {
-                "; by default it even speaks HTTP/1.0 to the upstream and says `Connection: close`"
+                "; before 1.29.7 it also speaks HTTP/1.0 to upstreams by default and says `Connection: close`"
             } else {
                 ""
             };

@@ -64,6 +64,8 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             );
             let mut help = place.instead(Half::Upgrade, *item);
             if let Some(other) = other {
+                // The version is said once.
+                help.truncate(1);
                 help.extend(place.instead(Half::Connection, *other));
             }
             with_help(finding, help)
