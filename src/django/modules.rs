@@ -267,8 +267,11 @@ fn tails_of(dotted: &str, tails: &mut BTreeSet<String>) {
 
 fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
     let text = &source.text;
+    let names_modules =
+        text.contains("DJANGO_SETTINGS_MODULE") || text.contains("ASGI_APPLICATION");
     for line in text
         .lines()
+        .take_while(|_| names_modules)
         .filter(|line| line.contains("DJANGO_SETTINGS_MODULE") || line.contains("ASGI_APPLICATION"))
     {
         for word in line.split(['"', '\'']).skip(1) {

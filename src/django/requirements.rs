@@ -19,7 +19,40 @@ const PACKAGES: &[&str] = &[
     "uvicorn-worker",
     "h11",
     "click",
+    // What brings `websockets` or `wsproto` along.
+    "fastapi",
+    "flask-sock",
+    "google-genai",
+    "gradio",
+    "gradio-client",
+    "python-engineio",
+    "python-socketio",
+    "realtime",
+    "sanic",
+    "simple-websocket",
+    "supabase",
+    "web3",
 ];
+
+/// Packages that install one of the libraries by themselves, and those that do so through their
+/// extra `standard`.
+const BRINGS: &[&str] = &[
+    "websockets",
+    "wsproto",
+    "hypercorn",
+    "flask-sock",
+    "google-genai",
+    "gradio",
+    "gradio-client",
+    "python-engineio",
+    "python-socketio",
+    "realtime",
+    "sanic",
+    "simple-websocket",
+    "supabase",
+    "web3",
+];
+const BRINGS_WITH_EXTRA: &[&str] = &["uvicorn", "fastapi"];
 
 /// A package that a file asks for.
 #[derive(Clone, Debug)]
@@ -116,9 +149,8 @@ impl Requirements {
     /// then `wsproto`; neither is a dependency of uvicorn, Channels, gunicorn or uvicorn-worker).
     pub fn websocket_library(&self) -> Library<'_> {
         let asks = |package: &Package| {
-            // hypercorn brings wsproto along.
-            matches!(package.name, "websockets" | "wsproto" | "hypercorn")
-                || (package.name == "uvicorn" && package.standard)
+            BRINGS.contains(&package.name)
+                || (package.standard && BRINGS_WITH_EXTRA.contains(&package.name))
         };
         if !self.elsewhere.is_empty() || self.packages.iter().any(asks) {
             return Library::There;
@@ -285,6 +317,9 @@ mod tests {
                 "there",
             ),
             ("requirements.txt", "django\n", "unknown"),
+            ("requirements.txt", "uvicorn\npython-socketio>=5\n", "there"),
+            ("requirements.txt", "uvicorn\nfastapi[standard]\n", "there"),
+            ("requirements.txt", "uvicorn\nfastapi\n", "not asked"),
             (
                 "uv.lock",
                 "[[package]]\nname = \"uvicorn\"\nversion = \"0.30.0\"\n",
