@@ -100,6 +100,15 @@ fn explain(
                 .note("Channels routes by the path alone; what follows the question mark is in `scope[\"query_string\"]`")
                 .help(format!("leave it out, and read it in the consumer:\n{}", write(called, &format!("{}{end}", &pattern[..cut]))))
         }
+        Fault::EndBeforeRouter => report
+            .finding(
+                format!("`{pattern}` matches only where the path ends, so no inner route is ever reached, and each handshake gets 500"),
+                level.span,
+                "the `$` leaves nothing of the path to the inner router",
+            )
+            .label(route.span, "never reached")
+            .note("a route that leads to an inner URLRouter matches the beginning of the path; what is left of it goes to the inner routes")
+            .help(format!("leave the `$` out:\n{called}({raw}\"{}\", URLRouter([…]))", pattern.trim_end_matches('$'))),
         Fault::HiddenRouter => {
             let (wrapper, span) = level.wrapper.as_ref().map_or(("", level.span), |(name, span)| (name.as_str(), *span));
             let name = wrapper.rsplit('.').next().unwrap_or_default();

@@ -15,6 +15,8 @@ pub enum Fault {
     Query,
     /// An inner router that a wrapper hides, so that this pattern must match the whole path.
     HiddenRouter,
+    /// `$` before an inner router, which leaves nothing of the path to it.
+    EndBeforeRouter,
 }
 
 impl Route {
@@ -22,11 +24,20 @@ impl Route {
     pub fn fault(&self) -> Option<(&Level, Fault)> {
         self.levels.iter().enumerate().find_map(|(at, level)| {
             let fault = level.fault().or_else(|| {
-                let inner = self.levels.get(at + 1)?;
                 // `path("ws/", Auth(URLRouter([path("", …)])))` matches `ws/` and nothing else.
-                let whole = level.function == Function::Path || level.pattern.ends_with('$');
-                (whole && level.wrapper.is_some() && inner.rest("") == Some(None))
-                    .then_some(Fault::HiddenRouter)
+                let inner = self.levels.get(at + 1)?;
+                if inner.rest("") != Some(None) {
+                    return None;
+                }
+                let ends = level.function == Function::RePath
+                    && level.pattern.ends_with('$')
+                    && !level.pattern.ends_with(r"\$")
+                    && alternatives(&level.pattern).len() == 1;
+                if level.wrapper.is_some() && (level.function == Function::Path || ends) {
+                    Some(Fault::HiddenRouter)
+                } else {
+                    ends.then_some(Fault::EndBeforeRouter)
+                }
             })?;
             Some((level, fault))
         })
@@ -74,6 +85,14 @@ fn needs_slash(regex: &str, anchored: bool, depth: usize) -> bool {
     if depth > 8 {
         return false;
     }
+    // `(?i)`: flags for all of it.
+    let flags = regex
+        .strip_prefix("(?")
+        .and_then(|rest| rest.split_once(')'));
+    let regex = match flags {
+        Some((flags, rest)) if flags.bytes().all(|flag| flag.is_ascii_lowercase()) => rest,
+        _ => regex,
+    };
     alternatives(regex).iter().all(|branch| {
         let (branch, anchored) = match branch
             .strip_prefix('^')
@@ -214,7 +233,9 @@ mod tests {
 
     #[test]
     fn faults_are_those_that_channels_answers_with_500() {
-        use Fault::{ConverterInRegex, HiddenRouter, LeadingSlash, Query, RegexInPath};
+        use Fault::{
+            ConverterInRegex, EndBeforeRouter, HiddenRouter, LeadingSlash, Query, RegexInPath,
+        };
         for (entry, expected) in [
             ("path('ws/chat/', C.as_asgi())", None),
             ("path('ws/<str:room>/', C.as_asgi())", None),
@@ -258,6 +279,12 @@ mod tests {
                 "re_path('^ws/', AuthMiddlewareStack(URLRouter([path('echo/', C.as_asgi())])))",
                 None,
             ),
+            (
+                "re_path('^ws/$', URLRouter([path('echo/', C.as_asgi())]))",
+                Some(EndBeforeRouter),
+            ),
+            ("re_path('^ws/$', URLRouter([path('', C.as_asgi())]))", None),
+            ("re_path('(?i)^/ws/$', C.as_asgi())", Some(LeadingSlash)),
             (
                 "re_path('^ws', URLRouter([re_path('^/echo/$', C.as_asgi())]))",
                 Some(LeadingSlash),
