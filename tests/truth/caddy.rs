@@ -124,8 +124,12 @@ pub(crate) fn await_certificates(case: &Case, proxy: &Proxy) {
     if !machine::listening().contains(&443) {
         return;
     }
-    let deadline = Instant::now() + Duration::from_secs(3);
-    for host in text.map(|(_, text)| names(text)).unwrap_or_default() {
+    let deadline = Instant::now() + Duration::from_secs(6);
+    let (text, hosts) = text.map_or(("", BTreeSet::new()), |(_, text)| (text, names(text)));
+    for host in hosts {
+        if host.contains('*') || text.contains(&format!("http://{host}")) {
+            continue;
+        }
         let Ok(url) = crate::case::Url::read(&format!("wss://{host}")) else {
             continue;
         };
