@@ -20,6 +20,8 @@ pub mod trusted_header;
 pub use hop::Django;
 pub use modules::references;
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use self::command::{Command, Environment, Program as Server, Word};
 use self::data::{Data, certain};
 use self::evaluate::{Evaluated, Program};
@@ -43,8 +45,11 @@ pub struct Model {
     pub commands: Vec<Command>,
     /// What the files set in the environment.
     pub environment: Environment,
-    /// The folders of the applications: see [`home`].
+    /// The folders of the applications, sorted: see [`home`].
     homes: Vec<String>,
+    /// The application of the module that a server's target names, by that target; `None` where
+    /// there is no such module, or more than one application has it.
+    entries: BTreeMap<String, Option<String>>,
     /// Which packages are installed.
     pub requirements: Requirements,
     /// What could not be resolved.
@@ -99,6 +104,13 @@ impl Model {
             .collect();
         homes.sort();
         homes.dedup();
+        let entries = commands
+            .iter()
+            .filter_map(|command| Some(command.target.as_ref()?.text.as_str()))
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .map(|target| (target.to_owned(), entry(project, target)))
+            .collect();
         Self {
             settings,
             applications,
@@ -106,6 +118,7 @@ impl Model {
             commands,
             environment,
             homes,
+            entries,
             requirements: Requirements::read(project),
             undecided,
         }
@@ -129,18 +142,40 @@ impl Model {
     fn concerns(&self, project: &Project, file: SourceId, home: &str) -> bool {
         let folder = project.source(file).folder();
         if is_within(folder, home) {
-            return !self
-                .homes
-                .iter()
-                .any(|other| other != home && is_within(other, home) && is_within(folder, other));
+            return self
+                .innermost(folder)
+                .is_none_or(|owner| owner == home || !is_within(owner, home));
         }
-        is_within(home, folder)
-            && self
-                .homes
-                .iter()
-                .filter(|other| is_within(other, folder))
-                .count()
-                == 1
+        is_within(home, folder) && self.only_one_below(folder)
+    }
+
+    /// The application whose folder holds this one most closely.
+    fn innermost<'a>(&self, mut folder: &'a str) -> Option<&'a str> {
+        let is_home = |folder: &str| {
+            self.homes
+                .binary_search_by(|home| home.as_str().cmp(folder))
+                .is_ok()
+        };
+        while !is_home(folder) {
+            if folder.is_empty() {
+                return None;
+            }
+            folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+        }
+        Some(folder)
+    }
+
+    /// Whether exactly one application lies in `folder`, itself none, or below it.
+    fn only_one_below(&self, folder: &str) -> bool {
+        let below = if folder.is_empty() {
+            String::new()
+        } else {
+            format!("{folder}/")
+        };
+        let first = self.homes.partition_point(|home| *home < below);
+        let mut found = self.homes[first..].iter();
+        found.next().is_some_and(|home| home.starts_with(&below))
+            && found.next().is_none_or(|home| !home.starts_with(&below))
     }
 
     /// The server commands of the application in `home`.
@@ -154,9 +189,9 @@ impl Model {
                 && match command
                     .target
                     .as_ref()
-                    .and_then(|target| entry(project, &target.text, home))
+                    .and_then(|target| self.entries.get(&target.text)?.as_deref())
                 {
-                    Some(is_here) => is_here,
+                    Some(entry) => entry == home,
                     None => self.concerns(project, command.span.source, home),
                 }
         })
@@ -289,9 +324,9 @@ fn is_within(folder: &str, outer: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether the module that a server's target names is one of the application in `home`; `None`
-/// if there is no such module, or more than one application has it.
-fn entry(project: &Project, target: &str, home: &str) -> Option<bool> {
+/// The application of the module that a server's target names; `None` if there is no such module,
+/// or more than one application has it.
+fn entry(project: &Project, target: &str) -> Option<String> {
     let path = target
         .split(':')
         .next()
@@ -312,7 +347,7 @@ fn entry(project: &Project, target: &str, home: &str) -> Option<bool> {
         .collect();
     homes.dedup();
     match homes.as_slice() {
-        [only] => Some(*only == home),
+        [only] => Some((*only).to_owned()),
         _ => None,
     }
 }
