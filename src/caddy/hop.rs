@@ -352,9 +352,9 @@ fn strip_prefix(path: &str, prefix: &str) -> String {
 }
 
 /// Whom `proxy` dials, as the next hop sees it.
-fn upstreams(proxy: &Proxy) -> Vec<Upstream> {
+fn upstreams(proxy: &Proxy, place: Span) -> Vec<Upstream> {
     let unknown = || "the files do not show it".to_owned();
-    proxy
+    let mut upstreams: Vec<Upstream> = proxy
         .upstreams
         .iter()
         .map(|upstream| Upstream {
@@ -368,7 +368,16 @@ fn upstreams(proxy: &Proxy) -> Vec<Upstream> {
                 .map_or_else(|| Value::Unknown(unknown()), Value::Known),
             from: upstream.span,
         })
-        .collect()
+        .collect();
+    if proxy.dynamic {
+        upstreams.push(Upstream {
+            tls: proxy.tls_transport,
+            host: Value::Unknown(unknown()),
+            port: Value::Unknown(unknown()),
+            from: place,
+        });
+    }
+    upstreams
 }
 
 /// A site's handlers as a hop.
@@ -402,7 +411,7 @@ impl Hop for SiteHop<'_> {
                 Action::Proxy(proxy) => {
                     let headers = proxy.headers(&walk.request, &self.handlers.defined);
                     Outcome::Forwards {
-                        to: upstreams(proxy),
+                        to: upstreams(proxy, self.handlers.get(id).head),
                         request: Box::new(Request {
                             headers,
                             ..walk.request

@@ -348,3 +348,79 @@ pub fn references(source: &Source) -> Vec<String> {
     tails.dedup();
     tails
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn resolve(files: &[(&str, &str)]) -> Model {
+        Model::resolve(&Project::in_memory(files.iter().copied()).expect("project"))
+    }
+
+    fn addresses(model: &Model) -> Vec<String> {
+        let sites = model.configs.iter().flat_map(|config| &config.sites);
+        let addresses = sites.flat_map(|site| &site.addresses);
+        addresses.map(|address| address.text.clone()).collect()
+    }
+
+    #[test]
+    fn what_another_file_imports_is_no_configuration_of_its_own() {
+        let model = resolve(&[
+            ("Caddyfile", "import sites/*.caddy\n"),
+            ("sites/a.caddy", "a.test {\n\trespond x\n}\n"),
+            ("sites/b.caddy", "b.test, http://b.test {\n\trespond x\n}\n"),
+        ]);
+        assert_eq!(model.configs.len(), 1);
+        assert_eq!(addresses(&model), ["a.test", "b.test", "http://b.test"]);
+    }
+
+    #[test]
+    fn sites_do_without_braces_and_share_named_routes() {
+        let model = resolve(&[("Caddyfile", "localhost:8080\n\nreverse_proxy app:1\n")]);
+        assert_eq!(addresses(&model), ["localhost:8080"]);
+        assert_eq!(model.configs[0].sites[0].handlers.proxies().count(), 1);
+        let file =
+            "&(app) {\n\treverse_proxy app:1\n}\n:80 {\n\tinvoke app\n}\n:81 {\n\tinvoke app\n}\n";
+        let model = resolve(&[("Caddyfile", file)]);
+        let proxies = model.configs[0]
+            .sites
+            .iter()
+            .map(|site| site.handlers.proxies().count());
+        assert_eq!(proxies.collect::<Vec<_>>(), [1, 1]);
+    }
+
+    #[test]
+    fn global_options_are_read() {
+        let file = "{\n\thttp_port 8080\n\thttps_port 8443\n\tauto_https disable_redirects\n\torder respond first\n}\n:80 {\n}\n";
+        let options = &resolve(&[("Caddyfile", file)]).configs[0].options;
+        assert_eq!((options.ports.http, options.ports.https), (8080, 8443));
+        assert_eq!(options.auto_https, AutoHttps::NoRedirects);
+        assert_eq!(options.order.position("respond"), Some(0));
+    }
+
+    #[test]
+    fn a_syntax_error_leaves_the_rest() {
+        let file = "a.test {\n\treverse_proxy app:1 {}\n}\nb.test {\n\trespond x\n}\n";
+        let model = resolve(&[("Caddyfile", file)]);
+        assert_eq!(addresses(&model), ["a.test", "b.test"]);
+        assert!(!model.undecided.is_empty());
+        let partial = model.configs[0]
+            .sites
+            .iter()
+            .map(|site| site.handlers.partial);
+        assert_eq!(partial.collect::<Vec<_>>(), [true, false]);
+    }
+
+    #[test]
+    fn references_are_tails_of_imported_files() {
+        let text = "(common) {\n}\nimport common\nimport sites/*.caddy\n:80 {\n\timport ../ws.conf 1\n\
+                    \timport /etc/caddy/parts/tls.conf\n\timport {$X}\n\t# import no.conf\n\timportant x/y\n}\n";
+        let files = [("Caddyfile", text)];
+        let project = Project::in_memory(files).expect("project");
+        let source = project.by_path("Caddyfile").expect("a source");
+        assert_eq!(
+            references(source),
+            ["parts/tls.conf", "sites/*.caddy", "ws.conf"]
+        );
+    }
+}

@@ -39,8 +39,6 @@ pub struct Upstream {
     pub port: Option<u16>,
     /// Whether the port was written.
     pub has_port: bool,
-    /// The environment or a template decides a part of it.
-    pub unknown: bool,
 }
 
 impl Upstream {
@@ -72,7 +70,6 @@ impl Upstream {
                 Some(port.unwrap_or(default))
             },
             has_port,
-            unknown: word.unknown.is_some(),
             scheme,
             text,
         }

@@ -196,10 +196,14 @@ pub(super) fn undecided(model: &Model, routes: &[Route]) -> Vec<Undecided> {
         {
             notes.push(Undecided {
                 span,
-                message: format!(
-                    "a handshake for `{}` cannot be followed past this: {what}",
-                    route.path
-                ),
+                message: if route.path_named {
+                    format!(
+                        "the handshake for `{}` cannot be followed past this: {what}",
+                        route.path
+                    )
+                } else {
+                    format!("a handshake cannot be followed past this: {what}")
+                },
             });
         }
     }

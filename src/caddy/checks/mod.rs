@@ -309,6 +309,23 @@ mod tests {
     }
 
     #[test]
+    fn what_is_missing_may_have_the_last_word() {
+        let toml = "[websocket]\nendpoints = [\"/ws\"]\n";
+        for body in [
+            "reverse_proxy /ws a:1 {\nheader_up -Connection\nimport gone\n}",
+            "import gone\ntry_files {path} /index.html\nreverse_proxy /ws* a:1",
+            "order_me {$NONE}\ntry_files {path} {$INDEX}\nreverse_proxy /ws* a:1",
+        ] {
+            let file = format!("http://localhost {{\n{body}\n}}\n");
+            assert_eq!(
+                found(&[("wslint.toml", toml), ("Caddyfile", &file)]),
+                [""; 0],
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
     fn a_line_that_many_sites_import_is_told_once() {
         let mut file = String::from(
             "(p) {\n\treverse_proxy /ws app:1 {\n\t\theader_up Connection {>Connection}\n\t}\n}\n",
