@@ -4,7 +4,7 @@
 //! remembered, and regular expressions are tried in order unless that prefix says `^~`;
 //! locations within the one that was found are searched the same way.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use super::model::{Config, Context, ItemId, ROOT, View};
 use super::pattern::{MAX_REGEXES, Pattern};
@@ -88,6 +88,8 @@ pub struct Server {
     pub item: ItemId,
     /// Its names, lower case.
     pub names: Vec<String>,
+    /// Its names that are regular expressions.
+    pub patterns: Vec<Pattern>,
     /// The ports that it listens on, with whether TLS is spoken there and whether it is the
     /// default server; empty where `listen` can't be read.
     pub listens: Vec<Listen>,
@@ -263,6 +265,7 @@ impl Server {
         Self {
             item,
             names: Vec::new(),
+            patterns: Vec::new(),
             listens: Vec::new(),
             locations: Siblings::default(),
         }
@@ -270,13 +273,14 @@ impl Server {
 
     fn directive(&mut self, directive: Directive<'_>) {
         match directive.name() {
-            "server_name" => self.names.extend(
-                directive
-                    .args()
-                    .iter()
-                    .filter(|word| !word.templated)
-                    .map(|word| word.text.to_ascii_lowercase()),
-            ),
+            "server_name" => {
+                for word in directive.args().iter().filter(|word| !word.templated) {
+                    match word.text.strip_prefix('~') {
+                        Some(pattern) => self.patterns.push(Pattern::new(pattern, true)),
+                        None => self.names.push(word.text.to_ascii_lowercase()),
+                    }
+                }
+            }
             "listen" => {
                 let Some(address) = directive.arg(0) else {
                     return;
@@ -304,34 +308,30 @@ impl Server {
     /// Whether one of its names is `host`, and how closely: exact, leading wildcard, trailing
     /// wildcard, regular expression (ngx_http_find_virtual_server).
     pub fn rank(&self, host: &str) -> Option<u8> {
-        self.names
-            .iter()
-            .filter_map(|name| {
-                if name == host {
-                    return Some(0);
-                }
-                if let Some(suffix) = name.strip_prefix("*.") {
-                    return host
-                        .strip_suffix(suffix)
-                        .is_some_and(|rest| rest.ends_with('.'))
-                        .then_some(1);
-                }
-                if let Some(suffix) = name.strip_prefix('.') {
-                    let below = host.strip_suffix(suffix);
-                    return below
-                        .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-                        .then_some(1);
-                }
-                if let Some(prefix) = name.strip_suffix(".*") {
-                    return host
-                        .strip_prefix(prefix)
-                        .is_some_and(|rest| rest.starts_with('.'))
-                        .then_some(2);
-                }
-                let pattern = name.strip_prefix('~')?;
-                Pattern::new(pattern, true).is_match(host)?.then_some(3)
-            })
-            .min()
+        let named = self.names.iter().filter_map(|name| {
+            if name == host {
+                return Some(0);
+            }
+            let leads = |suffix: &str| host.strip_suffix(suffix);
+            if let Some(domain) = name.strip_prefix("*.") {
+                return leads(domain)
+                    .is_some_and(|rest| rest.ends_with('.'))
+                    .then_some(1);
+            }
+            if let Some(domain) = name.strip_prefix('.') {
+                return leads(domain)
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                    .then_some(1);
+            }
+            let start = name.strip_suffix(".*")?;
+            host.strip_prefix(start)
+                .is_some_and(|rest| rest.starts_with('.'))
+                .then_some(2)
+        });
+        named.min().or_else(|| {
+            let matches = |pattern: &Pattern| pattern.is_match(host) == Some(true);
+            self.patterns.iter().any(matches).then_some(3)
+        })
     }
 }
 
@@ -441,8 +441,28 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The server that a request to `host` at `port` meets; every server, as indices, where the
-    /// request does not say.
+    /// The servers that a request to `host` may meet, one for each port.
+    pub fn servers_for(self, host: &str) -> BTreeSet<u32> {
+        let ports: BTreeSet<u16> = self
+            .config
+            .servers
+            .iter()
+            .flat_map(|server| {
+                let unwritten = server.listens.is_empty().then_some(80);
+                server
+                    .listens
+                    .iter()
+                    .map(|listen| listen.port)
+                    .chain(unwritten)
+            })
+            .collect();
+        ports
+            .into_iter()
+            .filter_map(|port| self.find_server(host, port))
+            .collect()
+    }
+
+    /// The server that a request to `host` at `port` meets.
     pub fn find_server(self, host: &str, port: u16) -> Option<u32> {
         let listening = || {
             self.config
@@ -551,15 +571,10 @@ mod tests {
     #[test]
     fn names_rank_as_nginx_compares_them() {
         let mut server = Server::new(ROOT);
-        server.names = [
-            "a.example",
-            "*.b.example",
-            "www.c.*",
-            "~^d\\d\\.example$",
-            ".e.example",
-        ]
-        .map(str::to_owned)
-        .to_vec();
+        server.names = ["a.example", "*.b.example", "www.c.*", ".e.example"]
+            .map(str::to_owned)
+            .to_vec();
+        server.patterns = vec![Pattern::new("^d\\d\\.example$", true)];
         for (host, rank) in [
             ("a.example", Some(0)),
             ("x.b.example", Some(1)),

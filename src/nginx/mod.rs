@@ -70,12 +70,13 @@ impl Model {
             configs: &configs,
             maps: &maps,
         };
+        let named = route::named_hosts(arena, &project.config);
         let found: Vec<_> = (0..configs.len() as u32)
             .into_par_iter()
             .map(|config| {
                 let view = arena.view(config);
                 let mut doubts = Vec::new();
-                let routes = route::routes(view, &project.config, &mut doubts);
+                let routes = route::routes(view, &project.config, &named, &mut doubts);
                 (routes, doubts, missing(view))
             })
             .collect();

@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use super::headers::{Effective, Half, Line, Sent, handshakes, lines, sent};
 use super::location::{Found, Location, Matcher};
-use super::model::{Context, ItemId, ROOT, Unseen, View};
+use super::model::{Arena, Context, ItemId, ROOT, Unseen, View};
 use super::variables::{Scope, Step};
 use super::words::variables;
 use crate::handshake::{Evidence, Request, known_endpoint};
@@ -131,11 +131,16 @@ pub struct Doubt {
 }
 
 /// Finds the routes of a configuration and what each loses. What can't be decided on a route is
-/// added to `doubts`.
-pub fn routes(view: View<'_>, settings: &Settings, doubts: &mut Vec<Doubt>) -> Vec<Route> {
+/// added to `doubts`; `named` is what [`named_hosts`] found.
+pub fn routes(
+    view: View<'_>,
+    settings: &Settings,
+    named: &HashSet<String>,
+    doubts: &mut Vec<Doubt>,
+) -> Vec<Route> {
     let requests = handshakes(true, "", 443, "");
     let mut candidates = candidates(view, &requests);
-    declared(view, settings, &mut candidates);
+    declared(view, settings, named, &mut candidates);
     upstream_names(view, &mut candidates);
     for candidate in &mut candidates {
         let location = &view.config.locations[candidate.location as usize];
@@ -441,22 +446,50 @@ fn well_known(view: View<'_>, index: u32, location: &Location) -> Option<Evidenc
     })
 }
 
+/// The hosts of declared endpoints that some server of the project names.
+pub fn named_hosts(arena: Arena<'_>, settings: &Settings) -> HashSet<String> {
+    let hosts: BTreeSet<String> = settings
+        .endpoints
+        .iter()
+        .filter_map(Declared::host)
+        .collect();
+    let servers = || arena.configs.iter().flat_map(|config| &config.servers);
+    hosts
+        .into_iter()
+        .filter(|host| servers().any(|server| server.rank(host).is_some()))
+        .collect()
+}
+
 /// Adds the evidence of declared endpoints.
-fn declared(view: View<'_>, settings: &Settings, candidates: &mut [Candidate]) {
+fn declared(
+    view: View<'_>,
+    settings: &Settings,
+    named: &HashSet<String>,
+    candidates: &mut [Candidate],
+) {
     for endpoint in &settings.endpoints {
-        let (path, host) = (Declared::path(endpoint), endpoint.host());
-        let mut found: Vec<u32> = Vec::new();
-        for (index, server) in view.config.servers.iter().enumerate() {
-            if host
-                .as_ref()
-                .is_some_and(|host| server.rank(host).is_none())
-            {
-                continue;
-            }
-            if let Found::Location(location) = view.find_location(index as u32, path) {
-                found.push(tried(view, location).unwrap_or(location));
-            }
-        }
+        let path = endpoint.path();
+        let servers: Vec<u32> = match endpoint.host() {
+            // A path alone is asked of every server.
+            None => (0..view.config.servers.len() as u32).collect(),
+            // Where some server names the host, the default server of another configuration
+            // has nothing to do with it.
+            Some(host) => view
+                .servers_for(&host)
+                .into_iter()
+                .filter(|server| {
+                    !named.contains(&host)
+                        || view.config.servers[*server as usize].rank(&host).is_some()
+                })
+                .collect(),
+        };
+        let mut found: HashSet<u32> = servers
+            .into_iter()
+            .filter_map(|server| match view.find_location(server, path) {
+                Found::Location(location) => Some(tried(view, location).unwrap_or(location)),
+                _ => None,
+            })
+            .collect();
         let names_it = |index: &u32| {
             let location = &view.config.locations[*index as usize];
             !location.is_catch_all() && !matches!(location.matcher, Matcher::Named(_))

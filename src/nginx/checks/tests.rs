@@ -367,6 +367,33 @@ fn a_declared_endpoint_makes_a_plain_location_a_route() {
     );
 }
 
+#[test]
+fn a_declared_host_that_no_server_names_meets_the_default_server() {
+    let endpoint = (
+        "wslint.toml",
+        "[websocket]\nendpoints = [\"wss://live.example/live\"]",
+    );
+    let plain = "events {}\nhttp { server { listen 80; location / { proxy_pass http://a:1; } } server { listen 80; location / { proxy_pass http://b:1; } } }";
+    let found = findings(&[("nginx.conf", plain), endpoint]);
+    assert_eq!(
+        found,
+        [(
+            "nginx/upgrade-not-forwarded".to_owned(),
+            "proxy_pass http://a:1".to_owned()
+        )]
+    );
+    // Where one names it, the others are not asked.
+    let named = "events {}\nhttp { server { server_name *.example; location / { proxy_pass http://c:1; } } }";
+    let found = findings(&[("a/nginx.conf", plain), ("b/nginx.conf", named), endpoint]);
+    assert_eq!(
+        found,
+        [(
+            "nginx/upgrade-not-forwarded".to_owned(),
+            "proxy_pass http://c:1".to_owned()
+        )]
+    );
+}
+
 /// The messages of what is undecided.
 fn undecided(files: &[(&str, &str)]) -> Vec<String> {
     let project = Project::in_memory(files.iter().copied()).expect("valid");
