@@ -60,6 +60,21 @@ fn the_rule_of_the_readme_works_as_it_says() {
 }
 
 #[test]
+fn the_output_in_the_readme_is_what_wslint_says() {
+    let output = Command::new(env!("CARGO_BIN_EXE_wslint"))
+        .args(["check", "tests/incidents"])
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .output()
+        .expect("runs");
+    let said = String::from_utf8(output.stdout).expect("UTF-8");
+    let trimmed = |text: &str| {
+        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
+        lines.join("\n")
+    };
+    assert_eq!(trimmed(&block("text", "error[")), trimmed(&said));
+}
+
+#[test]
 fn the_configuration_of_the_readme_is_valid() {
     let text = block("toml", "[targets]");
     let project =
