@@ -299,6 +299,26 @@ mod tests {
     }
 
     #[test]
+    fn port_80_of_the_same_caddy_may_be_the_very_site() {
+        for (line, around) in [
+            ("", true),
+            (" {\nheader_up Host {upstream_hostport}\n}", false),
+        ] {
+            let file = format!(
+                "http://a.example.com {{\nreverse_proxy /ws b.example.com{line}\n}}\nb.example.com {{\nrespond x\n}}\n"
+            );
+            let project = Project::in_memory([("Caddyfile", file.as_str())]).expect("project");
+            let outcome = check(&project, &Selection::default());
+            assert_eq!(outcome.findings.len(), 1);
+            assert_eq!(
+                outcome.findings[0].message.contains("round and round"),
+                around,
+                "{line}"
+            );
+        }
+    }
+
+    #[test]
     fn a_fragment_is_judged_by_what_it_says_itself() {
         let lines = "reverse_proxy /ws app:1 {\n\theader_up Connection {>Connection}\n}\ntry_files {path} /index.html\n";
         assert_eq!(found(&[("ws.caddy", lines)]), ["unknown-placeholder"]);

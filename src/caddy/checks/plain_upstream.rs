@@ -148,8 +148,6 @@ fn explain(
     } else {
         proved.clone()
     };
-    let port = told[0].upstream.port.unwrap_or(80);
-    let on_tls_port = told.iter().all(|suspect| suspect.upstream.port != Some(80));
     let names: Vec<&str> = told.iter().map(|suspect| suspect.host).collect();
     let (is, answers) = if names.len() == 1 {
         ("is", "answers")
@@ -157,30 +155,28 @@ fn explain(
         ("are", "answer")
     };
     let listed = list(&names);
-    let refused = proved.iter().any(|suspect| {
-        matches!(suspect.shown, Shown::Tls(config, _) if config.options.auto_https != AutoHttps::Full)
-    });
-    let message = match (proved.is_empty(), on_tls_port, refused) {
-        (_, true, _) => format!(
+    let meets = meets(cx, route, site, proxy, &told);
+    let message = match meets {
+        Meets::TlsPort(port) => format!(
             "{listed} {is} dialled in plain HTTP on port {port}, where TLS is spoken: the handshake gets 400"
         ),
-        (false, _, false) => {
-            format!(
-                "{listed} {is} dialled over plain HTTP and {answers} every handshake with 308 to https://"
-            )
-        }
-        (false, _, true) => {
+        Meets::Redirect => format!(
+            "{listed} {is} dialled over plain HTTP and {answers} every handshake with 308 to https://"
+        ),
+        Meets::Closed => {
             format!("{listed} {is} dialled over plain HTTP on port 80, where nothing listens")
         }
-        (true, ..) => format!(
-            "{listed} {is} dialled over plain HTTP: a server that speaks TLS {answers} the handshake with a redirect",
-            answers = "answers"
+        Meets::Itself(_) => format!(
+            "{listed} {is} dialled over plain HTTP, which leads back to this very site, round and round"
+        ),
+        Meets::Perhaps => format!(
+            "{listed} {is} dialled over plain HTTP: a server that speaks TLS answers the handshake with a redirect"
         ),
     };
     let span = span_of(&told);
-    let label = match (&told[0].upstream.scheme, on_tls_port) {
-        (Scheme::Http, true) => "`http://` to a TLS port",
-        (_, true) => "no scheme: Caddy speaks plain HTTP here",
+    let label = match (&told[0].upstream.scheme, meets) {
+        (Scheme::Http, Meets::TlsPort(_)) => "`http://` to a TLS port",
+        (_, Meets::TlsPort(_)) => "no scheme: Caddy speaks plain HTTP here",
         (Scheme::Http, _) => "`http://` dials port 80",
         _ if told[0].upstream.has_port => "port 80",
         _ => "no scheme: Caddy dials port 80",
@@ -197,19 +193,16 @@ fn explain(
         if !labelled.insert(address.span) {
             continue;
         }
-        let label = match (on_tls_port, config.options.auto_https) {
-            (true, _) => format!(
-                "automatic HTTPS: port {port} of `{}` speaks TLS only",
-                suspect.host
-            ),
-            (_, AutoHttps::Full) => format!(
-                "automatic HTTPS: on port 80 `{}` is nothing but a 308",
-                suspect.host
-            ),
-            _ => format!(
-                "served over TLS only; port 80 of `{}` is closed",
-                suspect.host
-            ),
+        let host = suspect.host;
+        let label = match meets {
+            Meets::TlsPort(port) => {
+                format!("automatic HTTPS: port {port} of `{host}` speaks TLS only")
+            }
+            Meets::Itself(_) => format!("`{host}` is served over TLS only"),
+            Meets::Closed => format!("served over TLS only; port 80 of `{host}` is closed"),
+            Meets::Redirect | Meets::Perhaps => {
+                format!("automatic HTTPS: on port 80 `{host}` is nothing but a 308")
+            }
         };
         finding = finding.label(address.span, label);
         if let (false, Some(line)) = (
@@ -223,12 +216,23 @@ fn explain(
             );
         }
     }
+    if let Meets::Itself(address) = meets {
+        finding = finding.label(
+            address,
+            "takes it on port 80, since Caddy passes the client's Host on",
+        );
+    }
     finding = evidence(finding, route, span);
     finding = finding.note(
         "`reverse_proxy` speaks TLS only to `https://…`; an upstream without a scheme is plain HTTP, and without a port \
          it is port 80",
     );
-    if !proved.is_empty() && !on_tls_port && !refused {
+    if let Meets::Itself(_) = meets {
+        finding = finding.note(
+            "the handshake goes round until the headers that each round adds are too many (431) or no socket is left (502)",
+        );
+    }
+    if matches!(meets, Meets::Redirect) {
         finding = finding.note(redirect(route, site, proxy, proved[0]));
     }
     finding = finding.help(over_tls(cx, handler, proxy, suspects));
@@ -242,7 +246,7 @@ fn explain(
     let elsewhere = proved
         .iter()
         .all(|suspect| matches!(suspect.shown, Shown::Tls(config, _) if config.source != own));
-    if elsewhere && !on_tls_port {
+    if elsewhere && !matches!(meets, Meets::TlsPort(_)) {
         finding = finding.help(over_plain_http(cx, &proved));
     }
     finding.note(
@@ -282,15 +286,50 @@ fn evidence(finding: Finding, route: &Route, primary: Span) -> Finding {
     }
 }
 
-/// What the client gets, word for word.
-fn redirect(route: &Route, site: &Site, proxy: &Proxy, to: &Suspect<'_>) -> String {
-    let upstream = to.host;
-    let own = if route.host.is_empty() {
-        "the-clients-host"
-    } else {
-        &route.host
+/// What plain HTTP to the upstreams meets.
+#[derive(Clone, Copy)]
+enum Meets {
+    /// A port that speaks TLS.
+    TlsPort(u16),
+    /// The redirect of automatic HTTPS.
+    Redirect,
+    /// Nobody.
+    Closed,
+    /// The very site that dials, by its plain address.
+    Itself(Span),
+    /// Something that the project does not show.
+    Perhaps,
+}
+
+fn meets(
+    cx: &Context<'_>,
+    route: &Route,
+    site: &Site,
+    proxy: &Proxy,
+    told: &[&Suspect<'_>],
+) -> Meets {
+    if told.iter().all(|suspect| suspect.upstream.port != Some(80)) {
+        return Meets::TlsPort(told[0].upstream.port.unwrap_or(443));
+    }
+    let Shown::Tls(config, _) = told[0].shown else {
+        return Meets::Perhaps;
     };
-    let set = proxy
+    let own = &cx.caddy.configs[route.config];
+    let ports = &own.options.ports;
+    let same = config.source == own.source && host_line(proxy).is_none();
+    let plain = site.addresses.iter().find(|address| {
+        !address.is_tls(ports) && address.listens(ports) == 80 && address.takes(&route.host)
+    });
+    match plain {
+        Some(address) if same => Meets::Itself(address.span),
+        _ if config.options.auto_https == AutoHttps::Full => Meets::Redirect,
+        _ => Meets::Closed,
+    }
+}
+
+/// The Host that a proxy sets.
+fn host_line(proxy: &Proxy) -> Option<&str> {
+    proxy
         .header_up
         .iter()
         .rev()
@@ -299,7 +338,18 @@ fn redirect(route: &Route, site: &Site, proxy: &Proxy, to: &Suspect<'_>) -> Stri
                 Some(word.text.as_str())
             }
             _ => None,
-        });
+        })
+}
+
+/// What the client gets, word for word.
+fn redirect(route: &Route, site: &Site, proxy: &Proxy, to: &Suspect<'_>) -> String {
+    let upstream = to.host;
+    let own = if route.host.is_empty() {
+        "the-clients-host"
+    } else {
+        &route.host
+    };
+    let set = host_line(proxy);
     let (host, whose) = match set {
         Some("{upstream_hostport}" | "{http.reverse_proxy.upstream.hostport}") => (upstream, ""),
         Some(text) if !text.contains('{') => (text, ""),
