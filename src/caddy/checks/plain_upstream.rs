@@ -370,8 +370,8 @@ fn redirect(route: &Route, site: &Site, proxy: &Proxy, to: &Suspect<'_>) -> Stri
         format!(":{port}")
     };
     format!(
-        "the client gets `308 Permanent Redirect` with `Location: https://{host}{port}{path}`{whose}. The redirect looks at \
-         neither Host nor X-Forwarded-Proto, and no browser follows one in a handshake: the page sees close code 1006"
+        "the client gets `308 Permanent Redirect` with `Location: https://{host}{port}{path}`{whose}. It comes for \
+         every Host, whatever X-Forwarded-Proto says, and no browser follows one in a handshake: the page sees close code 1006"
     )
 }
 
