@@ -63,19 +63,7 @@ impl Location {
     pub fn is_catch_all(&self) -> bool {
         match &self.matcher {
             Matcher::Prefix { path, .. } => path == "/" || path.is_empty(),
-            Matcher::Regex(pattern) => matches!(
-                pattern.text.as_str(),
-                "^" | "/"
-                    | "^/"
-                    | ".*"
-                    | "^/.*"
-                    | "^/(.*)"
-                    | "^/(.*)$"
-                    | "^(.*)$"
-                    | "/.*"
-                    | "^.*$"
-                    | "/(.*)"
-            ),
+            Matcher::Regex(pattern) => pattern.takes_all(),
             _ => false,
         }
     }

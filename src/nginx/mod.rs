@@ -4,6 +4,7 @@
 //! lose; the checks give each loss its name.
 
 pub mod checks;
+pub mod evidence;
 mod files;
 pub mod headers;
 pub mod hop;
@@ -70,7 +71,7 @@ impl Model {
             configs: &configs,
             maps: &maps,
         };
-        let named = route::named_hosts(arena, &project.config);
+        let named = evidence::named_hosts(arena, &project.config);
         let found: Vec<_> = (0..configs.len() as u32)
             .into_par_iter()
             .map(|config| {

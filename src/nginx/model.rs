@@ -129,6 +129,8 @@ pub struct Level {
     pub conditional: bool,
     /// `internal` stands here.
     pub internal: bool,
+    /// Lua, JavaScript or Perl runs here and may set any variable.
+    pub scripted: bool,
 }
 
 /// One configuration: a main file, or a fragment that no file of the project includes.
@@ -158,7 +160,7 @@ pub struct Config {
     pub servers: Vec<Server>,
     /// All locations of all servers, in order.
     pub locations: Vec<Location>,
-    /// See [`upgrade_variable`](super::route::upgrade_variable).
+    /// See [`upgrade_variable`](super::evidence::upgrade_variable).
     pub(super) upgrade_variable: OnceLock<Option<String>>,
     /// Some file that `http` includes is not in the project.
     unseen_http: bool,
@@ -288,6 +290,7 @@ impl<'a> View<'a> {
             unseen: None,
             conditional: false,
             internal: false,
+            scripted: false,
         };
         self.config.levels.get(&item).unwrap_or(&EMPTY)
     }
@@ -425,6 +428,7 @@ impl Config {
             "proxy_http_version" => level.version = Some(item),
             "proxy_pass" => level.pass = Some(item),
             "internal" => level.internal = true,
+            name if is_script(name) => level.scripted = true,
             "return" => {
                 level.answers.get_or_insert(item);
                 level.rewrites.push(item);
@@ -481,6 +485,20 @@ impl Config {
         }
         level.conditional = true;
     }
+}
+
+/// Whether a directive runs a program before the request is passed on.
+fn is_script(name: &str) -> bool {
+    [
+        "rewrite_by_lua",
+        "access_by_lua",
+        "set_by_lua",
+        "js_access",
+        "js_header_filter",
+        "perl",
+    ]
+    .iter()
+    .any(|start| name.starts_with(start))
 }
 
 /// The context that directives at the top of a file belong to.

@@ -64,6 +64,28 @@ impl Pattern {
         }
     }
 
+    /// Whether it is one of the usual ways to write "everything".
+    pub fn takes_all(&self) -> bool {
+        matches!(
+            self.text.as_str(),
+            "^" | "/"
+                | "^/"
+                | ".*"
+                | "(.*)"
+                | "^.*"
+                | "^(.*)"
+                | "^(.*)$"
+                | "^.*$"
+                | "/.*"
+                | "/(.*)"
+                | "^/.*"
+                | "^/(.*)"
+                | "^/(.*)$"
+                | "^/(.*)/?$"
+                | "^/.*$"
+        )
+    }
+
     /// The path or folder that every match of it lies in, as far as that can be read off; empty
     /// where it can't.
     pub fn literal_prefix(&self) -> String {

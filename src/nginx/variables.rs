@@ -299,6 +299,10 @@ impl<'a> Scope<'a> {
                 return unknown(format!("`${name}` is set in another configuration"));
             }
             self.rewrite();
+            let scripted = |level| self.view.level(level).scripted;
+            if self.phase == Phase::Over && self.view.outward(self.location).any(scripted) {
+                return unknown(format!("a script that runs here may set `${name}`"));
+            }
         }
         if let Some(value) = self.set.get(&name) {
             return value.clone();

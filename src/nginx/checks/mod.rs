@@ -233,7 +233,7 @@ impl<'a> Place<'a> {
 
     /// The value to give `Connection`, and the map that it needs if there is none yet.
     fn connection_value(&self) -> (String, Option<&'static str>) {
-        match super::route::upgrade_variable(self.view) {
+        match super::evidence::upgrade_variable(self.view) {
             Some(name) => (format!("${name}"), None),
             None if self.route.is_dedicated(self.view) => ("\"upgrade\"".to_owned(), None),
             None => ("$connection_upgrade".to_owned(), Some(MAP)),

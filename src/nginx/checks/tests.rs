@@ -146,6 +146,16 @@ fn a_location_that_another_takes_the_path_from_is_no_route() {
         []
     );
     assert_eq!(
+        in_http(
+            "server { rewrite ^(.*)$ https://$host$1 permanent; location /ws { proxy_pass http://a:1; } }"
+        ),
+        []
+    );
+    assert_eq!(
+        in_http("server { location /ws { rewrite ^ /live last; proxy_pass http://a:1; } }"),
+        []
+    );
+    assert_eq!(
         in_http("server { location /ws { return 404; proxy_pass http://a:1; } }"),
         []
     );
@@ -451,6 +461,15 @@ fn the_only_map_of_its_name_serves_a_fragment() {
         ]),
         Vec::<String>::new()
     );
+}
+
+#[test]
+fn what_a_script_may_set_is_undecided() {
+    let notes = undecided(&[(
+        "nginx.conf",
+        "events {}\nhttp { server { set $c ''; location /ws { access_by_lua_block { ngx.var.c = 'upgrade' } proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $c; } } }",
+    )]);
+    assert_eq!(notes.len(), 1, "{notes:?}");
 }
 
 #[test]
