@@ -154,7 +154,7 @@ fn damage_costs_no_panic_no_time_and_no_span() {
                         .expect("written");
                 }
                 assert!(
-                    begun.elapsed() < Duration::from_secs(5),
+                    begun.elapsed() < Duration::from_secs(30),
                     "{what}: {:?}",
                     begun.elapsed()
                 );

@@ -338,8 +338,14 @@ fn help(cx: &Context<'_>, losses: &[Loss<'_>]) -> String {
 /// A directive as it stands, the content of a block other than a proxy's left out.
 fn whole(cx: &Context<'_>, handler: &Handler) -> String {
     let head = cx.project.slice(handler.head);
-    match handler.action {
+    match &handler.action {
         Action::Block(..) => format!("{head} {{\n\t\t…\n\t}}"),
+        // `try_files` has no matcher: what was meant for one stays behind.
+        Action::TryFiles(_) => head
+            .split_whitespace()
+            .filter(|word| !word.starts_with('@'))
+            .collect::<Vec<_>>()
+            .join(" "),
         _ => head.to_owned(),
     }
 }
