@@ -185,15 +185,12 @@ impl Frame<'_, '_> {
                 return self
                     .expression(inner)
                     .iter()
-                    .map(|possible| {
-                        let data = match possible.data.truth() {
-                            Some(truth) => Data::Bool(!truth),
-                            None => Data::unknown("it depends on something unknown"),
-                        };
-                        Possible {
+                    .map(|possible| match possible.data.truth() {
+                        Some(truth) => Possible {
                             span,
-                            ..possible.with(data)
-                        }
+                            ..possible.with(Data::Bool(!truth))
+                        },
+                        None => Possible::unknown("it depends on something unknown", span),
                     })
                     .collect();
             }
@@ -437,11 +434,15 @@ impl Frame<'_, '_> {
             for b in right {
                 self.spend(size(&a.data) + size(&b.data));
                 let data = binary(operator, &a.data, &b.data);
-                // A sum of lists is written where its first part is; a comparison where it stands.
+                // Only what a variable itself holds is false where it is not set: not a result.
+                let origin = match data {
+                    Data::Unknown(_) => Origin::Literal,
+                    _ => weaker(&a.origin, &b.origin),
+                };
                 values.push(Possible {
                     data,
                     span,
-                    origin: weaker(&a.origin, &b.origin),
+                    origin,
                     when: a.when.or(b.when),
                 });
             }

@@ -8,7 +8,9 @@ use super::builtins::{dictionary_method, incomplete, sequence_method, size, with
 use super::{Binding, Evaluated, MAX_DEPTH, MAX_STEPS, Open, Program, is_development};
 use crate::django::data::{Data, Possible, Values, certain, join};
 use crate::django::modules::Found;
-use crate::django::syntax::{self, Action, Argument, Expression, Item, Kind, Module, Statement};
+use crate::django::syntax::{
+    self, Action, Argument, Expression, Item, Kind, Module, Piece, Statement,
+};
 use crate::source::{SourceId, Span};
 
 /// The evaluation of one module.
@@ -169,15 +171,23 @@ impl<'a, 'p> Frame<'a, 'p> {
                         vec![Possible::unknown("a loop sets it", target.span)],
                     );
                 }
+                // The second time round it finds what the first has left: nothing that it changes
+                // is known, neither in it nor after it.
+                let mut changed = Vec::new();
+                changed_by(body, &mut changed);
+                changed.sort();
+                changed.dedup();
+                for (name, span) in &changed {
+                    self.forget(name, *span);
+                }
                 self.layers.push(HashMap::new());
                 self.block(body);
-                for (name, binding) in self.layers.pop().unwrap_or_default() {
-                    let unknown = Possible::unknown("a loop sets it", binding.target);
-                    let before = self
-                        .lookup(&name)
-                        .map(|binding| binding.values.clone())
-                        .unwrap_or_default();
-                    self.bind(&name, join(before, vec![unknown]), binding.target);
+                // What it set in a way that no statement shows: through `globals()`, an import.
+                let mut hidden: Vec<_> =
+                    self.layers.pop().unwrap_or_default().into_iter().collect();
+                hidden.sort_by_key(|(_, binding)| binding.order);
+                for (name, binding) in hidden {
+                    self.forget(&name, binding.target);
                 }
             }
             Action::Block(body) => return self.block(body),
@@ -213,6 +223,16 @@ impl<'a, 'p> Frame<'a, 'p> {
             Action::Other => {}
         }
         true
+    }
+
+    /// What a loop leaves of a name: what it was, or anything.
+    fn forget(&mut self, name: &str, span: Span) {
+        let unknown = vec![Possible::unknown("a loop sets it", span)];
+        let (before, doubt) = match self.lookup(name) {
+            Some(binding) => (binding.values.clone(), self.doubt(name)),
+            None => (vec![Possible::literal(Data::Absent, span)], None),
+        };
+        self.bind_doubtful(name, join(before, unknown), span, doubt);
     }
 
     /// Follows each branch that may be taken and joins what they leave behind.
@@ -255,6 +275,7 @@ impl<'a, 'p> Frame<'a, 'p> {
         self.layers.push(HashMap::new());
         let stays = self.block(body);
         let layer = self.layers.pop().unwrap_or_default();
+        let begun = self.begun(body, &layer);
         let mut ends = Vec::new();
         if stays {
             ends.push((layer, None));
@@ -275,7 +296,7 @@ impl<'a, 'p> Frame<'a, 'p> {
             });
         if !succeeds {
             for handler in handlers {
-                self.layers.push(HashMap::new());
+                self.layers.push(begun.clone());
                 let stays = self.block(handler);
                 let layer = self.layers.pop().unwrap_or_default();
                 if stays {
@@ -287,6 +308,50 @@ impl<'a, 'p> Frame<'a, 'p> {
             .first()
             .map_or(Span::new(self.source, 0..0), |statement| statement.span);
         self.join_layers(ends, span)
+    }
+
+    /// What a body that was left half-way, by an exception, may have done: each name is as it was
+    /// or as it became, or anything in between.
+    fn begun(
+        &mut self,
+        body: &[Statement],
+        after: &HashMap<String, Binding>,
+    ) -> HashMap<String, Binding> {
+        // One import or assignment is done or not done.
+        let simple = |statement: &Statement| {
+            matches!(
+                statement.action,
+                Action::Import(_) | Action::ImportFrom { .. } | Action::Assign { .. }
+            )
+        };
+        if let [only] = body
+            && simple(only)
+        {
+            return HashMap::new();
+        }
+        let mut changes = Vec::new();
+        changed_by(body, &mut changes);
+        let mut counts: HashMap<&str, usize> = HashMap::new();
+        for (name, _) in &changes {
+            *counts.entry(name).or_default() += 1;
+        }
+        self.layers.push(HashMap::new());
+        let mut names: Vec<_> = after.iter().collect();
+        names.sort_by_key(|(_, binding)| binding.order);
+        for (name, binding) in names {
+            let mut values = match self.lookup(name) {
+                Some(before) => before.values.clone(),
+                None => vec![Possible::literal(Data::Absent, binding.target)],
+            };
+            values = join(values, binding.values.clone());
+            if counts.get(name.as_str()).is_some_and(|count| *count > 1) {
+                let unknown = Possible::unknown("an exception may come before it", binding.target);
+                values = join(values, vec![unknown]);
+            }
+            let doubt = self.doubt(name);
+            self.bind_doubtful(name, values, binding.target, doubt);
+        }
+        self.layers.pop().unwrap_or_default()
     }
 
     fn join_layers(
@@ -618,4 +683,62 @@ impl<'a, 'p> Frame<'a, 'p> {
 /// `globals`, `locals`, `vars`.
 fn is_namespace(function: &Expression) -> bool {
     matches!(&function.kind, Kind::Name(name) if matches!(name.as_str(), "globals" | "locals" | "vars"))
+}
+
+/// The names that statements may change, with a place where they do.
+fn changed_by(statements: &[Statement], names: &mut Vec<(String, Span)>) {
+    let mut add = |target: &Expression| {
+        let mut targets = vec![target];
+        while let Some(target) = targets.pop() {
+            match &target.kind {
+                Kind::Name(name) => names.push((name.clone(), target.span)),
+                Kind::Subscript(object, key) if matches!(&object.kind, Kind::Call { function, .. } if is_namespace(function)) => {
+                    if let Kind::Text(pieces) = &key.kind
+                        && let [Piece::Text(name)] = pieces.as_slice()
+                    {
+                        names.push((name.clone(), key.span));
+                    }
+                }
+                Kind::Subscript(object, _) | Kind::Attribute(object, _) => targets.push(object),
+                Kind::Sequence { items, .. } => {
+                    targets.extend(
+                        items
+                            .iter()
+                            .map(|(Item::One(item) | Item::Splice(item))| item),
+                    );
+                }
+                // `NAMES.append(…)`, and `globals()["NAME"] = …` that names it.
+                Kind::Call { function, .. } => targets.push(function),
+                _ => {}
+            }
+        }
+    };
+    let mut nested: Vec<&[Statement]> = Vec::new();
+    for statement in statements {
+        match &statement.action {
+            Action::Assign { targets, .. } | Action::Delete(targets) => {
+                targets.iter().for_each(&mut add)
+            }
+            Action::Augment { target, .. } => add(target),
+            Action::Evaluate(expression) => add(expression),
+            Action::If(branches) => nested.extend(branches.iter().map(|(_, body)| body.as_slice())),
+            Action::Try {
+                body,
+                handlers,
+                finally,
+            } => {
+                nested.extend([body.as_slice(), finally.as_slice()]);
+                nested.extend(handlers.iter().map(Vec::as_slice));
+            }
+            Action::Loop { target, body } => {
+                target.iter().for_each(&mut add);
+                nested.push(body);
+            }
+            Action::Block(body) => nested.push(body),
+            _ => {}
+        }
+    }
+    for body in nested {
+        changed_by(body, names);
+    }
 }

@@ -129,6 +129,23 @@ fn expressions_evaluate_as_python_does() {
         ("if x:\n    raise E\nelse:\n    A = 1", "1"),
         ("A = 1 if x else 2", "1|2"),
         ("A = 1\nfor a in b:\n    A = 2", "1|?"),
+        // The second time round `B` is set.
+        ("B = 0\nfor x in y:\n    if B: A = 1\n    B = 1", "absent|?"),
+        ("import os\nA = not os.environ.get('X') or 'd'", "?"),
+        // The handler runs before or after the first assignment.
+        (
+            "A = 0\ntry:\n    A = 1\n    f()\nexcept E:\n    pass",
+            "1|0",
+        ),
+        (
+            "A = 0\ntry:\n    A = 1\n    A = 2\nexcept E:\n    pass",
+            "2|0|?",
+        ),
+        ("DEBUG = False\nA = not DEBUG", "True"),
+        (
+            "import os\nDEBUG = os.environ.get('D', 'True') == 'True'\nA = not DEBUG",
+            "True~",
+        ),
         (
             "A = 1\ntry:\n    from .local import *\nexcept ImportError:\n    pass",
             "1!",
