@@ -282,8 +282,9 @@ fn has_word(name: &str, words: &[&str]) -> bool {
         .any(|part| words.iter().any(|word| part.eq_ignore_ascii_case(word)))
 }
 
-/// Adds the evidence of upstreams that are named for sockets. It counts only for servers in
-/// which no location handles the upgrade: else that one is the route.
+/// Adds the evidence of upstreams that are named for sockets. It counts only where no location
+/// of the server, nor any that leads to the same upstream, handles the upgrade: else that one
+/// is the route.
 pub(super) fn upstream_names(view: View<'_>, candidates: &mut [Candidate]) {
     let server_of =
         |candidate: &Candidate| view.config.locations[candidate.location as usize].server;
@@ -292,13 +293,26 @@ pub(super) fn upstream_names(view: View<'_>, candidates: &mut [Candidate]) {
         .filter(|candidate| candidate.passes() || !candidate.evidence.is_empty())
         .map(server_of)
         .collect();
+    // The same upstream may be reached from the servers of several ports.
+    let reached: HashSet<&str> = candidates
+        .iter()
+        .filter(|candidate| candidate.passes())
+        .filter_map(|candidate| Some(upstream_hosts(view, candidate.pass).first()?.0))
+        .collect();
     let mut general: HashMap<u32, Vec<(usize, Span)>> = HashMap::new();
     for (index, candidate) in candidates.iter_mut().enumerate() {
         let server = server_of(candidate);
         if handled.contains(&server) {
             continue;
         }
-        for (host, span) in upstream_hosts(view, candidate.pass) {
+        let hosts = upstream_hosts(view, candidate.pass);
+        if hosts
+            .first()
+            .is_some_and(|(host, _)| reached.contains(host))
+        {
+            continue;
+        }
+        for (host, span) in hosts {
             if has_word(host, SOCKET_NAMES) {
                 candidate.evidence.push(Evidence::UpstreamName { span });
                 break;

@@ -54,6 +54,9 @@ static STOCK: &[Stock] = &[
     silent("options-ssl-nginx.conf"),
 ];
 
+/// A file that sets no headers, whatever it is called.
+static NO_HEADERS: Stock = silent("");
+
 const fn silent(name: &'static str) -> Stock {
     Stock { name, headers: &[] }
 }
@@ -63,14 +66,14 @@ fn stock(path: &str) -> Option<&'static Stock> {
     let name = path.rsplit('/').next().unwrap_or(path);
     if path.contains("modules-enabled/") || path.contains("/usr/share/nginx/modules/") {
         // load_module lines.
-        return STOCK.iter().find(|stock| stock.name == "mime.types");
+        return Some(&NO_HEADERS);
     }
     STOCK.iter().find(|stock| stock.name == name)
 }
 
 /// Whether a file is about TLS, name resolution or the like by its name, so that it holds neither
 /// locations nor headers for upstreams.
-pub(super) fn is_about_tls(path: &str) -> bool {
+fn is_about_tls(path: &str) -> bool {
     let name = path.rsplit('/').next().unwrap_or(path);
     name.split(|c: char| !c.is_ascii_alphanumeric())
         .any(|word| {
@@ -400,6 +403,9 @@ impl<'a> Files<'a> {
         }
         if let Some(stock) = stock(path) {
             return Included::Stock(stock);
+        }
+        if is_about_tls(path) {
+            return Included::Stock(&NO_HEADERS);
         }
         if is_glob(path) && !absolute && complete && join(folder, path).is_some() {
             // A glob without a match is no error to nginx, and this one points into the project.

@@ -146,7 +146,7 @@ fn missing(view: View<'_>) -> Vec<(String, Undecided)> {
             view.context(view.item(*item).parent),
             model::Context::Http | model::Context::Server
         );
-        if matters && !files::is_about_tls(path) {
+        if matters {
             let note = Undecided {
                 span: directive.head(),
                 message: format!("what this include brings is not checked: {why}"),

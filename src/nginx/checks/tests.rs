@@ -67,6 +67,10 @@ fn the_names_of_upstreams_are_evidence_where_nobody_else_upgrades() {
         "server {{ location / {{ proxy_pass http://daphne:8000; }} location /live/ {{ {PAIR} proxy_pass http://daphne:8000; }} }}"
     );
     assert_eq!(in_http(&handled), []);
+    let other_port = format!(
+        "server {{ listen 8080; location / {{ proxy_pass http://daphne:8000; }} }} server {{ location / {{ {PAIR} proxy_pass http://daphne:8000; }} }}"
+    );
+    assert_eq!(in_http(&other_port), []);
     assert_eq!(
         in_http("server { location / { proxy_pass http://aws-news:1; } }"),
         []
@@ -430,6 +434,12 @@ fn what_an_unseen_file_may_supply_is_undecided() {
         "events {}\nhttp { server { location /ws { include /etc/nginx/ours.conf; proxy_pass http://a:1; } } }",
     )]);
     assert_eq!(notes.len(), 1, "{notes:?}");
+    // One that is about TLS by its name brings no headers.
+    let found = findings(&[(
+        "nginx.conf",
+        "events {}\nhttp { server { location /ws { include /etc/nginx/ssl.conf; proxy_pass http://a:1; } } }",
+    )]);
+    assert_eq!(found.len(), 1, "{found:?}");
     // A variable that a file which we do not have may map.
     let notes = undecided(&[(
         "conf.d/app.conf",
