@@ -8,6 +8,7 @@
 
 mod builtins;
 mod expressions;
+mod imports;
 mod statements;
 #[cfg(test)]
 mod tests;
