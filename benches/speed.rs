@@ -170,7 +170,7 @@ fn parse(folder: &Path) -> Result<()> {
     };
     let mut problems = Vec::new();
     let plans = project::plan(&[folder.to_owned()], &options, &mut problems);
-    for plan in &plans {
+    for plan in plans {
         let project = project::load(plan, &options, &mut problems);
         let parse = |source: &Source| match source.kind {
             Kind::Nginx => nginx::syntax::parse(source).all().count(),

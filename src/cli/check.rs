@@ -116,9 +116,10 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<u8, Failu
     check_names(&arguments, &plans)?;
     // One project after the other: each is parallel in itself, and its trees are gone before
     // the next begins.
+    let whole = plans.iter().any(|plan| plan.only.is_none());
     let checked: Vec<Checked> = plans
-        .iter()
-        .filter_map(|plan| checked(plan, &arguments, &options, &mut problems))
+        .into_iter()
+        .map(|plan| checked(plan, &arguments, &options, &mut problems))
         .collect();
     output::write(&checked, arguments.format, arguments.color.wanted(), out)?;
     out.flush()?;
@@ -129,7 +130,7 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<u8, Failu
         // Given files that are no kind of ours: not a word, so that a hook may pass anything.
         if files > 0 {
             complain(&output::summary(&checked));
-        } else if problems.is_empty() && plans.iter().any(|plan| plan.only.is_none()) {
+        } else if problems.is_empty() && whole {
             complain("no nginx, Caddy or Django file found here");
         }
     }
@@ -202,11 +203,12 @@ fn check_names(arguments: &Arguments, plans: &[Plan]) -> Result<(), Failure> {
 }
 
 fn checked(
-    plan: &Plan,
+    plan: Plan,
     arguments: &Arguments,
     options: &Options,
     problems: &mut Vec<Problem>,
-) -> Option<Checked> {
+) -> Checked {
+    let only = plan.only.clone();
     let mut project = project::load(plan, options, problems);
     project
         .config
@@ -219,13 +221,13 @@ fn checked(
         select: arguments.select.clone(),
         ignore: arguments.ignore.clone(),
         pedantic: arguments.pedantic,
-        only: plan.only.clone(),
+        only,
     };
     if arguments.verbose {
         tell(&project, &selection.only);
     }
     let outcome = check(&project, &selection);
-    Some(Checked { project, outcome })
+    Checked { project, outcome }
 }
 
 fn tell(project: &project::Project, only: &Option<BTreeSet<String>>) {

@@ -127,15 +127,9 @@ impl<'p> Modules<'p> {
 
     /// Whether there is a module or a package at `path`.
     pub fn exists(&self, path: &str) -> bool {
-        let files = &self.project.files;
-        if files.contains(&format!("{path}.py")) || self.source(path).is_some() {
-            return true;
-        }
-        let folder = format!("{path}/");
-        files
-            .range(folder.clone()..)
-            .next()
-            .is_some_and(|file| file.starts_with(&folder))
+        self.project.files.contains(&format!("{path}.py"))
+            || self.source(path).is_some()
+            || self.project.has_folder(path)
     }
 
     /// What `dotted`, imported by the file at `from` with `level` leading dots, means.

@@ -4,13 +4,14 @@
 //! a `wslint.toml` (or `[tool.wslint]`), else the top of the git checkout, else its own folder.
 //! Given files filter what is reported; they never narrow what is known.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
 use std::sync::Mutex;
 
 use ignore::{WalkBuilder, WalkState};
 
 use super::config::{self, Config, ConfigError};
+use super::kinds::{self, Guess};
 use super::load::globs_of;
 use crate::source::{Position, Source, SourceId};
 
@@ -87,8 +88,8 @@ impl Options {
 pub struct Plan {
     /// The root, absolute.
     pub root: PathBuf,
-    /// What was found, relative to the root, sorted.
-    pub files: Vec<String>,
+    /// What was found, in no order.
+    pub(super) files: Vec<File>,
     /// The files to report on; `None` for all.
     pub only: Option<BTreeSet<String>>,
     /// The configuration.
@@ -98,6 +99,22 @@ pub struct Plan {
     /// The root relative to the configuration's folder, with a `/` at its end: what the
     /// configuration's globs are relative to. Empty where they are the same.
     pub base: String,
+}
+
+/// A file that a walk found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct File {
+    /// Its path relative to the root.
+    pub(super) path: String,
+    /// What its name says.
+    pub(super) guess: Option<Guess>,
+}
+
+impl File {
+    fn new(path: String) -> Self {
+        let guess = kinds::guess(&path);
+        Self { path, guess }
+    }
 }
 
 /// A configuration with the text that it came from, and [`Plan::base`].
@@ -221,65 +238,45 @@ fn project(
     };
     let mut files = walk(&root, &excluded, problems, options);
     // Given files are looked at though a `.gitignore` hides them, but for `--force-exclude`.
-    for file in only.iter().flatten() {
-        if let Some(path) = relative(file, &root)
-            && !(options.force_exclude && excluded.is_match(&path))
-        {
-            files.insert(path);
-        }
-    }
-    // Projects within the project: the folders that hold a configuration of their own.
-    let mut inner: Vec<String> = Vec::new();
-    if options.config.is_none() && !options.isolated {
-        for path in &files {
-            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
-            if folder.is_empty() {
-                continue;
-            }
-            let configures = match name {
-                "wslint.toml" | ".wslint.toml" => true,
-                "pyproject.toml" => has_config(&root.join(folder)),
-                _ => false,
-            };
-            if configures {
-                inner.push(folder.to_owned());
-            }
-        }
-    }
-    // The deepest folder that holds a file owns it.
-    let mut owned: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for path in files {
-        let owner = inner
+    if let Some(given) = &only {
+        let walked: HashSet<&str> = files.iter().map(|file| file.path.as_str()).collect();
+        let hidden: Vec<File> = given
             .iter()
-            .filter(|folder| {
-                path.strip_prefix(folder.as_str())
-                    .is_some_and(|rest| rest.starts_with('/'))
-            })
-            .max_by_key(|folder| folder.len())
-            .cloned()
-            .unwrap_or_default();
-        owned.entry(owner).or_default().push(path);
+            .filter_map(|file| relative(file, &root))
+            .filter(|path| !walked.contains(path.as_str()))
+            .filter(|path| !(options.force_exclude && excluded.is_match(path)))
+            .map(File::new)
+            .collect();
+        files.extend(hidden);
+    }
+    let inner = inner_projects(&root, &files, options);
+    // The deepest folder that holds a file owns it.
+    let mut owned: BTreeMap<&str, Vec<File>> = BTreeMap::new();
+    if inner.is_empty() {
+        owned.insert("", files);
+    } else {
+        for file in files {
+            let owner = inner
+                .iter()
+                .filter(|folder| below(&file.path, folder).is_some())
+                .max_by_key(|folder| folder.len());
+            let owner = owner.map_or("", String::as_str);
+            owned.entry(owner).or_default().push(file);
+        }
     }
     let mut plans = Vec::new();
-    for (folder, paths) in owned {
+    for (folder, mut files) in owned {
         let (root, config, config_source, base) = if folder.is_empty() {
             let source = copy(&root_source);
             (root.clone(), root_config.clone(), source, root_base.clone())
         } else {
-            let root = root.join(&folder);
+            let root = root.join(folder);
             match configuration(&root, options) {
                 Ok((config, source, base)) => (root, config, source, base),
                 Err(problem) => {
                     problems.push(problem);
                     continue;
                 }
-            }
-        };
-        let strip = |path: &str| {
-            if folder.is_empty() {
-                path.to_owned()
-            } else {
-                path[folder.len() + 1..].to_owned()
             }
         };
         let only = only.as_ref().map(|files| {
@@ -289,17 +286,15 @@ fn project(
                 .filter(|path| !(options.force_exclude && excluded.is_match(path)))
                 .collect::<BTreeSet<_>>()
         });
-        let inner_excluded = globs_of(&config.exclude).ok();
-        let files = paths
-            .iter()
-            .map(|path| strip(path))
-            .filter(|path| {
-                folder.is_empty()
-                    || inner_excluded
-                        .as_ref()
-                        .is_none_or(|globs| !globs.is_match(path))
-            })
-            .collect();
+        if !folder.is_empty() {
+            let excluded = globs_of(&config.exclude).ok();
+            files = files
+                .iter()
+                .filter_map(|file| below(&file.path, folder))
+                .filter(|path| excluded.as_ref().is_none_or(|globs| !globs.is_match(path)))
+                .map(|path| File::new(path.to_owned()))
+                .collect();
+        }
         plans.push(Plan {
             root,
             files,
@@ -310,6 +305,30 @@ fn project(
         });
     }
     plans
+}
+
+/// Projects within the project: the folders that hold a configuration of their own.
+fn inner_projects(root: &Path, files: &[File], options: &Options) -> Vec<String> {
+    if options.config.is_some() || options.isolated {
+        return Vec::new();
+    }
+    files
+        .iter()
+        .filter_map(|file| {
+            let (folder, name) = file.path.rsplit_once('/')?;
+            let configures = match name {
+                "wslint.toml" | ".wslint.toml" => true,
+                "pyproject.toml" => has_config(&root.join(folder)),
+                _ => false,
+            };
+            configures.then(|| folder.to_owned())
+        })
+        .collect()
+}
+
+/// The rest of `path` below `folder`.
+fn below<'a>(path: &'a str, folder: &str) -> Option<&'a str> {
+    path.strip_prefix(folder)?.strip_prefix('/')
 }
 
 fn copy(source: &Option<Source>) -> Option<Source> {
@@ -401,7 +420,7 @@ fn walk(
     excluded: &Excluded,
     problems: &mut Vec<Problem>,
     options: &Options,
-) -> BTreeSet<String> {
+) -> Vec<File> {
     // Hidden files count (`.caddy`), hidden folders too but for version control's own.
     let mut builder = WalkBuilder::new(root);
     let (base, left_out) = (root.to_owned(), excluded.clone());
@@ -450,7 +469,7 @@ fn walk(
         position: None,
         message,
     }));
-    files.into_iter().collect()
+    files
 }
 
 /// What is left out of a project.
@@ -475,7 +494,7 @@ impl Excluded {
 /// What a walk found.
 #[derive(Default)]
 struct Found {
-    files: Vec<String>,
+    files: Vec<File>,
     errors: Vec<String>,
 }
 
@@ -505,7 +524,7 @@ impl<'a> Batch<'a> {
             return WalkState::Continue;
         };
         if entry.file_type().is_some_and(|kind| !kind.is_dir()) {
-            self.here.files.push(path);
+            self.here.files.push(File::new(path));
         }
         WalkState::Continue
     }

@@ -62,10 +62,13 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     if plain == "caddyfile"
         || plain.ends_with(".caddyfile")
         || plain.ends_with(".caddy")
-        || (plain.starts_with("caddyfile.") && !plain.ends_with(".md"))
+        || (plain.starts_with("caddyfile.") && !has_code_suffix(plain))
         || plain.starts_with("caddyfile-")
     {
         return Some(Certain(Kind::Caddyfile));
+    }
+    if lower == "supervisord.conf" || lower == "supervisor.conf" {
+        return Some(Perhaps(Kind::Command));
     }
     if plain == "nginx.conf" || plain.ends_with(".nginx") || plain.ends_with(".nginx.conf") {
         return Some(Perhaps(Kind::Nginx));
@@ -283,6 +286,8 @@ mod tests {
             ("Caddyfile", Some(Certain(Kind::Caddyfile))),
             ("deploy/.caddy", Some(Certain(Kind::Caddyfile))),
             ("Caddyfile.prod", Some(Certain(Kind::Caddyfile))),
+            ("caddyfile.go", None),
+            ("supervisord.conf", Some(Perhaps(Kind::Command))),
             ("etc/nginx/nginx.conf", Some(Perhaps(Kind::Nginx))),
             ("templates/app.conf.j2", Some(Perhaps(Kind::Nginx))),
             ("sites-enabled/default", Some(Perhaps(Kind::Nginx))),

@@ -1,10 +1,10 @@
 //! Reading: each file once, in parallel, whatever its bytes are.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
-use super::discover::{Options, Plan, Problem};
+use super::discover::{File, Options, Plan, Problem};
 use super::kinds::{Guess, confirms, guess};
 use super::{Config, Project, config, template};
 use crate::finding::Undecided;
@@ -139,14 +139,9 @@ fn decode(bytes: Vec<u8>) -> (String, Option<String>) {
 
 /// Reads everything that `plan` found and whatever those files include or import.
 /// Files that can't be read are added to `problems`.
-pub fn load(plan: &Plan, options: &Options, problems: &mut Vec<Problem>) -> Project {
+pub fn load(plan: Plan, options: &Options, problems: &mut Vec<Problem>) -> Project {
     let mut builder = Builder::new(plan, options);
-    builder.project.config = plan.config.clone();
-    let seeds: Vec<(String, Guess)> = plan
-        .files
-        .iter()
-        .filter_map(|path| Some((path.clone(), builder.guess(path)?)))
-        .collect();
+    let seeds = std::mem::take(&mut builder.seeds);
     builder.read(&seeds, problems);
     let mut from = 0;
     for _ in 0..MAX_ROUNDS {
@@ -163,60 +158,55 @@ pub fn load(plan: &Plan, options: &Options, problems: &mut Vec<Problem>) -> Proj
 /// Builds a project round by round.
 struct Builder<'a> {
     project: Project,
-    options: Option<&'a Options>,
-    overrides: Vec<(globset::GlobSet, Kind)>,
-    /// See [`Plan::base`].
-    base: &'a str,
+    options: &'a Options,
+    seeds: Vec<(String, Guess)>,
     /// What was tried, so that nothing is read twice.
-    tried: BTreeSet<String>,
+    tried: HashSet<String>,
 }
 
 impl<'a> Builder<'a> {
-    fn new(plan: &'a Plan, options: &'a Options) -> Self {
-        let overrides = plan
+    fn new(plan: Plan, options: &'a Options) -> Self {
+        let overrides: Vec<(globset::GlobSet, Kind)> = plan
             .config
             .files
             .iter()
             .filter_map(|(kind, globs)| Some((globs_of(globs).ok()?, crate::rule::kind(kind)?)))
             .collect();
+        let guess = |file: &File| {
+            overrides
+                .iter()
+                .find(|(globs, _)| globs.is_match(format!("{}{}", plan.base, file.path)))
+                .map(|(_, kind)| Guess::Certain(*kind))
+                .or(file.guess)
+        };
+        let seeds = plan
+            .files
+            .iter()
+            .filter_map(|file| Some((file.path.clone(), guess(file)?)))
+            .collect();
         let mut project = Project {
-            root: plan.root.clone(),
-            files: plan.files.iter().cloned().collect(),
+            files: plan.files.into_iter().map(|file| file.path).collect(),
+            root: plan.root,
+            config: plan.config,
             ..Project::default()
         };
-        if let Some(source) = &plan.config_source {
-            project.add(
-                source.path.clone(),
-                options.display(&plan.root, &source.path),
-                Kind::Config,
-                source.text.clone(),
-            );
+        let mut tried = HashSet::new();
+        if let Some(Source { path, text, .. }) = plan.config_source {
+            tried.insert(path.clone());
+            let display = options.display(&project.root, &path);
+            project.add(path, display, Kind::Config, text);
         }
-        let tried = project
-            .sources
-            .iter()
-            .map(|source| source.path.clone())
-            .collect();
         Self {
             project,
-            options: Some(options),
-            overrides,
-            base: &plan.base,
+            options,
+            seeds,
             tried,
         }
     }
 
-    fn guess(&self, path: &str) -> Option<Guess> {
-        self.overrides
-            .iter()
-            .find(|(globs, _)| globs.is_match(format!("{}{path}", self.base)))
-            .map(|(_, kind)| Guess::Certain(*kind))
-            .or_else(|| guess(path))
-    }
-
     fn read(&mut self, files: &[(String, Guess)], problems: &mut Vec<Problem>) {
         let root = self.project.root.clone();
-        let stdin = self.options.and_then(Options::stdin);
+        let stdin = self.options.stdin();
         let files: Vec<_> = files
             .iter()
             .filter(|(path, _)| self.tried.insert(path.clone()))
@@ -227,10 +217,7 @@ impl<'a> Builder<'a> {
         for ((path, guess), result) in files.into_iter().zip(results) {
             match result {
                 Ok(Some(read)) => {
-                    let display = match self.options {
-                        Some(options) => options.display(&root, &read.path),
-                        None => read.path.clone(),
-                    };
+                    let display = self.options.display(&root, &read.path);
                     let id = self.project.add(read.path, display, read.kind, read.text);
                     if let Some(message) = read.note {
                         self.project.undecided.push(Undecided {
@@ -245,9 +232,7 @@ impl<'a> Builder<'a> {
                 }
                 Ok(None) => {}
                 Err((path, message)) => problems.push(Problem {
-                    path: self
-                        .options
-                        .map_or(path.clone(), |options| options.display(&root, &path)),
+                    path: self.options.display(&root, &path),
                     message,
                     position: None,
                 }),
@@ -272,46 +257,43 @@ impl<'a> Builder<'a> {
             };
             references.extend(found.into_iter().map(|tail| (tail, kind)));
         }
-        let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
-        if !references.is_empty() {
-            for path in &self.project.files {
-                let name = path.rsplit('/').next().unwrap_or(path);
-                by_name.entry(name).or_default().push(path);
+        // Tails by their last part, so that one pass over all files finds what any of them means.
+        let mut named: HashMap<&str, Vec<(&str, Kind)>> = HashMap::new();
+        let mut globs: Vec<(globset::GlobMatcher, &str, Kind)> = Vec::new();
+        for (tail, kind) in &references {
+            let (folder, name) = tail.rsplit_once('/').unwrap_or(("", tail));
+            if !name.contains(['*', '?', '[']) {
+                named.entry(name).or_default().push((tail, *kind));
+            } else if let Ok(glob) = globset::Glob::new(name) {
+                globs.push((glob.compile_matcher(), folder, *kind));
             }
         }
         let mut wanted = Vec::new();
-        for (tail, kind) in references {
-            let name = tail.rsplit('/').next().unwrap_or(&tail);
-            if name.contains(['*', '?', '[']) {
-                let folder = tail.rsplit_once('/').map_or("", |(folder, _)| folder);
-                let Ok(glob) = globset::Glob::new(name).map(|glob| glob.compile_matcher()) else {
-                    continue;
-                };
-                wanted.extend(
-                    self.project
-                        .files
-                        .iter()
-                        .filter(|path| {
-                            let (parent, name) = path.rsplit_once('/').unwrap_or(("", path));
-                            has_tail(parent, folder) && glob.is_match(name)
-                        })
-                        .map(|path| (path.clone(), kind)),
-                );
-            } else {
-                let found = by_name.get(name).into_iter().flatten();
-                wanted.extend(
-                    found
-                        .filter(|path| has_tail(path, &tail))
-                        .map(|path| ((*path).to_owned(), kind)),
-                );
+        if references.is_empty() {
+            return wanted;
+        }
+        for path in &self.project.files {
+            let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+            let by_name = named
+                .get(name)
+                .into_iter()
+                .flatten()
+                .filter(|(tail, _)| has_tail(path, tail))
+                .map(|(_, kind)| kind);
+            let by_glob = globs
+                .iter()
+                .filter(|(glob, tail, _)| has_tail(folder, tail) && glob.is_match(name))
+                .map(|(_, _, kind)| kind);
+            for kind in by_name.chain(by_glob) {
+                if !self.tried.contains(path) {
+                    // A Python module that names nothing of ours may still import one that does.
+                    wanted.push((path.clone(), Guess::Certain(*kind)));
+                }
             }
         }
+        // The files come in no order, and what is read first keeps its kind.
+        wanted.sort_by(|(a, _), (b, _)| a.cmp(b));
         wanted
-            .into_iter()
-            .filter(|(path, _)| !self.tried.contains(path))
-            // A Python module that names nothing of ours may still import one that does.
-            .map(|(path, kind)| (path, Guess::Certain(kind)))
-            .collect()
     }
 
     fn finish(self) -> Project {

@@ -27,13 +27,13 @@ fn plans(root: &Path, paths: &[&str], options: Options) -> (Vec<Plan>, Vec<Probl
 }
 
 fn loaded(root: &Path, paths: &[&str]) -> (Project, Vec<Problem>) {
-    let (plans, mut problems) = plans(root, paths, Options::default());
+    let (mut plans, mut problems) = plans(root, paths, Options::default());
     assert_eq!(plans.len(), 1, "{plans:?}");
     let options = Options {
         cwd: root.to_owned(),
         ..Options::default()
     };
-    let project = load(&plans[0], &options, &mut problems);
+    let project = load(plans.remove(0), &options, &mut problems);
     (project, problems)
 }
 
@@ -43,6 +43,12 @@ fn paths(project: &Project) -> Vec<&str> {
         .iter()
         .map(|source| source.path.as_str())
         .collect()
+}
+
+fn sorted(plan: &Plan) -> Vec<String> {
+    let mut paths: Vec<_> = plan.files.iter().map(|file| file.path.clone()).collect();
+    paths.sort();
+    paths
 }
 
 const NGINX: &str = "server {\n    listen 80;\n}\n";
@@ -100,7 +106,7 @@ fn a_folder_with_a_configuration_is_a_project_within_the_project() {
         .map(|plan| {
             (
                 plan.root.strip_prefix(folder.path()).expect("below"),
-                plan.files.clone(),
+                sorted(plan),
             )
         })
         .collect();
@@ -193,8 +199,8 @@ fn stdin_stands_for_a_file_that_need_not_exist() {
         ..Options::default()
     };
     let mut problems = Vec::new();
-    let plans = plan(&[PathBuf::from("new/nginx.conf")], &options, &mut problems);
-    let project = load(&plans[0], &options, &mut problems);
+    let mut plans = plan(&[PathBuf::from("new/nginx.conf")], &options, &mut problems);
+    let project = load(plans.remove(0), &options, &mut problems);
     assert!(problems.is_empty(), "{problems:?}");
     assert_eq!(
         project
