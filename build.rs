@@ -145,12 +145,9 @@ fn query(pattern: &schema::PatternFile) -> Result<TokenStream, String> {
     let regex = pattern.regex.iter().map(predicate(true));
     let not = pattern.not.iter().map(predicate(false));
     let labels = pattern.labels.iter().map(pair);
-    let contains = match &pattern.contains {
-        Some(contains) => quote!(Some(Cow::Borrowed(#contains))),
-        None => quote!(None),
-    };
     let schema::PatternFile {
         query,
+        contains,
         at,
         message,
         label,
@@ -161,7 +158,7 @@ fn query(pattern: &schema::PatternFile) -> Result<TokenStream, String> {
         QueryRule {
             kind: #kind,
             query: Cow::Borrowed(#query),
-            contains: #contains,
+            contains: Cow::Borrowed(&[#(Cow::Borrowed(#contains)),*]),
             predicates: Cow::Borrowed(&[#(#regex,)* #(#not,)*]),
             at: Cow::Borrowed(#at),
             message: Cow::Borrowed(#message),

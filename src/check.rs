@@ -44,9 +44,14 @@ impl Outcome {
     }
 }
 
-/// Checks `project`.
+/// Resolves and checks `project`.
 pub fn check(project: &Project, selection: &Selection) -> Outcome {
-    let context = Context::resolve(project);
+    check_resolved(&Context::resolve(project), selection)
+}
+
+/// Checks what is resolved already.
+pub fn check_resolved(context: &Context<'_>, selection: &Selection) -> Outcome {
+    let project = context.project;
     let (late, early): (Vec<&Rule>, Vec<&Rule>) = rules()
         .iter()
         .chain(&project.config.own_rules)
@@ -64,11 +69,11 @@ pub fn check(project: &Project, selection: &Selection) -> Outcome {
         ..Outcome::default()
     };
     for rules in [early, late] {
-        let reports = parallel::map(&rules, project.pays_threads(), |rule| run(rule, &context));
+        let reports = parallel::map(&rules, project.pays_threads(), |rule| run(rule, context));
         for (findings, undecided) in reports {
             let kept = findings
                 .into_iter()
-                .filter(|finding| !is_suppressed(finding, &context));
+                .filter(|finding| !is_suppressed(finding, context));
             outcome.findings.extend(kept);
             outcome.undecided.extend(undecided);
         }

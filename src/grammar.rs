@@ -4,6 +4,7 @@
 //! tree-sitter's nodes: the tokens are all there even where the parser lost its way, so that one
 //! missing `;` costs one directive and not the whole block around it.
 
+use std::cell::RefCell;
 use std::ops::Range;
 
 use tree_sitter::{Node, Parser, Tree, TreeCursor};
@@ -34,8 +35,17 @@ pub const CADDYFILE: LanguageFn = ffi::CADDYFILE;
 
 /// Parses `text`; `None` only if the grammar does not fit this tree-sitter.
 pub fn parse(language: LanguageFn, text: &str) -> Option<Tree> {
-    let mut parser = Parser::new();
-    parser.set_language(&language.into()).ok()?;
+    // A parser's own memory is worth keeping from file to file.
+    thread_local! {
+        static PARSER: RefCell<Parser> = RefCell::new(Parser::new());
+    }
+    PARSER.with_borrow_mut(|parser| {
+        parser.set_language(&language.into()).ok()?;
+        parse_with(parser, text)
+    })
+}
+
+fn parse_with(parser: &mut Parser, text: &str) -> Option<Tree> {
     // To tree-sitter a NUL is the end of the file; to the servers it is a character like any other.
     if memchr::memchr(0, text.as_bytes()).is_some() {
         return parser.parse(text.replace('\0', "\u{1}"), None);

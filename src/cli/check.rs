@@ -7,7 +7,8 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::{Failure, complain, working_directory};
-use crate::check::{Selection, check};
+use crate::check::{Selection, check_resolved};
+use crate::context::Context;
 use crate::output::{self, Checked, Format};
 use crate::project::config::check_endpoint;
 use crate::project::{self, Declared, Options, Plan, Problem};
@@ -144,6 +145,7 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<u8, Failu
             .any(|finding| arguments.fail_on.fails(finding.severity))
             || (arguments.strict && !one.outcome.undecided.is_empty())
     });
+    std::mem::forget(checked);
     Ok(match (problems.is_empty(), failed) {
         (false, _) => 2,
         (true, true) => 1,
@@ -226,7 +228,10 @@ fn checked(
     if arguments.verbose {
         tell(&project, &selection.only);
     }
-    let outcome = check(&project, &selection);
+    let context = Context::resolve(&project);
+    let outcome = check_resolved(&context, &selection);
+    // The process ends soon; freeing millions of nodes one by one would only delay it.
+    std::mem::forget(context);
     Checked { project, outcome }
 }
 

@@ -129,7 +129,7 @@ impl<'p> Modules<'p> {
     pub fn exists(&self, path: &str) -> bool {
         self.project.files.contains(&format!("{path}.py"))
             || self.source(path).is_some()
-            || self.project.has_folder(path)
+            || self.project.files.has_folder(path)
     }
 
     /// What `dotted`, imported by the file at `from` with `level` leading dots, means.

@@ -541,6 +541,15 @@ impl Drop for Batch<'_> {
 
 /// `path` relative to `base`, with `/`; `None` if it lies outside.
 fn relative(path: &Path, base: &Path) -> Option<String> {
+    // A walk asks for every file: as text it is one comparison, part by part it is many.
+    if std::path::MAIN_SEPARATOR == '/'
+        && let (Some(path), Some(base)) = (path.to_str(), base.to_str())
+        && let Some(rest) = path
+            .strip_prefix(base)
+            .and_then(|rest| rest.strip_prefix('/'))
+    {
+        return Some(rest.to_owned());
+    }
     path.strip_prefix(base).ok().map(slashed)
 }
 

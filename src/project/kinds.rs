@@ -47,10 +47,23 @@ const PYTHON_NAMES: &[&str] = &[
     "channels",
 ];
 
+/// Suffixes that no kind of ours has, whatever stands before them.
+const FOREIGN_SUFFIXES: &[&str] = &[
+    "ts", "js", "tsx", "jsx", "mjs", "vue", "svelte", "css", "scss", "html", "md", "rst", "json",
+    "svg", "png", "jpg", "gif", "ico", "woff", "woff2", "go", "rs", "java", "kt", "c", "h", "cc",
+    "cpp", "rb", "php", "swift", "po", "mo", "pyc", "snap", "map", "csv", "xml", "pdf",
+];
+
 /// What `path` (relative, with `/`) says by its name.
 pub(super) fn guess(path: &str) -> Option<Guess> {
     use Guess::{Certain, Perhaps};
     let name = path.rsplit('/').next().unwrap_or(path);
+    // Most files of a large repository end here, before anything is allocated.
+    if let Some((_, suffix)) = name.rsplit_once('.')
+        && FOREIGN_SUFFIXES.contains(&suffix)
+    {
+        return None;
+    }
     let lower = name.to_ascii_lowercase();
     if lower == "wslint.toml" || lower == ".wslint.toml" {
         return Some(Certain(Kind::Config));

@@ -272,7 +272,7 @@ impl<'a> Builder<'a> {
         if references.is_empty() {
             return wanted;
         }
-        for path in &self.project.files {
+        for path in self.project.files.iter() {
             let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
             let by_name = named
                 .get(name)
@@ -287,7 +287,7 @@ impl<'a> Builder<'a> {
             for kind in by_name.chain(by_glob) {
                 if !self.tried.contains(path) {
                     // A Python module that names nothing of ours may still import one that does.
-                    wanted.push((path.clone(), Guess::Certain(*kind)));
+                    wanted.push((path.to_owned(), Guess::Certain(*kind)));
                 }
             }
         }
@@ -381,8 +381,9 @@ pub(super) fn in_memory<'a>(
     files: impl IntoIterator<Item = (&'a str, &'a str)>,
 ) -> Result<Project, Problem> {
     let mut project = Project::default();
+    let mut paths = Vec::new();
     for (path, text) in files {
-        project.files.insert(path.to_owned());
+        paths.push(path.to_owned());
         let Some(Guess::Certain(kind) | Guess::Perhaps(kind)) = guess(path) else {
             // What an example includes by an unusual name is what it is an example of.
             if let Some(kind) = fragment_kind(path) {
@@ -392,6 +393,7 @@ pub(super) fn in_memory<'a>(
         };
         project.add(path.to_owned(), path.to_owned(), kind, text.to_owned());
     }
+    project.files = paths.into_iter().collect();
     let mut project = project.sorted();
     let config = match project.of_kind(Kind::Config).next() {
         Some(source) => config::parse(&source.text, source.id, false, None)

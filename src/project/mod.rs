@@ -2,6 +2,7 @@
 
 pub mod config;
 mod discover;
+mod files;
 mod kinds;
 mod load;
 mod suppress;
@@ -11,12 +12,12 @@ mod tests;
 
 pub use config::{Config, Declared, Targets, Version};
 pub use discover::{Options, Plan, Problem, configuration_of, plan};
+pub use files::Files;
 pub use load::{MAX_SOURCE_BYTES, load};
 pub use suppress::{Suppression, Suppressions};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::OnceLock;
 
 use crate::finding::Undecided;
 use crate::parallel;
@@ -32,8 +33,7 @@ pub struct Project {
     /// The configuration.
     pub config: Config,
     /// What was found on disk, read or not, relative to the root, with `/`.
-    pub files: HashSet<String>,
-    folders: OnceLock<HashSet<String>>,
+    pub files: Files,
     /// What could not be read as it should be.
     pub undecided: Vec<Undecided>,
     by_path: HashMap<String, SourceId>,
@@ -48,24 +48,6 @@ impl Project {
     /// The source that was read from `path`, relative to the root, with `/`.
     pub fn by_path(&self, path: &str) -> Option<&Source> {
         self.by_path.get(path).map(|id| self.source(*id))
-    }
-
-    /// Whether there is a folder at `path`, with anything in it.
-    pub fn has_folder(&self, path: &str) -> bool {
-        let folders = self.folders.get_or_init(|| {
-            let mut folders = HashSet::new();
-            for file in &self.files {
-                let mut path = file.as_str();
-                while let Some((folder, _)) = path.rsplit_once('/') {
-                    if !folders.insert(folder.to_owned()) {
-                        break;
-                    }
-                    path = folder;
-                }
-            }
-            folders
-        });
-        folders.contains(path)
     }
 
     /// The sources of one kind, sorted by path.

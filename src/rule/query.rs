@@ -4,9 +4,11 @@
 use std::borrow::Cow;
 
 use regex::Regex;
-use tree_sitter::{Language, Parser, Query, QueryCursor, StreamingIterator};
+use tree_sitter::{Query, QueryCursor, StreamingIterator};
+use tree_sitter_language::LanguageFn;
 
 use crate::finding::Report;
+use crate::grammar;
 use crate::project::Project;
 use crate::source::{Kind, Source, Span};
 
@@ -31,8 +33,8 @@ pub struct QueryRule {
     pub kind: Kind,
     /// The tree-sitter query.
     pub query: Cow<'static, str>,
-    /// Bytes that a file must hold to be worth parsing.
-    pub contains: Option<Cow<'static, str>>,
+    /// Texts of which a file must hold one to be worth parsing; none means every file.
+    pub contains: Cow<'static, [Cow<'static, str>]>,
     /// Regular expressions on captures.
     pub predicates: Cow<'static, [Predicate]>,
     /// The capture to underline.
@@ -49,7 +51,6 @@ pub struct QueryRule {
 
 /// A [`QueryRule`] ready to run.
 struct Compiled {
-    language: Language,
     query: Query,
     predicates: Vec<(u32, Regex, bool)>,
     at: u32,
@@ -58,17 +59,16 @@ struct Compiled {
 
 impl QueryRule {
     /// The grammar of the kind that it reads.
-    fn language(&self) -> Language {
+    fn language(&self) -> LanguageFn {
         match self.kind {
-            Kind::Caddyfile => crate::grammar::CADDYFILE.into(),
-            Kind::Python => tree_sitter_python::LANGUAGE.into(),
-            _ => crate::grammar::NGINX.into(),
+            Kind::Caddyfile => grammar::CADDYFILE,
+            Kind::Python => tree_sitter_python::LANGUAGE,
+            _ => grammar::NGINX,
         }
     }
 
     fn compile(&self) -> Result<Compiled, String> {
-        let language = self.language();
-        let query = Query::new(&language, &self.query)
+        let query = Query::new(&self.language().into(), &self.query)
             .map_err(|error| format!("the query does not compile: {error}"))?;
         let capture = |name: &str| {
             query
@@ -93,7 +93,6 @@ impl QueryRule {
             at: capture(&self.at)?,
             labels,
             predicates,
-            language,
             query,
         })
     }
@@ -110,9 +109,10 @@ impl QueryRule {
     /// syntax error touches proves nothing and is left out.
     pub fn run(&self, project: &Project, report: &mut Report<'_>) {
         let wanted = |source: &&Source| {
-            self.contains.as_ref().is_none_or(|bytes| {
-                memchr::memmem::find(source.text.as_bytes(), bytes.as_bytes()).is_some()
-            })
+            let holds = |text: &Cow<'_, str>| {
+                memchr::memmem::find(source.text.as_bytes(), text.as_bytes()).is_some()
+            };
+            self.contains.is_empty() || self.contains.iter().any(holds)
         };
         let mut sources = project.of_kind(self.kind).filter(wanted).peekable();
         if sources.peek().is_none() {
@@ -120,12 +120,8 @@ impl QueryRule {
         }
         // Built-in queries are compiled by a test and a user's when its file is loaded.
         let Ok(compiled) = self.compile() else { return };
-        let mut parser = Parser::new();
-        if parser.set_language(&compiled.language).is_err() {
-            return;
-        }
         for source in sources {
-            if let Some(tree) = parser.parse(source.parsed_text(), None) {
+            if let Some(tree) = grammar::parse(self.language(), source.parsed_text()) {
                 self.matches(&compiled, source, &tree, report);
             }
         }

@@ -35,9 +35,9 @@ pub(crate) struct PatternFile {
     pub(crate) kind: String,
     /// A tree-sitter query.
     pub(crate) query: String,
-    /// Bytes that a file must hold to be worth parsing.
+    /// Texts of which a file must hold one to be worth parsing.
     #[serde(default)]
-    pub(crate) contains: Option<String>,
+    pub(crate) contains: Vec<String>,
     /// Captures that must match a regular expression.
     #[serde(default)]
     pub(crate) regex: BTreeMap<String, String>,

@@ -137,7 +137,7 @@ fn query(pattern: PatternFile) -> Result<QueryRule, String> {
             )
         })?,
         query: Cow::Owned(pattern.query),
-        contains: pattern.contains.map(Cow::Owned),
+        contains: pattern.contains.into_iter().map(Cow::Owned).collect(),
         predicates: regex.chain(not).collect(),
         at: Cow::Owned(pattern.at),
         message: Cow::Owned(pattern.message),

@@ -1,11 +1,12 @@
 //! Reads tree-sitter's tree.
 
-use tree_sitter::{Node, Parser};
+use tree_sitter::Node;
 
 use super::{
     Action, Argument, Expression, ImportedModule, ImportedName, Item, Kind, Module, ModuleName,
     Piece, Statement,
 };
+use crate::grammar;
 use crate::source::{Source, Span};
 
 /// Nesting of expressions and blocks that is followed; beyond it a value is unknown.
@@ -13,15 +14,8 @@ const MAX_DEPTH: usize = 60;
 
 /// Parses a Python source.
 pub fn parse(source: &Source) -> Module {
-    let mut parser = Parser::new();
     let text = source.parsed_text();
-    if parser
-        .set_language(&tree_sitter_python::LANGUAGE.into())
-        .is_err()
-    {
-        return Module::default();
-    }
-    let Some(tree) = parser.parse(text, None) else {
+    let Some(tree) = grammar::parse(tree_sitter_python::LANGUAGE, text) else {
         return Module::default();
     };
     let reader = Reader { source, text };
