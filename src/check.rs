@@ -68,6 +68,7 @@ pub fn check_resolved(context: &Context<'_>, selection: &Selection) -> Outcome {
         files: judged(project, selection).count(),
         ..Outcome::default()
     };
+    excuse_what_did_not_run(context, &early);
     for rules in [early, late] {
         let reports = parallel::map(&rules, project.pays_threads(), |rule| run(rule, context));
         for (findings, undecided) in reports {
@@ -101,13 +102,29 @@ fn run(rule: &Rule, context: &Context<'_>) -> (Vec<Finding>, Vec<Undecided>) {
     report.into_parts()
 }
 
-/// A comment suppresses a finding at the primary span's line, in the primary span's file.
+/// A comment suppresses a finding at any line that it points at in its own file: one would write
+/// it above the directive or above the block that the directive stands in.
 fn is_suppressed(finding: &Finding, context: &Context<'_>) -> bool {
     let source = context.project.source(finding.span.source);
-    let line = source.position(finding.span.start as usize).line;
-    context
-        .suppressions(source.id)
-        .suppress(&finding.rule, line)
+    let suppressions = context.suppressions(source.id);
+    let here = finding.spans().filter(|span| span.source == source.id);
+    let mut suppressed = false;
+    for span in here {
+        let line = source.position(span.start as usize).line;
+        suppressed |= suppressions.suppress(&finding.rule, line);
+    }
+    suppressed
+}
+
+/// A comment about a rule that does not run this time may well be right.
+fn excuse_what_did_not_run(context: &Context<'_>, run: &[&Rule]) {
+    for source in &context.project.sources {
+        for suppression in &context.suppressions(source.id).all {
+            if !run.iter().any(|rule| rule.is_named_by(&suppression.rule)) {
+                suppression.excuse();
+            }
+        }
+    }
 }
 
 /// The sources that this check speaks of.
@@ -123,7 +140,13 @@ fn judged<'a>(project: &'a Project, selection: &'a Selection) -> impl Iterator<I
 
 fn finish(mut outcome: Outcome, project: &Project, selection: &Selection) -> Outcome {
     for finding in &mut outcome.findings {
-        if let Some(severity) = project.config.severity.get(finding.rule.as_ref()) {
+        // What names the rule itself counts before what names its group.
+        let severities = &project.config.severity;
+        let group = finding.rule.split('/').next().unwrap_or_default();
+        let severity = [finding.rule.as_ref(), group, "all"]
+            .into_iter()
+            .find_map(|name| severities.get(name));
+        if let Some(severity) = severity {
             finding.severity = *severity;
         }
     }
@@ -155,17 +178,27 @@ fn finish(mut outcome: Outcome, project: &Project, selection: &Selection) -> Out
 pub fn unused_ignores(context: &Context<'_>, report: &mut Report<'_>) {
     let project = context.project;
     for source in &project.sources {
-        for suppression in &context.suppressions(source.id).all {
+        let suppressions = context.suppressions(source.id);
+        for comment in &suppressions.malformed {
+            let message = "this comment suppresses nothing: it is not written as wslint reads it";
+            let finding = report.finding(message, *comment, "not understood").help(
+                "write `# wslint: ignore[rule] reason` or `# wslint: ignore-file[rule] reason`",
+            );
+            report.push(finding);
+        }
+        for suppression in &suppressions.all {
             let names_own = suppression.rule.starts_with("wslint");
             let known = rules()
                 .iter()
                 .chain(&project.config.own_rules)
                 .any(|rule| rule.is_named_by(&suppression.rule));
-            if known
-                && (names_own
-                    || suppression.is_used()
-                    || may_yet_be_used(context, source, suppression))
-            {
+            // What could not be resolved might hold what the comment is about.
+            let undecided = || {
+                context
+                    .undecided()
+                    .any(|note| note.span.source == source.id)
+            };
+            if known && (names_own || suppression.is_used() || undecided()) {
                 continue;
             }
             let (message, label) = if known {
@@ -194,22 +227,6 @@ pub fn unused_ignores(context: &Context<'_>, report: &mut Report<'_>) {
             report.push(finding.fix(removal(source, suppression)));
         }
     }
-}
-
-/// What could not be resolved might hold what the comment is about; so might a rule that did
-/// not run.
-fn may_yet_be_used(context: &Context<'_>, source: &Source, suppression: &Suppression) -> bool {
-    let config = &context.project.config;
-    let switched_off = |names: &[String]| {
-        names.iter().any(|name| {
-            *name == suppression.rule || suppression.rule.split('/').next() == Some(name)
-        })
-    };
-    !config.select.is_empty()
-        || switched_off(&config.ignore)
-        || context
-            .undecided()
-            .any(|note| note.span.source == source.id)
 }
 
 /// Deletes one name from a comment, or the comment if it is the only one, or its line if the
@@ -295,6 +312,56 @@ mod tests {
         assert_eq!(outcome.findings[0].rule, "wslint/unused-ignore");
         let fix = outcome.findings[0].fix.as_ref().expect("fixable");
         assert_eq!(apply(text, fix), "server {\n    listen 80;\n}\n");
+    }
+
+    /// A location that loses every handshake, below `comment`.
+    fn lost(comment: &str) -> String {
+        format!(
+            "events {{}}\nhttp {{ server {{\n{comment}\nlocation /ws/ {{\nproxy_pass http://a;\n}} }} }}\n"
+        )
+    }
+
+    #[test]
+    fn a_comment_above_the_block_covers_what_is_found_in_it() {
+        let comment = "# wslint: ignore[nginx/upgrade-not-forwarded] not ours";
+        assert!(
+            outcome(&[("nginx.conf", &lost(comment))])
+                .findings
+                .is_empty()
+        );
+        assert_eq!(outcome(&[("nginx.conf", &lost(""))]).findings.len(), 1);
+    }
+
+    #[test]
+    fn a_comment_about_a_rule_that_does_not_run_is_not_unused() {
+        let text = lost("# wslint: ignore[nginx/upgrade-not-forwarded]");
+        let project = Project::in_memory([("nginx.conf", text.as_str())]).expect("valid");
+        let selection = Selection {
+            ignore: vec!["nginx".to_owned()],
+            ..Selection::default()
+        };
+        assert!(check(&project, &selection).findings.is_empty());
+    }
+
+    #[test]
+    fn severities_are_set_by_group_and_by_rule() {
+        let text = lost("");
+        for (config, expected) in [
+            ("[severity]\nnginx = \"warning\"", Severity::Warning),
+            (
+                "[severity]\nnginx = \"info\"\n\"nginx/upgrade-not-forwarded\" = \"warning\"",
+                Severity::Warning,
+            ),
+            ("", Severity::Error),
+        ] {
+            let outcome = outcome(&[("nginx.conf", &text), ("wslint.toml", config)]);
+            let severities: Vec<_> = outcome
+                .findings
+                .iter()
+                .map(|finding| finding.severity)
+                .collect();
+            assert_eq!(severities, [expected], "{config}");
+        }
     }
 
     #[test]

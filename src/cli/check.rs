@@ -48,7 +48,7 @@ pub(super) struct Arguments {
     /// Read no configuration
     #[arg(long, conflicts_with = "config")]
     isolated: bool,
-    /// Leave out what this glob matches (repeatable)
+    /// Leave out what this glob, relative to the working directory, matches (repeatable)
     #[arg(long, value_name = "GLOB")]
     exclude: Vec<String>,
     /// Leave out excluded files even if they are given by name
@@ -158,6 +158,11 @@ fn options(arguments: &Arguments) -> Result<(Options, Vec<PathBuf>), Failure> {
     for endpoint in &arguments.endpoint {
         check_endpoint(endpoint)
             .map_err(|message| Failure::Message(format!("--endpoint: {message}")))?;
+    }
+    for glob in &arguments.exclude {
+        globset::Glob::new(glob).map_err(|error| {
+            Failure::Message(format!("--exclude: `{glob}` is no glob: {}", error.kind()))
+        })?;
     }
     let mut paths = arguments.paths.clone();
     let mut stdin = None;

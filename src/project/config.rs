@@ -104,9 +104,9 @@ pub struct ConfigError {
 struct Raw {
     select: Vec<Spanned<String>>,
     ignore: Vec<Spanned<String>>,
-    exclude: Vec<String>,
+    exclude: Vec<Spanned<String>>,
     rules: Vec<Spanned<String>>,
-    files: BTreeMap<Spanned<String>, Vec<String>>,
+    files: BTreeMap<Spanned<String>, Vec<Spanned<String>>>,
     websocket: RawWebSocket,
     edge: Option<Spanned<RawEdge>>,
     targets: RawTargets,
@@ -166,13 +166,16 @@ struct PyProjectTool {
     wslint: Option<toml::Value>,
 }
 
-/// Whether a `pyproject.toml` has a `[tool.wslint]` table, without parsing those that have none.
+/// Whether a `pyproject.toml` has a `[tool.wslint]` table, without parsing those that do not
+/// mention it. One that does and is broken counts, so that somebody is told.
 pub fn pyproject_configures(text: &str) -> bool {
-    memchr::memmem::find(text.as_bytes(), b"wslint").is_some()
-        && toml::from_str::<PyProject>(text)
-            .ok()
-            .and_then(|project| project.tool)
-            .is_some_and(|tool| tool.wslint.is_some())
+    if memchr::memmem::find(text.as_bytes(), b"wslint").is_none() {
+        return false;
+    }
+    match toml::from_str::<PyProject>(text) {
+        Ok(project) => project.tool.is_some_and(|tool| tool.wslint.is_some()),
+        Err(_) => memchr::memmem::find(text.as_bytes(), b"[tool.wslint").is_some(),
+    }
 }
 
 /// Reads a configuration. `source` is what its spans point into; `pyproject` says that the
@@ -223,6 +226,19 @@ fn from_toml(error: &toml::de::Error) -> ConfigError {
         range: error.span(),
         message,
     }
+}
+
+/// The globs, if each of them is one.
+fn globs(list: Vec<Spanned<String>>) -> Result<Vec<String>, ConfigError> {
+    list.into_iter()
+        .map(|glob| match globset::Glob::new(glob.get_ref()) {
+            Ok(_) => Ok(glob.into_inner()),
+            Err(error) => Err(ConfigError {
+                range: Some(glob.span()),
+                message: format!("`{}` is no glob: {}", glob.get_ref(), error.kind()),
+            }),
+        })
+        .collect()
 }
 
 /// The rules of the folders that `names` lists.
@@ -285,12 +301,12 @@ fn resolve(raw: Raw, source: SourceId, folder: Option<&Path>) -> Result<Config, 
     Ok(Config {
         select: raw.select.iter().map(rule_name).collect::<Result<_, _>>()?,
         ignore: raw.ignore.iter().map(rule_name).collect::<Result<_, _>>()?,
-        exclude: raw.exclude,
+        exclude: globs(raw.exclude)?,
         files: raw
             .files
             .into_iter()
-            .map(|(kind, globs)| (kind.into_inner(), globs))
-            .collect(),
+            .map(|(kind, list)| Ok((kind.into_inner(), globs(list)?)))
+            .collect::<Result<_, _>>()?,
         endpoints: raw
             .websocket
             .endpoints
@@ -449,6 +465,11 @@ paths = { "/etc/nginx/" = "deploy/nginx/" }
     fn reads_the_table_of_a_pyproject() {
         let text = "[project]\nname = \"x\"\n[tool.wslint]\nselect = [\"nginx\"]\n";
         assert!(pyproject_configures(text));
+        assert!(
+            pyproject_configures("[tool.wslint]\nselect = [\n"),
+            "broken, and ours"
+        );
+        assert!(!pyproject_configures("[tool.other]\ndoc = 'wslint'\n"));
         let config = parse(text, SourceId(0), true, None).expect("valid");
         assert_eq!(config.select, ["nginx"]);
     }
@@ -472,6 +493,12 @@ paths = { "/etc/nginx/" = "deploy/nginx/" }
         let error = read("[edge]\nkind = \"cloudfare\"").expect_err("unknown edge");
         assert!(
             error.message.contains("did you mean `cloudflare`?"),
+            "{}",
+            error.message
+        );
+        let error = read("exclude = [\"[a\"]").expect_err("no glob");
+        assert!(
+            error.message.starts_with("`[a` is no glob"),
             "{}",
             error.message
         );

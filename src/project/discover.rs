@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::path::{Component, Path, PathBuf};
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use ignore::{WalkBuilder, WalkState};
 
@@ -212,7 +212,6 @@ fn project(
     options: &Options,
     problems: &mut Vec<Problem>,
 ) -> Vec<Plan> {
-    let mut excludes = options.exclude.clone();
     let (root_config, root_source, root_base) = match configuration(&root, options) {
         Ok(found) => found,
         Err(problem) => {
@@ -220,22 +219,15 @@ fn project(
             return Vec::new();
         }
     };
-    excludes.extend(root_config.exclude.iter().cloned());
-    let excluded = match globs_of(&excludes) {
-        Ok(set) => set,
-        Err(error) => {
-            problems.push(Problem {
-                path: error.glob().unwrap_or_default().to_owned(),
-                position: None,
-                message: format!("not a glob: {}", error.kind()),
-            });
-            return Vec::new();
-        }
-    };
-    let excluded = Excluded {
-        globs: excluded,
+    // Both kinds of globs are checked where they come from.
+    let globs = |list: &[String]| globs_of(list).unwrap_or_default();
+    let excluded = Arc::new(Excluded {
+        configured: globs(&root_config.exclude),
         base: root_base.clone(),
-    };
+        given: globs(&options.exclude),
+        root: root.clone(),
+        options: options.clone(),
+    });
     let mut files = walk(&root, &excluded, problems, options);
     // Given files are looked at though a `.gitignore` hides them, but for `--force-exclude`.
     if let Some(given) = &only {
@@ -417,21 +409,21 @@ const FEW_ENTRIES: usize = 256;
 /// All files below `root` that are not ignored, relative to it.
 fn walk(
     root: &Path,
-    excluded: &Excluded,
+    excluded: &Arc<Excluded>,
     problems: &mut Vec<Problem>,
     options: &Options,
 ) -> Vec<File> {
     // Hidden files count (`.caddy`), hidden folders too but for version control's own.
     let mut builder = WalkBuilder::new(root);
-    let (base, left_out) = (root.to_owned(), excluded.clone());
+    let (base, left_out) = (root.to_owned(), Arc::clone(excluded));
     builder
         .hidden(false)
         .require_git(false)
         .filter_entry(move |entry| {
-            !matches!(
-                entry.file_name().to_str(),
-                Some(".git" | ".hg" | ".jj" | "node_modules")
-            ) && !left_out.covers(entry.path(), &base)
+            let name = entry.file_name().to_str();
+            !matches!(name, Some(".git" | ".hg" | ".jj" | "node_modules"))
+                && (left_out.is_empty()
+                    || !relative(entry.path(), &base).is_some_and(|path| left_out.is_match(&path)))
         });
     let found = Mutex::new(Found::default());
     let mut batch = Batch::new(&found);
@@ -473,21 +465,26 @@ fn walk(
 }
 
 /// What is left out of a project.
-#[derive(Clone)]
 struct Excluded {
-    globs: globset::GlobSet,
+    /// The configuration's globs, relative to its folder, and [`Plan::base`].
+    configured: globset::GlobSet,
     base: String,
+    /// The command line's, relative to the working directory, as output shows paths.
+    given: globset::GlobSet,
+    root: PathBuf,
+    options: Options,
 }
 
 impl Excluded {
-    /// Whether the entry at `path` below `root` is left out.
-    fn covers(&self, path: &Path, root: &Path) -> bool {
-        !self.globs.is_empty() && relative(path, root).is_some_and(|path| self.is_match(&path))
+    fn is_empty(&self) -> bool {
+        self.configured.is_empty() && self.given.is_empty()
     }
 
     /// Whether `path`, relative to the root, is left out.
     fn is_match(&self, path: &str) -> bool {
-        !self.globs.is_empty() && self.globs.is_match(format!("{}{path}", self.base))
+        (!self.configured.is_empty() && self.configured.is_match(format!("{}{path}", self.base)))
+            || (!self.given.is_empty()
+                && self.given.is_match(self.options.display(&self.root, path)))
     }
 }
 

@@ -89,11 +89,13 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     if plain.ends_with(".conf") || plain.contains("nginx") && !has_code_suffix(plain) {
         return Some(Perhaps(Kind::Nginx));
     }
-    if ["sites-available/", "sites-enabled/", "conf.d/"]
-        .iter()
-        .any(|folder| path.contains(folder))
-        && !has_code_suffix(plain)
-    {
+    let in_nginx_folder = path.split('/').rev().skip(1).any(|folder| {
+        matches!(
+            folder,
+            "sites-available" | "sites-enabled" | "conf.d" | "nginx"
+        )
+    });
+    if in_nginx_folder && !has_code_suffix(plain) {
         return Some(Perhaps(Kind::Nginx));
     }
     if let Some(module) = lower.strip_suffix(".py") {
@@ -210,6 +212,8 @@ pub(super) fn confirms(kind: Kind, bytes: &[u8]) -> bool {
 /// nginx, and not logstash, logrotate, Apache, supervisor, systemd or the many other formats
 /// whose files end in `.conf`: some line must begin like a directive of nginx's.
 fn is_nginx(bytes: &[u8]) -> bool {
+    // nginx chokes on a byte-order mark, which is a reason to look and not to look away.
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     const DIRECTIVES: &[&[u8]] = &[
         b"server",
         b"location",
@@ -305,6 +309,8 @@ mod tests {
             ("templates/app.conf.j2", Some(Perhaps(Kind::Nginx))),
             ("sites-enabled/default", Some(Perhaps(Kind::Nginx))),
             ("docs/nginx.md", None),
+            ("deploy/nginx/default", Some(Perhaps(Kind::Nginx))),
+            ("deploy/nginx/Dockerfile", Some(Certain(Kind::Command))),
             ("shop/settings/production.py", Some(Perhaps(Kind::Python))),
             ("shop/models.py", None),
             ("Procfile", Some(Certain(Kind::Command))),

@@ -95,6 +95,15 @@ fn beginning(path: &Path) -> std::io::Result<Vec<u8>> {
 /// The file with these bytes, if they bear out what its name suggested.
 fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
     let (Guess::Certain(kind) | Guess::Perhaps(kind)) = guess;
+    if let Some(text) = from_utf16(&bytes) {
+        let ours = matches!(guess, Guess::Certain(_)) || confirms(kind, text.as_bytes());
+        return ours.then(|| Read {
+            path: path.to_owned(),
+            kind,
+            text: String::new(),
+            note: Some("UTF-16, which no server reads: save it as UTF-8".to_owned()),
+        });
+    }
     if matches!(guess, Guess::Perhaps(_)) && !confirms(kind, &bytes) {
         return None;
     }
@@ -105,6 +114,20 @@ fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
         text,
         note,
     })
+}
+
+/// The text of a file that begins with UTF-16's byte-order mark (PowerShell's `>` writes such).
+fn from_utf16(bytes: &[u8]) -> Option<String> {
+    let read: fn([u8; 2]) -> u16 = match bytes.get(..2)? {
+        [0xff, 0xfe] => u16::from_le_bytes,
+        [0xfe, 0xff] => u16::from_be_bytes,
+        _ => return None,
+    };
+    let units = bytes[2..]
+        .chunks_exact(2)
+        .map(|pair| read([pair[0], pair[1]]));
+    let text = char::decode_utf16(units).map(|c| c.unwrap_or('?'));
+    Some(text.collect())
 }
 
 /// The bytes as text. What is not UTF-8 becomes `?`, byte for byte, so that offsets stay true.

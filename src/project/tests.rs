@@ -131,6 +131,35 @@ fn a_configuration_above_the_given_folder_counts_and_its_globs_are_relative_to_i
 }
 
 #[test]
+fn globs_of_the_command_line_are_relative_to_the_working_directory() {
+    let folder = tree(&[
+        (".git/HEAD", ""),
+        ("a/nginx.conf", NGINX),
+        ("a/old/nginx.conf", NGINX),
+    ]);
+    for (cwd, given, exclude) in [
+        ("", "a", "a/old/**"),
+        ("a", ".", "old"),
+        ("a", "nginx.conf", "old/nginx.conf"),
+    ] {
+        let options = Options {
+            cwd: folder.path().join(cwd),
+            exclude: vec![exclude.to_owned()],
+            ..Options::default()
+        };
+        let mut problems = Vec::new();
+        let mut plans = plan(&[PathBuf::from(given)], &options, &mut problems);
+        let project = load(plans.remove(0), &options, &mut problems);
+        assert_eq!(
+            project.sources.len(),
+            1,
+            "{exclude} from {cwd:?}: {:?}",
+            paths(&project)
+        );
+    }
+}
+
+#[test]
 fn what_is_missing_or_misconfigured_is_named_and_the_rest_goes_on() {
     let folder = tree(&[
         ("good/nginx.conf", NGINX),
@@ -172,6 +201,24 @@ fn odd_bytes_keep_their_offsets_and_are_noted() {
     let source = &project.sources[0];
     assert_eq!(source.text, "# caf?\nserver { listen 80; }?\n");
     assert_eq!(project.undecided.len(), 1);
+}
+
+#[test]
+fn utf16_is_told_and_a_byte_order_mark_hides_nothing() {
+    let folder = tree(&[("b.conf", "\u{feff}server { listen 80; }\n")]);
+    let utf16: Vec<u8> = [0xfeff]
+        .into_iter()
+        .chain(NGINX.encode_utf16())
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(folder.path().join("a.conf"), utf16).expect("written");
+    let (project, _) = loaded(folder.path(), &["."]);
+    assert_eq!(paths(&project), ["a.conf", "b.conf"]);
+    assert!(
+        project.undecided[0].message.starts_with("UTF-16"),
+        "{:?}",
+        project.undecided
+    );
 }
 
 #[cfg(unix)]
