@@ -124,6 +124,24 @@ impl Command {
         }
     }
 
+    /// Whether it runs uvicorn, by itself or as gunicorn's worker.
+    pub fn is_uvicorn(&self) -> bool {
+        self.program == Program::Uvicorn
+            || (self.program == Program::Gunicorn
+                && self
+                    .worker_class()
+                    .is_some_and(|class| class.to_ascii_lowercase().contains("uvicorn")))
+    }
+
+    /// Whether it serves an application that may take WebSockets: not a WSGI one.
+    pub fn serves_websockets(&self) -> bool {
+        self.speaks_asgi()
+            && !self
+                .target
+                .as_ref()
+                .is_some_and(|target| target.text.contains("wsgi"))
+    }
+
     /// Whether it ends TLS itself, so that Django sees `https` without any header.
     pub fn ends_tls(&self) -> bool {
         match self.program {

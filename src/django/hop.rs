@@ -8,7 +8,7 @@
 use super::routes::WebSocket;
 use super::settings::{Redirects, Settings};
 use super::trusted_header::{Header, header};
-use super::{Arrival, Model};
+use super::{Arrival, Https, Model};
 use crate::handshake::{Because, Hop, Outcome, Passage, Request, has_token};
 use crate::project::Project;
 
@@ -235,7 +235,7 @@ impl Django<'_> {
             Some(secure) => secure,
             None if request.tls => true,
             None => match self.model.servers_know_https(self.project, self.settings) {
-                Some(false) => false,
+                Https::Unknown => false,
                 _ => return undecided("the server may know the scheme by itself", because),
             },
         };

@@ -13,20 +13,23 @@ mod hop;
 pub mod modules;
 pub mod requirements;
 pub mod routes;
+mod servers;
 pub mod settings;
 pub mod syntax;
 pub mod trusted_header;
 
 pub use hop::Django;
 pub use modules::references;
+pub use servers::Https;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::command::{Command, Environment, Program as Server, Word};
 use self::data::{Data, certain};
 use self::evaluate::{Evaluated, Program};
-use self::requirements::{Library, Requirements};
+use self::requirements::Requirements;
 use self::routes::{Application, Route};
+use self::servers::Entry;
 use self::settings::{Role, Settings};
 use crate::finding::Undecided;
 use crate::project::Project;
@@ -47,9 +50,8 @@ pub struct Model {
     pub environment: Environment,
     /// The folders of the applications, sorted: see [`home`].
     homes: Vec<String>,
-    /// The application of the module that a server's target names, by that target; `None` where
-    /// there is no such module, or more than one application has it.
-    entries: BTreeMap<String, Option<String>>,
+    /// What the target of a server command names, by that target.
+    entries: BTreeMap<String, Entry>,
     /// Which packages are installed.
     pub requirements: Requirements,
     /// What could not be resolved.
@@ -109,7 +111,12 @@ impl Model {
             .filter_map(|command| Some(command.target.as_ref()?.text.as_str()))
             .collect::<BTreeSet<_>>()
             .into_iter()
-            .map(|target| (target.to_owned(), entry(project, target)))
+            .map(|target| {
+                (
+                    target.to_owned(),
+                    Entry::find(project, &applications, target),
+                )
+            })
             .collect();
         Self {
             settings,
@@ -136,17 +143,22 @@ impl Model {
         home(project, project.source(module))
     }
 
-    /// Whether a file that is no module (a Procfile, a requirements file) speaks of the
+    /// Whether a file in `folder` that is no module (a Procfile, a requirements file) speaks of the
     /// application in `home`: it lies in that folder and in none of another application, or above
     /// it and above no other.
-    fn concerns(&self, project: &Project, file: SourceId, home: &str) -> bool {
-        let folder = project.source(file).folder();
+    fn concerns(&self, folder: &str, home: &str) -> bool {
         if is_within(folder, home) {
             return self
                 .innermost(folder)
                 .is_none_or(|owner| owner == home || !is_within(owner, home));
         }
         is_within(home, folder) && self.only_one_below(folder)
+    }
+
+    /// Whether a file in `folder` may speak of the application in `home`: it lies in no other's.
+    fn may_concern(&self, folder: &str, home: &str) -> bool {
+        self.innermost(folder)
+            .is_none_or(|owner| is_within(home, owner) || is_within(owner, home))
     }
 
     /// The application whose folder holds this one most closely.
@@ -177,124 +189,6 @@ impl Model {
         found.next().is_some_and(|home| home.starts_with(&below))
             && found.next().is_none_or(|home| !home.starts_with(&below))
     }
-
-    /// The server commands of the application in `home`.
-    pub fn servers<'a>(
-        &'a self,
-        project: &'a Project,
-        home: &'a str,
-    ) -> impl Iterator<Item = &'a Command> {
-        self.commands.iter().filter(move |command| {
-            command.program != Server::Runserver
-                && match command
-                    .target
-                    .as_ref()
-                    .and_then(|target| self.entries.get(&target.text)?.as_deref())
-                {
-                    Some(entry) => entry == home,
-                    None => self.concerns(project, command.span.source, home),
-                }
-        })
-    }
-
-    /// What is installed for the application in `home`.
-    pub fn installed(&self, project: &Project, home: &str) -> Requirements {
-        self.requirements
-            .only(|file| self.concerns(project, file, home))
-    }
-
-    /// How a handshake reaches Django under `settings`.
-    pub fn arrival<'a>(&'a self, project: &'a Project, settings: &Settings) -> Arrival<'a> {
-        let mut http = None;
-        let home = self.home(project, settings.source);
-        let installed = self.installed(project, home);
-        for command in self.servers(project, home) {
-            let to_wsgi = command
-                .target
-                .as_ref()
-                .is_some_and(|target| target.text.contains("wsgi"));
-            if !command.speaks_asgi() || to_wsgi {
-                let worker = match (command.program, command.worker_class()) {
-                    (Server::Gunicorn, Some(class)) => format!(" with the worker `{class}`"),
-                    // gunicorn/config.py worker_class: threads turn `sync` into `gthread`.
-                    (Server::Gunicorn, None) if command.option(&["--threads"]).is_some() => {
-                        " with its threaded worker".to_owned()
-                    }
-                    (Server::Gunicorn, None) => " with its default sync worker".to_owned(),
-                    _ => String::new(),
-                };
-                http.get_or_insert((
-                    command.span,
-                    format!(
-                        "{}{worker} hands every handshake to Django as a plain HTTP request",
-                        command.program.name()
-                    ),
-                ));
-                continue;
-            }
-            let uvicorn = matches!(command.program, Server::Uvicorn | Server::Gunicorn);
-            if uvicorn && command.option(&["--ws"]) == Some("none") {
-                let because = command.word("--ws").map_or(command.span, |word| word.span);
-                return Arrival::Http {
-                    because,
-                    how: "with `--ws none` uvicorn hands every handshake to Django as a plain HTTP request".to_owned(),
-                    sure: true,
-                };
-            }
-            match installed.websocket_library() {
-                Library::Missing(package) if uvicorn => {
-                    return Arrival::Http {
-                        because: package.span,
-                        how: "without `websockets` or `wsproto` uvicorn hands every handshake to Django as a plain HTTP request"
-                            .to_owned(),
-                        sure: true,
-                    };
-                }
-                Library::NotAsked(package) if uvicorn => {
-                    return Arrival::Http {
-                        because: package.span,
-                        how: "asks for uvicorn without its WebSocket library: unless something else installs `websockets` or `wsproto`, handshakes arrive as plain HTTP"
-                            .to_owned(),
-                        sure: false,
-                    };
-                }
-                _ => return Arrival::WebSocket(command),
-            }
-        }
-        match http {
-            Some((because, how)) => Arrival::Http {
-                because,
-                how,
-                sure: true,
-            },
-            None => Arrival::Unknown,
-        }
-    }
-
-    /// Whether every server of the application takes `X-Forwarded-Proto` for the scheme by itself
-    /// or ends TLS, so that Django sees `https` whatever its settings say; `None` if no server is
-    /// known, or one is configured by a file that is not.
-    pub fn servers_know_https(&self, project: &Project, settings: &Settings) -> Option<bool> {
-        let mut known = None;
-        let home = self.home(project, settings.source);
-        let allowed = self
-            .environment
-            .forwarded_allow_ips
-            .iter()
-            .find(|word| self.concerns(project, word.span.source, home));
-        for command in self.servers(project, home) {
-            if command.ends_tls()
-                || command.trusts_forwarded_proto(allowed.map(|word| word.text.as_str()))
-            {
-                known = known.or(Some(true));
-            } else if command.is_configured_elsewhere() {
-                return None;
-            } else {
-                known = Some(false);
-            }
-        }
-        known
-    }
 }
 
 /// The folder of the application that a module belongs to: the nearest above it with a
@@ -322,34 +216,6 @@ fn is_within(folder: &str, outer: &str) -> bool {
         || folder
             .strip_prefix(outer)
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
-}
-
-/// The application of the module that a server's target names; `None` if there is no such module,
-/// or more than one application has it.
-fn entry(project: &Project, target: &str) -> Option<String> {
-    let path = target
-        .split(':')
-        .next()
-        .unwrap_or_default()
-        .replace('.', "/");
-    let tails = [format!("{path}.py"), format!("{path}/__init__.py")];
-    let mut homes: Vec<&str> = project
-        .of_kind(Kind::Python)
-        .filter(|source| {
-            tails.iter().any(|tail| {
-                source
-                    .path
-                    .strip_suffix(tail.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-            })
-        })
-        .map(|source| self::home(project, source))
-        .collect();
-    homes.dedup();
-    match homes.as_slice() {
-        [only] => Some((*only).to_owned()),
-        _ => None,
-    }
 }
 
 /// Adds what gunicorn's configuration file says to the commands that read it.

@@ -1,8 +1,10 @@
-//! Which packages are installed: requirements files, `pyproject.toml`, lock files.
+//! Which packages are installed: requirements files, `pyproject.toml`, `setup.cfg`, lock files.
 //!
 //! Only what decides over a handshake is looked for: Django, Channels, the servers, and the
 //! libraries that teach uvicorn WebSockets.
 
+use super::evaluate::is_development;
+use super::servers;
 use crate::project::{Project, Version};
 use crate::source::{Kind, Source, SourceId, Span};
 
@@ -11,6 +13,8 @@ const PACKAGES: &[&str] = &[
     "django",
     "channels",
     "uvicorn",
+    // conda's name for uvicorn[standard].
+    "uvicorn-standard",
     "websockets",
     "wsproto",
     "daphne",
@@ -37,6 +41,7 @@ const PACKAGES: &[&str] = &[
 /// Packages that install one of the libraries by themselves, and those that do so through their
 /// extra `standard`.
 const BRINGS: &[&str] = &[
+    "uvicorn-standard",
     "websockets",
     "wsproto",
     "hypercorn",
@@ -67,6 +72,8 @@ pub struct Package {
     pub span: Span,
     /// Whether its file lists everything that gets installed.
     pub complete: bool,
+    /// Whether production installs it, as far as the file's name and section say.
+    pub production: bool,
 }
 
 /// All packages that the project's files ask for.
@@ -74,9 +81,22 @@ pub struct Package {
 pub struct Requirements {
     /// In the order of files and lines.
     pub packages: Vec<Package>,
-    /// Other files (a Dockerfile, a script) that install a WebSocket library.
-    elsewhere: Vec<SourceId>,
+    /// The folders of files (also a Dockerfile, a script) that ask for a WebSocket library.
+    libraries: Vec<String>,
+    /// The folders of files that may install one, and that nobody has read.
+    unread: Vec<String>,
 }
+
+/// Files that say what is installed, in a way that we don't read.
+const UNREAD: &[&str] = &[
+    "setup.py",
+    "conda.yml",
+    "conda.yaml",
+    "pixi.toml",
+    "flake.nix",
+    "default.nix",
+    "shell.nix",
+];
 
 /// Whether uvicorn finds a library that speaks WebSockets.
 #[derive(Clone, Debug)]
@@ -94,32 +114,68 @@ pub enum Library<'a> {
 impl Requirements {
     /// Reads all requirement files.
     pub fn read(project: &Project) -> Self {
+        let unread: Vec<String> = project
+            .files
+            .iter()
+            .filter_map(|path| {
+                let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+                UNREAD.contains(&name).then(|| folder.to_owned())
+            })
+            .chain(
+                project
+                    .of_kind(Kind::Requirements)
+                    .filter(|source| includes_unread(project, source))
+                    .map(|source| source.folder().to_owned()),
+            )
+            .collect();
         let mut packages = Vec::new();
+        let mut libraries = Vec::new();
         for source in project.of_kind(Kind::Requirements) {
             let mut found = scan(source);
-            let complete = is_complete(source, &found);
+            // A lock file knows what the files behind it ask for; a list of pins may not.
+            let complete = is_lock(source) || (unread.is_empty() && is_frozen(source, &found));
+            let production = !found.is_empty() && is_for_production(project, source);
             for package in &mut found {
                 package.complete = complete;
+                package.production &= production;
+            }
+            if found.iter().any(Package::brings_library) {
+                libraries.push(source.folder().to_owned());
             }
             packages.extend(found);
         }
-        let elsewhere = project
-            .of_kind(Kind::Command)
-            .filter(|source| {
-                ["websockets", "wsproto", "uvicorn[standard]"]
-                    .iter()
-                    .any(|name| source.text.contains(name))
-            })
-            .map(|source| source.id);
+        libraries.extend(
+            project
+                .of_kind(Kind::Command)
+                .filter(|source| {
+                    ["websockets", "wsproto", "uvicorn[standard]"]
+                        .iter()
+                        .any(|name| source.text.contains(name))
+                })
+                .map(|source| source.folder().to_owned()),
+        );
         Self {
             packages,
-            elsewhere: elsewhere.collect(),
+            libraries,
+            unread,
         }
     }
 
-    /// What those files ask for.
+    /// What those files ask for that speak of an application, and what those may install that
+    /// lie in a folder which may be its own.
     #[must_use]
-    pub fn only(&self, concerns: impl Fn(SourceId) -> bool) -> Self {
+    pub fn only(
+        &self,
+        concerns: impl Fn(SourceId) -> bool,
+        may_concern: impl Fn(&str) -> bool,
+    ) -> Self {
+        let folders = |folders: &[String]| {
+            folders
+                .iter()
+                .filter(|folder| may_concern(folder))
+                .cloned()
+                .collect()
+        };
         Self {
             packages: self
                 .packages
@@ -127,12 +183,8 @@ impl Requirements {
                 .filter(|package| concerns(package.span.source))
                 .cloned()
                 .collect(),
-            elsewhere: self
-                .elsewhere
-                .iter()
-                .copied()
-                .filter(|file| concerns(*file))
-                .collect(),
+            libraries: folders(&self.libraries),
+            unread: folders(&self.unread),
         }
     }
 
@@ -148,29 +200,95 @@ impl Requirements {
     /// Whether uvicorn speaks WebSockets (uvicorn/protocols/websockets/auto.py tries `websockets`,
     /// then `wsproto`; neither is a dependency of uvicorn, Channels, gunicorn or uvicorn-worker).
     pub fn websocket_library(&self) -> Library<'_> {
-        let asks = |package: &Package| {
-            BRINGS.contains(&package.name)
-                || (package.standard && BRINGS_WITH_EXTRA.contains(&package.name))
-        };
-        if !self.elsewhere.is_empty() || self.packages.iter().any(asks) {
+        if !self.libraries.is_empty() {
             return Library::There;
         }
         let uvicorn = || {
-            self.packages
-                .iter()
-                .filter(|package| matches!(package.name, "uvicorn" | "uvicorn-worker"))
+            self.packages.iter().filter(|package| {
+                package.production && matches!(package.name, "uvicorn" | "uvicorn-worker")
+            })
         };
         match (uvicorn().find(|package| package.complete), uvicorn().next()) {
             (Some(package), _) => Library::Missing(package),
-            (None, Some(package)) => Library::NotAsked(package),
-            (None, None) => Library::Unknown,
+            (None, Some(package)) if self.unread.is_empty() => Library::NotAsked(package),
+            _ => Library::Unknown,
         }
+    }
+}
+
+impl Package {
+    fn brings_library(&self) -> bool {
+        BRINGS.contains(&self.name) || (self.standard && BRINGS_WITH_EXTRA.contains(&self.name))
+    }
+}
+
+/// Whether production installs what the file lists: not where its name speaks of another purpose,
+/// unless what starts production names it.
+fn is_for_production(project: &Project, source: &Source) -> bool {
+    let name = source.name();
+    let folder = source.folder().rsplit('/').next().unwrap_or_default();
+    let other = |name: &str| {
+        is_development(name)
+            || name
+                .to_ascii_lowercase()
+                .split(['_', '-', '.'])
+                .any(|word| {
+                    matches!(
+                        word,
+                        "doc" | "docs" | "lint" | "linting" | "typing" | "mypy" | "tools" | "bench"
+                    )
+                })
+    };
+    if !(other(name) || other(folder)) {
+        return true;
+    }
+    let named = format!("{folder}/{name}");
+    project
+        .of_kind(Kind::Command)
+        .filter(|file| !servers::is_for_development(file))
+        .any(|file| {
+            file.text.contains(&named)
+                || (name.contains("requirements") && file.text.contains(name))
+        })
+}
+
+/// Whether the file includes another (`-r`) that was not read.
+fn includes_unread(project: &Project, source: &Source) -> bool {
+    source.text.lines().any(|line| {
+        let line = line.trim_start();
+        let Some(path) = line
+            .strip_prefix("-r")
+            .or_else(|| line.strip_prefix("--requirement"))
+        else {
+            return false;
+        };
+        let path = path.trim_start_matches([' ', '\t', '=']);
+        let path = path.split_whitespace().next().unwrap_or_default();
+        let name = path.rsplit('/').next().unwrap_or_default();
+        !name.is_empty()
+            && !project
+                .of_kind(Kind::Requirements)
+                .any(|other| other.name() == name)
+    })
+}
+
+/// The section of a file that has any, where a requirement counts for production; other sections
+/// are for developers, or optional.
+fn production_section(file: &str) -> Option<&'static [&'static str]> {
+    match file {
+        "pyproject.toml" => Some(&["project", "tool.poetry.dependencies"]),
+        "pipfile" => Some(&["packages"]),
+        "setup.cfg" => Some(&["options"]),
+        _ => None,
     }
 }
 
 fn scan(source: &Source) -> Vec<Package> {
     let name = source.name().to_ascii_lowercase();
     let toml_lock = name.ends_with(".lock") && name != "pipfile.lock";
+    let yaml = name.ends_with(".yml") || name.ends_with(".yaml");
+    let sections = production_section(&name);
+    let mut production = sections.is_none();
     let mut found: Vec<Package> = Vec::new();
     let mut start = 0;
     for line in source.text.split_inclusive('\n') {
@@ -195,6 +313,23 @@ fn scan(source: &Source) -> Vec<Package> {
             }
             continue;
         }
+        if let Some(sections) = sections
+            && let Some(section) = trimmed.trim_end().strip_prefix('[')
+            && let Some(section) = section.strip_suffix(']')
+            && !section.contains(['"', '\'', ','])
+        {
+            production = sections.contains(&section.trim());
+            continue;
+        }
+        if name == "pipfile.lock" && trimmed.starts_with("\"develop\"") {
+            production = false;
+        }
+        let known = found.len();
+        let (indent, trimmed) = match trimmed.strip_prefix("- ") {
+            Some(item) if yaml => (line.len() - item.len(), item),
+            None if yaml => continue,
+            _ => (indent, trimmed),
+        };
         // A requirement stands at the start of a line, or first in quotes.
         let quoted = name != "requirements.txt" && trimmed.starts_with(['"', '\''])
             || trimmed.contains("[\"")
@@ -210,6 +345,9 @@ fn scan(source: &Source) -> Vec<Package> {
         }
         if !trimmed.starts_with(['"', '\'']) {
             found.extend(requirement(source, trimmed, here + indent, line));
+        }
+        for package in &mut found[known..] {
+            package.production = production;
         }
     }
     found
@@ -251,6 +389,7 @@ fn package(source: &Source, name: &str, rest: &str, at: usize) -> Option<Package
             .and_then(|at| version(&rest[at..])),
         span: Span::new(source.id, at..at + name.len()),
         complete: false,
+        production: true,
     })
 }
 
@@ -269,13 +408,13 @@ fn version(text: &str) -> Option<Version> {
     Some(version)
 }
 
-/// Whether the file lists everything that gets installed: a lock file, or a requirements file
-/// of pinned versions that also names what uvicorn itself needs.
-fn is_complete(source: &Source, found: &[Package]) -> bool {
-    let name = source.name().to_ascii_lowercase();
-    if name.ends_with(".lock") {
-        return true;
-    }
+fn is_lock(source: &Source) -> bool {
+    source.name().to_ascii_lowercase().ends_with(".lock")
+}
+
+/// Whether a requirements file lists everything that gets installed: pinned versions, and also
+/// what uvicorn itself needs.
+fn is_frozen(source: &Source, found: &[Package]) -> bool {
     let has = |name: &str| found.iter().any(|package| package.name == name);
     let pinned = source
         .text
@@ -292,7 +431,10 @@ mod tests {
 
     fn library(path: &str, text: &str) -> &'static str {
         let project = Project::in_memory([(path, text)]).unwrap();
-        let requirements = Requirements::read(&project);
+        said(&Requirements::read(&project))
+    }
+
+    fn said(requirements: &Requirements) -> &'static str {
         match requirements.websocket_library() {
             Library::There => "there",
             Library::Missing(_) => "missing",
@@ -352,6 +494,101 @@ mod tests {
             ),
         ] {
             assert_eq!(library(path, text), expected, "{path}: {text}");
+        }
+    }
+
+    #[test]
+    fn only_what_production_installs_is_evidence() {
+        let bare = ("requirements.txt", "uvicorn\n");
+        let dev = ("requirements-dev.txt", "uvicorn\n");
+        for (files, expected) in [
+            (vec![bare], "not asked"),
+            (vec![dev], "unknown"),
+            (vec![("requirements/docs.txt", "uvicorn\n")], "unknown"),
+            (vec![("docs/requirements.txt", "uvicorn\n")], "unknown"),
+            (
+                vec![("requirements/production.txt", "uvicorn\n")],
+                "not asked",
+            ),
+            (
+                vec![
+                    dev,
+                    ("Dockerfile", "RUN pip install -r requirements-dev.txt\n"),
+                ],
+                "not asked",
+            ),
+            (
+                vec![
+                    dev,
+                    (
+                        "Dockerfile.dev",
+                        "RUN pip install -r requirements-dev.txt\n",
+                    ),
+                ],
+                "unknown",
+            ),
+            (
+                vec![(
+                    "pyproject.toml",
+                    "[dependency-groups]\ndev = [\"uvicorn\"]\n",
+                )],
+                "unknown",
+            ),
+            (
+                vec![(
+                    "Pipfile",
+                    "[packages]\ndjango = \"*\"\n[dev-packages]\nuvicorn = \"*\"\n",
+                )],
+                "unknown",
+            ),
+            (vec![bare, ("setup.py", "x")], "unknown"),
+            (
+                vec![("requirements.txt", "-r ../common.txt\nuvicorn\n")],
+                "unknown",
+            ),
+            (
+                vec![
+                    bare,
+                    (
+                        "setup.cfg",
+                        "[options]\ninstall_requires =\n  uvicorn[standard]\n",
+                    ),
+                ],
+                "there",
+            ),
+            (
+                vec![("setup.cfg", "[options]\ninstall_requires =\n  uvicorn\n")],
+                "not asked",
+            ),
+            (
+                vec![
+                    bare,
+                    ("environment.yml", "dependencies:\n  - uvicorn-standard\n"),
+                ],
+                "there",
+            ),
+            (
+                vec![(
+                    "environment.yml",
+                    "name: uvicorn\ndependencies:\n  - uvicorn=0.30\n",
+                )],
+                "not asked",
+            ),
+            (
+                vec![bare, ("docker/build.sh", "pip install websockets\n")],
+                "there",
+            ),
+            (
+                vec![
+                    bare,
+                    ("setup.py", "x"),
+                    ("uv.lock", "[[package]]\nname = \"uvicorn\"\n"),
+                ],
+                "missing",
+            ),
+        ] {
+            let project = Project::in_memory(files.iter().copied()).unwrap();
+            assert_eq!(said(&Requirements::read(&project)), expected, "{files:?}");
         }
     }
 

@@ -112,10 +112,16 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     }
     if matches!(
         lower.as_str(),
-        "uv.lock" | "poetry.lock" | "pdm.lock" | "pipfile.lock" | "pipfile"
-    ) || (lower.starts_with("requirements")
-        && (lower.ends_with(".txt") || lower.ends_with(".in")))
-        || (path.contains("requirements/") && lower.ends_with(".txt"))
+        "uv.lock"
+            | "poetry.lock"
+            | "pdm.lock"
+            | "pipfile.lock"
+            | "pipfile"
+            | "setup.cfg"
+            | "environment.yml"
+            | "environment.yaml"
+    ) || ((lower.ends_with(".txt") || lower.ends_with(".in"))
+        && (lower.contains("requirements") || path.contains("requirements/")))
     {
         return Some(Certain(Kind::Requirements));
     }
@@ -202,6 +208,8 @@ pub(super) fn confirms(kind: Kind, bytes: &[u8]) -> bool {
             "hypercorn",
             "uwsgi",
             "runserver",
+            "pip install",
+            "pip3 install",
         ]
         .iter()
         .any(|server| memmem::find(bytes, server.as_bytes()).is_some()),

@@ -3,9 +3,10 @@
 use std::collections::HashSet;
 
 use crate::context::Context;
-use crate::django::command::{Command, Program};
+use crate::django::command::Command;
 use crate::django::requirements::Library;
 use crate::django::routes::WebSocket;
+use crate::django::servers::without_library;
 use crate::finding::{Finding, Report};
 use crate::rule::Severity;
 use crate::source::Span;
@@ -21,8 +22,16 @@ pub fn missing(cx: &Context<'_>, report: &mut Report<'_>) {
     {
         let home = model.home(cx.project, application.source);
         let installed = model.installed(cx.project, home);
-        for command in model.servers(cx.project, home) {
-            if let Some(finding) = judge(report, command, &installed.websocket_library())
+        let library = installed.websocket_library();
+        let servers = model.servers(cx.project, home);
+        // Another server may be there for the sockets.
+        if servers.iter().any(|command| {
+            command.serves_websockets() && without_library(command, &library).is_none()
+        }) {
+            continue;
+        }
+        for command in servers {
+            if let Some(finding) = judge(report, command, &library)
                 && seen.insert(finding.span)
             {
                 report.push(finding);
@@ -33,16 +42,7 @@ pub fn missing(cx: &Context<'_>, report: &mut Report<'_>) {
 
 /// What a command's WebSockets come to.
 fn judge(report: &Report<'_>, command: &Command, library: &Library<'_>) -> Option<Finding> {
-    let uvicorn = command.program == Program::Uvicorn
-        || (command.program == Program::Gunicorn
-            && command
-                .worker_class()
-                .is_some_and(|class| class.to_ascii_lowercase().contains("uvicorn")));
-    let to_wsgi = command
-        .target
-        .as_ref()
-        .is_some_and(|target| target.text.contains("wsgi"));
-    if !uvicorn || to_wsgi {
+    if !command.is_uvicorn() || !command.serves_websockets() {
         return None;
     }
     let finding = match (command.option(&["--ws"]), library) {
@@ -155,9 +155,14 @@ mod tests {
             ]),
             [Severity::Error]
         );
-        assert_eq!(
-            said(&[("Procfile", "web: daphne p.asgi:application\n"), bare]),
-            []
-        );
+        for daphne in [
+            "web: daphne p.asgi:application\n",
+            "web: daphne p.asgi:application\nhttp: uvicorn --ws none p.asgi:application\n",
+            "web: uvicorn --ws none p.asgi:application\nsockets: daphne p.asgi:application\n",
+            "web: daphne p.asgi:application\napi: uvicorn --ws none api.main:app\n",
+            "api: uvicorn --ws none api.main:app\n",
+        ] {
+            assert_eq!(said(&[("Procfile", daphne), bare]), [], "{daphne}");
+        }
     }
 }

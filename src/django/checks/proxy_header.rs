@@ -4,12 +4,12 @@ use std::collections::HashSet;
 
 use super::{honest, proxy_mentions, with_redirect, with_reopened};
 use crate::context::Context;
-use crate::django::Arrival;
 use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting, Settings};
 use crate::django::trusted_header::{
     Header, Known, Never, SERVERS_WORD, header, known, meta_name, never, sent_name,
 };
+use crate::django::{Arrival, Https};
 use crate::finding::{Finding, Report};
 use crate::rule::Severity;
 use crate::source::Span;
@@ -172,7 +172,7 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
             }
         };
         if matches!(never, Never::Name(_))
-            && cx.django.servers_know_https(cx.project, settings) == Some(true)
+            && cx.django.servers_know_https(cx.project, settings) == Https::Known
         {
             // The server's own trust answers in place of the header that is never found.
             finding.severity = finding.severity.min(Severity::Warning);
@@ -252,7 +252,7 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
             name.eq_ignore_ascii_case("X-Forwarded-Proto") && value == "https"
         });
         // Without the header Django takes the server's word, which may be X-Forwarded-Proto's.
-        if cx.django.servers_know_https(cx.project, settings) == Some(true)
+        if cx.django.servers_know_https(cx.project, settings) == Https::Known
             && (sends_proto || !declared)
         {
             return;

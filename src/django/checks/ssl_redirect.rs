@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use super::{honest, with_reopened};
 use crate::context::Context;
+use crate::django::Https;
 use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting};
 use crate::django::trusted_header::{Header, header};
@@ -26,14 +27,11 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
             Redirects::Unknown | Redirects::No => continue,
         };
         // The server may know the scheme by itself, or be configured by a file that is not here.
-        let servers = cx
-            .django
-            .servers(cx.project, cx.django.home(cx.project, settings.source))
-            .count();
-        match cx.django.servers_know_https(cx.project, settings) {
-            Some(true) => continue,
-            None if servers > 0 => continue,
-            _ => {}
+        if matches!(
+            cx.django.servers_know_https(cx.project, settings),
+            Https::Known | Https::Unclear
+        ) {
+            continue;
         }
         // "Missing" is only said of a chain that is wholly known.
         let setting = settings.get("SECURE_PROXY_SSL_HEADER");

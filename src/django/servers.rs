@@ -1,0 +1,384 @@
+//! Which server commands start a Django application, and how a handshake arrives through them.
+
+use super::command::{Command, Program};
+use super::requirements::{Library, Requirements};
+use super::routes::Application;
+use super::settings::Settings;
+use super::{Arrival, Model, home};
+use crate::project::Project;
+use crate::source::{Kind, Source, Span};
+
+/// What a server's target names.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Entry {
+    /// A module of the Django application in this folder.
+    Django(String),
+    /// Modules of more than one application.
+    Several,
+    /// A module of the project that is none of Django's: another service.
+    Other,
+    /// No module of the project.
+    Missing,
+}
+
+/// Calls that only an application of another framework makes.
+const FOREIGN: &[&str] = &[
+    "FastAPI(",
+    "Starlette(",
+    "Flask(",
+    "Quart(",
+    "Sanic(",
+    "Litestar(",
+];
+
+impl Entry {
+    /// What `target` (`package.module:attribute`) names.
+    pub(super) fn find(project: &Project, applications: &[Application], target: &str) -> Self {
+        let module = target.split(':').next().unwrap_or_default();
+        let path = module.replace('.', "/");
+        let tails = [format!("{path}.py"), format!("{path}/__init__.py")];
+        let is_it = |path: &str| {
+            tails.iter().any(|tail| {
+                path.strip_suffix(tail.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+            })
+        };
+        let named_for_it = module.ends_with("asgi") || module.ends_with("wsgi");
+        let is_djangos = |source: &Source| {
+            let has = |marks: &[&str]| marks.iter().any(|mark| source.text.contains(mark));
+            applications
+                .iter()
+                .any(|application| application.source == source.id)
+                || has(&[
+                    "get_asgi_application",
+                    "get_wsgi_application",
+                    "get_default_application",
+                ])
+                || (named_for_it && !has(FOREIGN))
+        };
+        let mut homes: Vec<&str> = project
+            .of_kind(Kind::Python)
+            .filter(|source| is_it(&source.path) && is_djangos(source))
+            .map(|source| home(project, source))
+            .collect();
+        homes.sort_unstable();
+        homes.dedup();
+        match homes.as_slice() {
+            [only] => Self::Django((*only).to_owned()),
+            [] if project.files.iter().any(is_it)
+                || project
+                    .of_kind(Kind::Python)
+                    .any(|source| is_it(&source.path)) =>
+            {
+                Self::Other
+            }
+            [] => Self::Missing,
+            _ => Self::Several,
+        }
+    }
+}
+
+/// Whether a command starts an application.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Starts {
+    Yes,
+    Perhaps,
+    No,
+}
+
+/// Whether the servers of an application tell Django by themselves that a client used TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Https {
+    /// Each of them ends TLS, or takes `X-Forwarded-Proto` for the scheme.
+    Known,
+    /// One of them does not.
+    Unknown,
+    /// A file that was not read decides, or whether a command is this application's is not to be
+    /// told.
+    Unclear,
+    /// No server is known.
+    NoServer,
+}
+
+impl Model {
+    fn starts(&self, project: &Project, command: &Command, home: &str) -> Starts {
+        let file = command.span.source;
+        let concerns = || self.concerns(project.source(file).folder(), home);
+        let sure = |yes: bool| if yes { Starts::Yes } else { Starts::No };
+        let Some(target) = &command.target else {
+            return sure(concerns());
+        };
+        match self.entries.get(&target.text) {
+            Some(Entry::Django(entry)) => sure(entry == home),
+            Some(Entry::Other) => Starts::No,
+            Some(Entry::Several) => sure(concerns()),
+            Some(Entry::Missing) | None if !concerns() => Starts::No,
+            Some(Entry::Missing) | None => {
+                // The module is not in the files (generated, ignored), but its package is the
+                // application's, or the only command of this file runs with Django's settings.
+                let package = target.text.split(['.', ':']).next().unwrap_or_default();
+                let package = format!("/{package}/");
+                let sources = self.settings.iter().map(|settings| settings.source);
+                let sources = sources.chain(
+                    self.applications
+                        .iter()
+                        .map(|application| application.source),
+                );
+                let holds = sources
+                    .map(|id| project.source(id))
+                    .filter(|source| self::home(project, source) == home)
+                    .any(|source| format!("/{}/", source.folder()).contains(&package));
+                let in_file = |span: Span| span.source == file;
+                let with_settings = self
+                    .environment
+                    .settings
+                    .iter()
+                    .any(|word| in_file(word.span))
+                    && self
+                        .commands
+                        .iter()
+                        .filter(|other| in_file(other.span))
+                        .count()
+                        == 1;
+                if holds || with_settings {
+                    Starts::Yes
+                } else {
+                    Starts::Perhaps
+                }
+            }
+        }
+    }
+
+    /// The commands that serve the application in `home`; those for developers only where there
+    /// are no others.
+    pub fn servers(&self, project: &Project, home: &str) -> Vec<&Command> {
+        let mut servers: Vec<&Command> = self
+            .commands
+            .iter()
+            .filter(|command| {
+                command.program != Program::Runserver
+                    && self.starts(project, command, home) == Starts::Yes
+            })
+            .collect();
+        let develops = |command: &Command| {
+            command.flag("--reload") || is_for_development(project.source(command.span.source))
+        };
+        if servers.iter().any(|command| !develops(command)) {
+            servers.retain(|command| !develops(command));
+        }
+        servers
+    }
+
+    /// What is installed for the application in `home`.
+    pub fn installed(&self, project: &Project, home: &str) -> Requirements {
+        self.requirements.only(
+            |file| self.concerns(project.source(file).folder(), home),
+            |folder| self.may_concern(folder, home),
+        )
+    }
+
+    /// How a handshake reaches Django under `settings`: as a WebSocket if any server sees to it.
+    pub fn arrival<'a>(&'a self, project: &Project, settings: &Settings) -> Arrival<'a> {
+        let home = self.home(project, settings.source);
+        let installed = self.installed(project, home);
+        let library = installed.websocket_library();
+        let mut uvicorn = None;
+        let mut http = None;
+        for command in self.servers(project, home) {
+            if command.serves_websockets() {
+                match without_library(command, &library) {
+                    Some(arrival) => {
+                        uvicorn.get_or_insert(arrival);
+                        continue;
+                    }
+                    None => return Arrival::WebSocket(command),
+                }
+            }
+            let worker = match (command.program, command.worker_class()) {
+                (Program::Gunicorn, Some(class)) => format!(" with the worker `{class}`"),
+                // gunicorn/config.py worker_class: threads turn `sync` into `gthread`.
+                (Program::Gunicorn, None) if command.option(&["--threads"]).is_some() => {
+                    " with its threaded worker".to_owned()
+                }
+                (Program::Gunicorn, None) => " with its default sync worker".to_owned(),
+                _ => String::new(),
+            };
+            http.get_or_insert(Arrival::Http {
+                because: command.span,
+                how: format!(
+                    "{}{worker} hands every handshake to Django as a plain HTTP request",
+                    command.program.name()
+                ),
+                sure: true,
+            });
+        }
+        uvicorn.or(http).unwrap_or(Arrival::Unknown)
+    }
+
+    /// Whether the servers of the application know the client's scheme by themselves, so that
+    /// Django sees `https` whatever its settings say.
+    pub fn servers_know_https(&self, project: &Project, settings: &Settings) -> Https {
+        let home = self.home(project, settings.source);
+        let allowed = self
+            .environment
+            .forwarded_allow_ips
+            .iter()
+            .find(|word| self.may_concern(project.source(word.span.source).folder(), home))
+            .map(|word| word.text.as_str());
+        let knows =
+            |command: &Command| command.ends_tls() || command.trusts_forwarded_proto(allowed);
+        let perhaps = self.commands.iter().any(|command| {
+            command.program != Program::Runserver
+                && self.starts(project, command, home) == Starts::Perhaps
+                && (knows(command) || command.is_configured_elsewhere())
+        });
+        if perhaps {
+            return Https::Unclear;
+        }
+        let mut known = Https::NoServer;
+        for command in self.servers(project, home) {
+            if knows(command) {
+                if known == Https::NoServer {
+                    known = Https::Known;
+                }
+            } else if command.is_configured_elsewhere() {
+                return Https::Unclear;
+            } else {
+                known = Https::Unknown;
+            }
+        }
+        known
+    }
+}
+
+/// How a handshake arrives through uvicorn where it has no library for it; `None` where it has,
+/// or another server takes it.
+pub(super) fn without_library<'a>(command: &Command, library: &Library<'_>) -> Option<Arrival<'a>> {
+    if !command.is_uvicorn() {
+        return None;
+    }
+    match (command.option(&["--ws"]), library) {
+        (Some("none"), _) => Some(Arrival::Http {
+            because: command.word("--ws").map_or(command.span, |word| word.span),
+            how: "with `--ws none` uvicorn hands every handshake to Django as a plain HTTP request"
+                .to_owned(),
+            sure: true,
+        }),
+        // A library that is named and missing stops uvicorn at once.
+        (Some(name), _) if name != "auto" => None,
+        (_, Library::Missing(package)) => Some(Arrival::Http {
+            because: package.span,
+            how: "without `websockets` or `wsproto` uvicorn hands every handshake to Django as a plain HTTP request"
+                .to_owned(),
+            sure: true,
+        }),
+        (_, Library::NotAsked(package)) => Some(Arrival::Http {
+            because: package.span,
+            how: "asks for uvicorn without its WebSocket library: unless something else installs `websockets` or `wsproto`, handshakes arrive as plain HTTP"
+                .to_owned(),
+            sure: false,
+        }),
+        _ => None,
+    }
+}
+
+/// Whether a file of commands is for developers: `docker-compose.override.yml`, which compose
+/// reads by itself on a developer's machine, and what its name says.
+pub(super) fn is_for_development(source: &Source) -> bool {
+    let folder = source.folder().rsplit('/').next().unwrap_or_default();
+    [source.name(), folder].into_iter().any(|name| {
+        super::evaluate::is_development(name)
+            || name
+                .split(['.', '-', '_'])
+                .any(|word| word.eq_ignore_ascii_case("override"))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Project;
+
+    const ASGI: (&str, &str) = (
+        "p/asgi.py",
+        "from channels.routing import ProtocolTypeRouter\napplication = ProtocolTypeRouter({'websocket': f})\n",
+    );
+    const SETTINGS: (&str, &str) = ("p/settings.py", "ROOT_URLCONF = 'p.urls'\n");
+
+    fn servers(files: &[(&str, &str)]) -> Vec<String> {
+        let project = Project::in_memory(files.iter().copied().chain([ASGI, SETTINGS])).unwrap();
+        let model = Model::resolve(&project);
+        let home = model.home(&project, model.settings[0].source);
+        model
+            .servers(&project, home)
+            .into_iter()
+            .map(|command| command.target.as_ref().unwrap().text.clone())
+            .collect()
+    }
+
+    #[test]
+    fn a_command_concerns_the_application_that_it_names() {
+        let procfile = |text| vec![("Procfile", text)];
+        for (files, expected) in [
+            (
+                procfile("web: daphne p.asgi:application\n"),
+                vec!["p.asgi:application"],
+            ),
+            // Not in the files, but in the application's package.
+            (procfile("web: gunicorn p.wsgi\n"), vec!["p.wsgi"]),
+            // Another service, whose module is here, or is not.
+            (
+                vec![
+                    (
+                        "docker-compose.yml",
+                        "services:\n  a:\n    command: uvicorn api.main:app --ws none\n",
+                    ),
+                    ("api/main.py", "app = FastAPI()\nchannels\n"),
+                ],
+                vec![],
+            ),
+            (procfile("web: uvicorn api.main:app\n"), vec![]),
+            (
+                vec![
+                    ("Procfile", "web: uvicorn api.asgi:app\n"),
+                    (
+                        "api/asgi.py",
+                        "from fastapi import FastAPI\napp = FastAPI()\nchannels\n",
+                    ),
+                ],
+                vec![],
+            ),
+            // Its settings show it.
+            (
+                procfile("web: DJANGO_SETTINGS_MODULE=p.settings uvicorn server:app\n"),
+                vec!["server:app"],
+            ),
+            // What a developer starts is no evidence beside what production starts.
+            (
+                vec![
+                    ("Procfile", "web: daphne p.asgi:application\n"),
+                    (
+                        "docker-compose.dev.yml",
+                        "services:\n  a:\n    command: uvicorn p.asgi:app\n",
+                    ),
+                    (
+                        "docker-compose.override.yml",
+                        "services:\n  a:\n    command: uvicorn p.asgi:b\n",
+                    ),
+                    ("compose/local/start.sh", "uvicorn p.asgi:c\n"),
+                    ("run.sh", "uvicorn p.asgi:d --reload\n"),
+                ],
+                vec!["p.asgi:application"],
+            ),
+            (
+                vec![(
+                    "docker-compose.dev.yml",
+                    "services:\n  a:\n    command: uvicorn p.asgi:app\n",
+                )],
+                vec!["p.asgi:app"],
+            ),
+        ] {
+            assert_eq!(servers(&files), expected, "{files:?}");
+        }
+    }
+}
