@@ -93,6 +93,17 @@ pub struct Position {
     pub column: usize,
 }
 
+/// What a template engine replaces in a source.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mask {
+    /// The text with expressions masked, length preserved.
+    pub text: String,
+    /// What was masked, in order.
+    pub masks: Vec<Range<usize>>,
+    /// What is written only sometimes (a branch, a loop's body), by start; they may nest.
+    pub conditional: Vec<Range<usize>>,
+}
+
 /// One file as it was read, once.
 #[derive(Debug)]
 pub struct Source {
@@ -110,22 +121,24 @@ pub struct Source {
     masked: Option<String>,
     /// What was masked, in order.
     masks: Vec<Range<usize>>,
+    /// What a template's branches and loops hold, by start, each with the one around it.
+    conditional: Vec<(Range<usize>, Option<usize>)>,
     lines: OnceLock<Vec<usize>>,
 }
 
 impl Source {
-    /// A source with this text; `masked` is what a parser reads instead, with the masked ranges.
+    /// A source with this text; `mask` is what a parser reads instead.
     pub fn new(
         id: SourceId,
         path: String,
         display: String,
         kind: Kind,
         text: String,
-        mask: Option<(String, Vec<Range<usize>>)>,
+        mask: Option<Mask>,
     ) -> Self {
-        let (masked, masks) = match mask {
-            Some((masked, masks)) => (Some(masked), masks),
-            None => (None, Vec::new()),
+        let (masked, masks, conditional) = match mask {
+            Some(mask) => (Some(mask.text), mask.masks, mask.conditional),
+            None => (None, Vec::new(), Vec::new()),
         };
         Self {
             id,
@@ -135,6 +148,7 @@ impl Source {
             text,
             masked,
             masks,
+            conditional: nested(conditional),
             lines: OnceLock::new(),
         }
     }
@@ -157,6 +171,32 @@ impl Source {
         self.masks
             .get(at)
             .is_some_and(|mask| mask.start < span.end as usize)
+    }
+
+    /// Whether a template decides if all of `span` is written, given that `within` is: what lies
+    /// in the same branch or loop as `within` is as certain as that.
+    pub fn is_conditional(&self, span: Span, within: Span) -> bool {
+        let (start, end) = (span.start as usize, span.end as usize);
+        let before = |at: usize| {
+            self.conditional
+                .partition_point(|(range, _)| range.start <= at)
+        };
+        let last = before(start);
+        // The innermost range that reaches over the start.
+        let innermost = std::iter::successors(last.checked_sub(1), |at| self.conditional[*at].1)
+            .map(|at| &self.conditional[at].0)
+            .find(|range| range.end > start);
+        let begun = before(end.saturating_sub(1)).max(last);
+        let mut ranges = self.conditional[last..begun]
+            .iter()
+            .map(|(range, _)| range)
+            .chain(innermost);
+        let within = (within.source == self.id).then(|| within.range());
+        ranges.any(|range| {
+            within
+                .as_ref()
+                .is_none_or(|within| within.start < range.start || range.end < within.end)
+        })
     }
 
     /// The text under `span`; empty if it does not lie on character boundaries of this source.
@@ -195,6 +235,24 @@ impl Source {
     }
 }
 
+/// Each range with the index of the one that holds it.
+fn nested(ranges: Vec<Range<usize>>) -> Vec<(Range<usize>, Option<usize>)> {
+    let mut nested: Vec<(Range<usize>, Option<usize>)> = Vec::with_capacity(ranges.len());
+    let mut open: Vec<usize> = Vec::new();
+    for range in ranges {
+        while open
+            .last()
+            .is_some_and(|at| nested[*at].0.end <= range.start)
+        {
+            open.pop();
+        }
+        let outer = open.last().copied();
+        open.push(nested.len());
+        nested.push((range, outer));
+    }
+    nested
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -218,6 +276,44 @@ mod tests {
         assert_eq!(source.position(3), Position { line: 1, column: 3 });
         assert_eq!(source.position(5), Position { line: 2, column: 1 });
         assert_eq!(source.position(99), Position { line: 2, column: 2 });
+    }
+
+    #[test]
+    fn a_branch_is_certain_to_what_stands_in_it() {
+        let text =
+            "{% for x in y %}a {% if b %}c{% endif %} d{% endfor %} e {% if f %}g{% endif %}";
+        let mut source = source(text);
+        let ranges = vec![16..42, 28..29, 70..71];
+        assert_eq!(["c", "g"], [&text[28..29], &text[70..71]]);
+        source.conditional = nested(ranges);
+        let span = |name: char| {
+            let at = match name {
+                'c' => 28,
+                'g' => 70,
+                name => text
+                    .rfind(&format!("{name} "))
+                    .or(text.rfind(&format!("{name}{{")))
+                    .unwrap(),
+            };
+            Span::new(SourceId(0), at..at + 1)
+        };
+        for (name, within, expected) in [
+            ('a', 'd', false),
+            ('d', 'a', false),
+            ('c', 'a', true),
+            ('a', 'c', false),
+            ('a', 'e', true),
+            ('c', 'e', true),
+            ('g', 'e', true),
+            ('e', 'e', false),
+        ] {
+            assert_eq!(
+                source.is_conditional(span(name), span(within)),
+                expected,
+                "{name} within {within}"
+            );
+        }
+        assert!(source.is_conditional(Span::new(SourceId(0), 54..75), span('e')));
     }
 
     #[test]

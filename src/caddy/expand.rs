@@ -13,8 +13,12 @@ use crate::syntax::{self, Quote, Tree};
 const MAX_DEPTH: usize = 64;
 /// Imports within imports; Caddy itself refuses cycles.
 const MAX_IMPORTS: usize = 24;
-/// Directives in one configuration after expansion: a snippet bomb ends here.
+/// Directives that imports may bring into one site: a snippet bomb ends here.
 const MAX_DIRECTIVES: usize = 50_000;
+/// Directives that a root file may hold itself: a generated file ends here.
+const MAX_WRITTEN: usize = 100_000;
+/// Arguments of one directive; of a million upstreams the first ones tell what there is to tell.
+const MAX_ARGS: usize = 1_000;
 /// A word that arguments make longer than this is none that anybody wrote.
 const MAX_WORD: usize = 1 << 16;
 
@@ -55,6 +59,8 @@ pub struct Directive {
     pub braces: bool,
     /// A syntax error touches it, or something in it was too deep or could not be imported.
     pub partial: bool,
+    /// A template decides whether it is written in its site.
+    pub conditional: bool,
 }
 
 impl Directive {
@@ -108,6 +114,14 @@ pub(super) struct Expander<'a> {
     /// Files that were imported.
     pub(super) imported: Vec<SourceId>,
     budget: usize,
+    /// What is left of [`MAX_WRITTEN`].
+    written: usize,
+    /// Sites, or whatever else stands at the top, that spent the budget.
+    bombs: u32,
+    /// The head of what is expanded at the top.
+    site: Option<Span>,
+    /// Imports on the way that a template may leave out.
+    perhaps: usize,
     stack: Vec<String>,
     /// What the imports stand for, by file and pattern.
     found: HashMap<(SourceId, String), Found>,
@@ -122,6 +136,10 @@ impl<'a> Expander<'a> {
             undecided: Vec::new(),
             imported: Vec::new(),
             budget: MAX_DIRECTIVES,
+            written: MAX_WRITTEN,
+            bombs: 0,
+            site: None,
+            perhaps: 0,
             stack: Vec::new(),
             found: HashMap::new(),
         }
@@ -179,19 +197,46 @@ impl<'a> Expander<'a> {
                 .insert(name.to_owned(), Snippet { tree, node: index });
             return true;
         }
-        if self.budget == 0 {
+        if depth == 0 {
+            self.site = Some(at.head());
+            // A bomb is one site's fault, and the others are read; many of them get less each.
+            if self.stack.is_empty() {
+                self.budget = MAX_DIRECTIVES >> self.bombs.min(63);
+            }
+        }
+        // What the files hold themselves and what imports make of it: the latter multiplies.
+        let budget = if self.stack.is_empty() {
+            &mut self.written
+        } else {
+            &mut self.budget
+        };
+        if *budget == 0 {
             return false;
         }
-        self.budget -= 1;
-        if self.budget == 0 {
-            self.note(
-                at.head(),
-                "imports expand to too many directives; the rest is not read",
-            );
+        *budget -= 1;
+        if *budget == 0 {
+            self.bombs += u32::from(!self.stack.is_empty());
+            self.note(at.head(), "too many directives; the rest is not read");
             return false;
         }
-        let mut words = Vec::with_capacity(node.words.len());
-        for word in &node.words {
+        let conditional = depth > 0
+            && (self.perhaps > 0
+                || self.site.is_some_and(|site| {
+                    self.project
+                        .source(tree.source)
+                        .is_conditional(at.head(), site)
+                }));
+        let mut given_words = node.words.as_slice();
+        // Of other directives each word counts: a matcher may name thousands of addresses.
+        if node.words.len() > MAX_ARGS
+            && matches!(node.words[0].text.as_str(), "reverse_proxy" | "to")
+        {
+            given_words = &node.words[..MAX_ARGS];
+            let message = format!("only the first {MAX_ARGS} upstreams of this line are read");
+            self.note(node.words[MAX_ARGS].span, message);
+        }
+        let mut words = Vec::with_capacity(given_words.len());
+        for word in given_words {
             self.word(word, given, &mut words, out);
         }
         if words.is_empty() && !node.words.is_empty() && node.block.is_none() {
@@ -202,7 +247,10 @@ impl<'a> Expander<'a> {
             .first()
             .is_some_and(|word| word.text == "import" && word.quote == Quote::None)
         {
-            return self.import(tree, index, words, given, depth, out);
+            self.perhaps += usize::from(conditional);
+            let whole = self.import(tree, index, words, given, depth, out);
+            self.perhaps -= usize::from(conditional);
+            return whole;
         }
         let mut partial = !node.intact;
         // Only at the top is a line without braces a site; see `fragment`.
@@ -223,6 +271,7 @@ impl<'a> Expander<'a> {
             block,
             braces: node.block.is_some(),
             partial,
+            conditional,
         });
         true
     }

@@ -94,6 +94,8 @@ pub struct Handler {
     pub parent: Option<HandlerId>,
     /// Whether the list that it stands in keeps the order of the file.
     pub in_route: bool,
+    /// A template decides whether it is written.
+    pub conditional: bool,
 }
 
 /// All handlers of a site.
@@ -277,6 +279,7 @@ impl<'a> Builder<'a> {
             action: Action::Pass,
             parent,
             in_route,
+            conditional: directive.conditional,
         });
         let action = if hidden {
             Action::Plugin

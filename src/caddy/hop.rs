@@ -133,6 +133,9 @@ impl Walker<'_> {
                     return Some(End::Undecided(span, doubt));
                 }
             }
+            if let Some(end) = self.perhaps(route) {
+                return Some(end);
+            }
             if let Some(done) = done {
                 *done = true;
             }
@@ -143,6 +146,24 @@ impl Walker<'_> {
             }
         }
         None
+    }
+
+    /// Where it ends for want of knowing whether a template writes one of these.
+    fn perhaps(&self, route: &[HandlerId]) -> Option<End> {
+        let matters = |handler: &Handler| match handler.action {
+            Action::Pass => false,
+            Action::Rewrite(_)
+            | Action::Uri(_)
+            | Action::TryFiles(_)
+            | Action::Method(_)
+            | Action::RequestHeader(_) => !self.frozen,
+            _ => true,
+        };
+        let handler = route
+            .iter()
+            .map(|id| self.handlers.get(*id))
+            .find(|handler| handler.conditional && matters(handler))?;
+        Some(End::Undecided(handler.head, Doubt::conditional()))
     }
 
     fn is_handle(&self, id: HandlerId) -> bool {
@@ -181,7 +202,10 @@ impl Walker<'_> {
                     return None;
                 }
                 self.passed.push(id);
-                Some(End::Proxied(id))
+                match proxy.conditional {
+                    Some(line) if !self.frozen => Some(End::Undecided(line, Doubt::conditional())),
+                    _ => Some(End::Proxied(id)),
+                }
             }
             Action::Answer(status) => {
                 self.passed.push(id);

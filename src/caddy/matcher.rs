@@ -53,6 +53,8 @@ pub struct Matcher {
     pub name: Option<String>,
     /// All must hold; empty takes everything.
     pub tests: Arc<Vec<Test>>,
+    /// A template decides whether it, or a line of it, is written.
+    pub conditional: bool,
     /// The conditions as written, so that two matchers that say the same are one to Caddy.
     said: Arc<str>,
 }
@@ -64,6 +66,7 @@ impl Default for Matcher {
             definition: None,
             name: None,
             tests: Arc::default(),
+            conditional: false,
             said: "".into(),
         }
     }
@@ -120,7 +123,17 @@ impl Matcher {
     /// # Errors
     /// Why that cannot be decided.
     pub fn decide(&self, request: &Request) -> Result<bool, Doubt> {
+        if self.conditional {
+            return Err(Doubt::conditional());
+        }
         all(&self.tests, request)
+    }
+}
+
+impl Doubt {
+    /// A line that a template may leave out.
+    pub(super) fn conditional() -> Self {
+        Self::Hidden("a template decides whether this line is written".to_owned())
     }
 }
 
@@ -320,8 +333,14 @@ pub(super) fn define(directive: &Directive) -> Matcher {
         definition: Some(directive.head),
         name: Some(directive.name().trim_start_matches('@').to_owned()),
         tests: Arc::new(tests),
+        conditional: is_conditional(directive),
         said: said(directive).into(),
     }
+}
+
+/// Whether a template may leave out the definition or any line in it.
+fn is_conditional(directive: &Directive) -> bool {
+    directive.conditional || directive.children().iter().any(is_conditional)
 }
 
 /// The conditions of a definition as text, whatever its form.

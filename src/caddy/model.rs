@@ -293,6 +293,11 @@ fn read_options(block: &Directive, options: &mut Options) {
             }
             "auto_https" => {
                 options.auto_https_line = Some(line.head);
+                if line.conditional {
+                    // It may be off.
+                    options.auto_https = AutoHttps::Off;
+                    continue;
+                }
                 for word in line.args() {
                     match word.text.as_str() {
                         "off" => options.auto_https = AutoHttps::Off,
@@ -301,6 +306,7 @@ fn read_options(block: &Directive, options: &mut Options) {
                     }
                 }
             }
+            "order" if line.conditional => options.order.certain = false,
             "order" => options.order.apply(line),
             _ => {}
         }

@@ -234,6 +234,8 @@ pub struct Proxy {
     pub is_subrequest: bool,
     /// Something in it could not be resolved.
     pub partial: bool,
+    /// A line of it that a template may leave out, and on which the handshake depends.
+    pub conditional: Option<Span>,
     /// The lines of its block, each with its own block.
     pub lines: Vec<Span>,
 }
@@ -250,6 +252,25 @@ impl Proxy {
         let (mut changed, mut handled) = (false, false);
         for line in directive.children() {
             proxy.partial |= line.partial;
+            if line.conditional {
+                match line.name() {
+                    "to" => proxy.dynamic = true,
+                    "header_up" => {
+                        let touches =
+                            HeaderLine::parse(line.args(), line.head).is_some_and(|line| {
+                                line.field == "*" || HANDSHAKE.iter().any(|name| line.touches(name))
+                            });
+                        if touches {
+                            proxy.conditional.get_or_insert(line.head);
+                        }
+                    }
+                    "transport" | "method" | "rewrite" | "handle_response" => {
+                        proxy.conditional.get_or_insert(line.head);
+                    }
+                    _ => {}
+                }
+                continue;
+            }
             match line.name() {
                 "to" => proxy
                     .upstreams

@@ -177,9 +177,15 @@ fn reaches(site: &Site, proxy: HandlerId, host: &str, path: &str, ports: &super:
         .first()
         .is_some_and(|address| address.is_tls(ports));
     let request = Request::handshake(Browser::Chrome, tls, host, 443, path);
-    [true, false]
-        .into_iter()
-        .any(|frozen| matches!(walk(&site.handlers, &request, frozen).end, End::Proxied(id) if id == proxy))
+    let own = site.handlers.get(proxy);
+    [true, false].into_iter().any(|frozen| {
+        match walk(&site.handlers, &request, frozen).end {
+            End::Proxied(id) => id == proxy,
+            // Where a template writes it.
+            End::Undecided(span, _) => own.conditional && span == own.head,
+            _ => false,
+        }
+    })
 }
 
 /// Handshakes on a route that the files leave open for want of a value, an import or a plugin.
@@ -405,7 +411,7 @@ fn sample(pattern: &str) -> Option<String> {
     Some(path.replace('*', "x"))
 }
 
-/// The proxies that have a route, each once.
+/// The proxies that have a route, each once, without those that a template may leave out.
 pub fn proxies(model: &Model) -> impl Iterator<Item = (&Route, &Site, &Handler, &Proxy)> {
     let mut seen = HashSet::new();
     model.routes.iter().filter_map(move |route| {
@@ -414,8 +420,17 @@ pub fn proxies(model: &Model) -> impl Iterator<Item = (&Route, &Site, &Handler, 
         let Action::Proxy(proxy) = &handler.action else {
             return None;
         };
-        seen.insert((route.config, route.site, route.proxy))
-            .then_some((route, site, handler, proxy.as_ref()))
+        let certain = proxy.conditional.is_none()
+            && site
+                .handlers
+                .chain(route.proxy)
+                .all(|handler| !handler.conditional && !handler.matcher.conditional);
+        (certain && seen.insert((route.config, route.site, route.proxy))).then_some((
+            route,
+            site,
+            handler,
+            proxy.as_ref(),
+        ))
     })
 }
 

@@ -561,10 +561,11 @@ mod tests {
     #[test]
     fn a_template_yields_values_nobody_knows_and_no_errors() {
         let (text, path) = ("a {{ x }}/y z;\n}", "a.conf.j2".to_owned());
-        let mask = Some((
-            "a xxxxxxx/y z;\n}".to_owned(),
-            std::iter::once(2..9).collect(),
-        ));
+        let mask = Some(crate::source::Mask {
+            text: "a xxxxxxx/y z;\n}".to_owned(),
+            masks: std::iter::once(2..9).collect(),
+            conditional: Vec::new(),
+        });
         let source = Source::new(
             SourceId(0),
             path.clone(),

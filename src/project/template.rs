@@ -9,12 +9,17 @@ use std::ops::Range;
 
 use memchr::{memchr, memmem};
 
+use crate::source::Mask;
+
+/// Branches within branches that are told apart.
+const MAX_NESTED: usize = 64;
+
 /// The text with its template expressions masked, and where; `None` without any.
 ///
 /// Known are Jinja and its kin (`{{ }}`, `{% %}`, `{# #}`), Go and Handlebars (`{{ }}`), ERB
 /// (`<% %>`, `<%= %>`), the environment as `envsubst` and shells write it (`${NAME}`,
 /// `${NAME:-default}`; `$NAME` in a file that is called a template) and `%%NAME%%`, `@NAME@`.
-pub(crate) fn mask(text: &str, path: &str) -> Option<(String, Vec<Range<usize>>)> {
+pub(crate) fn mask(text: &str, path: &str) -> Option<Mask> {
     let bytes = text.as_bytes();
     let has = |needle: &str| memmem::find(bytes, needle.as_bytes()).is_some();
     let named = is_named_template(path);
@@ -59,7 +64,138 @@ pub(crate) fn mask(text: &str, path: &str) -> Option<(String, Vec<Range<usize>>)
     }
     // Whole expressions were replaced by ASCII, so this is UTF-8 still.
     let masked = String::from_utf8(masked).ok()?;
-    Some((masked, found.into_iter().map(|found| found.range).collect()))
+    Some(Mask {
+        text: masked,
+        conditional: conditional(text, &found),
+        masks: found.into_iter().map(|found| found.range).collect(),
+    })
+}
+
+/// The ranges that an engine writes only sometimes, or several times: each branch of an `if`, the
+/// body of a loop or of a definition. What is opened and never closed reaches to the end.
+fn conditional(text: &str, found: &[Found]) -> Vec<Range<usize>> {
+    let mut ranges = Vec::new();
+    // An engine's `end` closes nothing that another one opened.
+    let mut open: [Vec<usize>; 3] = Default::default();
+    // What nests too deeply is as conditional as what holds it.
+    let mut deeper = [0_usize; 3];
+    for Found { range, value } in found {
+        let tag = &text[range.clone()];
+        let (engine, inner) = match tag.as_bytes() {
+            [b'{', b'%', ..] => (0, jinja(tag)),
+            [b'{', b'{', ..] if !value => (1, go(tag)),
+            [b'<', b'%', ..] => (2, ruby(tag)),
+            _ => continue,
+        };
+        let (open, deeper) = (&mut open[engine], &mut deeper[engine]);
+        if inner == Steer::Open && open.len() >= MAX_NESTED {
+            *deeper += 1;
+        } else if *deeper > 0 {
+            *deeper -= usize::from(inner == Steer::Close);
+        } else if matches!(inner, Steer::Close | Steer::Branch)
+            && let Some(from) = open.pop()
+        {
+            ranges.push(from..range.start);
+            if inner == Steer::Branch {
+                open.push(range.end);
+            }
+        } else if inner == Steer::Open {
+            open.push(range.end);
+        }
+    }
+    let unclosed = open.into_iter().flatten().map(|from| from..text.len());
+    ranges.extend(unclosed);
+    ranges.sort_by_key(|range| (range.start, range.end));
+    ranges
+}
+
+/// What a statement does to the lines that follow it.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Steer {
+    Open,
+    Branch,
+    Close,
+    Nothing,
+}
+
+/// The inside of a statement's brackets, without the signs that only trim blanks.
+fn inside(tag: &str) -> &str {
+    let inner = tag.get(2..tag.len().saturating_sub(2)).unwrap_or_default();
+    inner.trim_matches(|c: char| c.is_whitespace() || "-+~".contains(c))
+}
+
+fn first_word(inner: &str) -> &str {
+    inner
+        .split(|next: char| !next.is_ascii_alphanumeric())
+        .next()
+        .unwrap_or_default()
+}
+
+/// Jinja, Twig, Liquid: each `x` that counts here ends with `endx`.
+fn jinja(tag: &str) -> Steer {
+    let word = first_word(inside(tag));
+    match word.strip_prefix("end").unwrap_or(word) {
+        "else" | "elif" | "elsif" | "elseif" | "when" => Steer::Branch,
+        "if" | "for" | "unless" | "case" | "macro" | "ifequal" | "ifnotequal" | "ifchanged" => {
+            if word.starts_with("end") {
+                Steer::Close
+            } else {
+                Steer::Open
+            }
+        }
+        _ => Steer::Nothing,
+    }
+}
+
+/// Go, where everything ends with `end`, and Handlebars, which closes with a slash.
+fn go(tag: &str) -> Steer {
+    let inner = inside(tag);
+    match inner.as_bytes() {
+        [b'/', b'*', ..] | [b'!', ..] => return Steer::Nothing,
+        [b'#', ..] => return Steer::Open,
+        [b'/', ..] => return Steer::Close,
+        [b'^'] => return Steer::Branch,
+        [b'^', ..] => return Steer::Open,
+        _ => {}
+    }
+    match first_word(inner) {
+        "if" | "range" | "with" | "define" | "block" => Steer::Open,
+        "else" => Steer::Branch,
+        "end" => Steer::Close,
+        _ => Steer::Nothing,
+    }
+}
+
+/// ERB, and its kin with braces (EPP, EJS).
+fn ruby(tag: &str) -> Steer {
+    let inner = inside(tag.replacen("<%=", "<%", 1).as_str()).to_owned();
+    let inner = inner.as_str();
+    // A loop's variables stand after what opens it.
+    let head = match inner
+        .strip_suffix('|')
+        .and_then(|head| head.rsplit_once('|'))
+    {
+        Some((head, _)) => head.trim_end(),
+        None => inner,
+    };
+    let opens = head.ends_with('{')
+        || head
+            .strip_suffix("do")
+            .is_some_and(|rest| rest.is_empty() || rest.ends_with(char::is_whitespace));
+    match first_word(inner) {
+        _ if inner.starts_with('#') => Steer::Nothing,
+        _ if inner.starts_with('}') && opens => Steer::Branch,
+        _ if inner.starts_with('}') => Steer::Close,
+        "else" | "elsif" | "when" | "in" | "rescue" | "ensure" => Steer::Branch,
+        "end" => Steer::Close,
+        "if" | "unless" | "while" | "until" | "for" | "case" | "begin"
+            if !inner.ends_with(" end") =>
+        {
+            Steer::Open
+        }
+        _ if opens => Steer::Open,
+        _ => Steer::Nothing,
+    }
 }
 
 /// Whether the file's name says that it is a template: `default.conf.template`, `site.j2`.
@@ -273,9 +409,13 @@ mod tests {
     use super::*;
 
     fn masked(text: &str, path: &str) -> String {
-        let (masked, ranges) = mask(text, path).unwrap();
+        let Mask {
+            text: masked,
+            masks,
+            conditional,
+        } = mask(text, path).unwrap();
         assert_eq!(masked.len(), text.len());
-        for range in ranges {
+        for range in masks.into_iter().chain(conditional) {
             assert!(text.get(range).is_some());
         }
         masked
@@ -336,6 +476,44 @@ mod tests {
             masked(text, "settings.py"),
             format!("{}\nDEBUG = '{}'\n", " ".repeat(14), "x".repeat(11))
         );
+    }
+
+    #[test]
+    fn what_an_engine_writes_only_sometimes_is_known() {
+        for (text, expected) in [
+            ("a{% if x %}b{% else %}c{% endif %}d", vec!["b", "c"]),
+            (
+                "{%- for x in y -%}b{%- endfor -%}d{% set a = 1 %}",
+                vec!["b"],
+            ),
+            (
+                "{% block b %}a{% if x %}b{% endif %}{% endblock %}",
+                vec!["b"],
+            ),
+            ("a{{ if .X }}b{{ else if .Y }}c{{ end }}d", vec!["b", "c"]),
+            ("a{{- range $x := .Y }}b{{- end }}d{{/* end */}}", vec!["b"]),
+            (
+                "a{{#if x}}b{{else}}c{{/if}}d{{^y}}e{{/y}}",
+                vec!["b", "c", "e"],
+            ),
+            ("a<% if x -%>b<% else %>c<% end %>d", vec!["b", "c"]),
+            ("a<% x.each do |y| %>b<%= y %><% end %>d", vec!["b<%= y %>"]),
+            ("<% if $x { -%>b<% } else { -%>c<% } -%>d", vec!["b", "c"]),
+            ("<% $x.each |$y| { %>b<% } %>d<%# if %>", vec!["b"]),
+            ("<% x = 1 if y %>a<% if x then y end %>b", vec![]),
+            ("a{% if x %}b{{ y }}", vec!["b{{ y }}"]),
+            ("{% endif %}a{{ end }}", vec![]),
+        ] {
+            let mask = mask(text, "a.conf.tmpl").unwrap();
+            let found: Vec<_> = mask
+                .conditional
+                .into_iter()
+                .map(|range| &text[range])
+                .collect();
+            assert_eq!(found, expected, "{text}");
+        }
+        let nested = mask("{% if a %}b{% if c %}d{% endif %}{% endif %}", "a.conf").unwrap();
+        assert_eq!(nested.conditional, [10..33, 21..22]);
     }
 
     #[test]
