@@ -86,6 +86,8 @@ pub struct Handler {
     pub name: String,
     /// From the name to the last argument.
     pub head: Span,
+    /// The whole of it, with its block.
+    pub span: Span,
     /// Which requests it takes.
     pub matcher: Matcher,
     /// What it does with them.
@@ -275,6 +277,7 @@ impl<'a> Builder<'a> {
         self.handlers.all.push(Handler {
             name: name.to_owned(),
             head: directive.head,
+            span: directive.span,
             matcher,
             action: Action::Pass,
             parent,

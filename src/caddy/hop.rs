@@ -2,7 +2,7 @@
 
 use super::expand::Word;
 use super::handler::{Action, Block, Handler, HandlerId, Handlers, UriEdit};
-use super::matcher::Doubt;
+use super::matcher::{Doubt, Tried, first_file};
 use super::proxy::{Proxy, Scheme, apply};
 use crate::handshake::{Because, Hop, Outcome, Passage, Request, Upstream};
 use crate::source::Span;
@@ -54,6 +54,7 @@ pub fn walk(handlers: &Handlers, request: &Request, frozen: bool) -> Walk {
         request: request.clone(),
         changes: Vec::new(),
         passed: Vec::new(),
+        file: None,
     };
     let end = walker.list(&handlers.top).unwrap_or(End::Unhandled);
     Walk {
@@ -83,6 +84,8 @@ struct Walker<'a> {
     request: Request,
     changes: Vec<PathChange>,
     passed: Vec<HandlerId>,
+    /// What the last `file` matcher found.
+    file: Option<String>,
 }
 
 impl Walker<'_> {
@@ -133,6 +136,7 @@ impl Walker<'_> {
                     return Some(End::Undecided(span, doubt));
                 }
             }
+            self.file = first.matcher.file(&self.request).or(self.file.take());
             if let Some(end) = self.perhaps(route) {
                 return Some(end);
             }
@@ -275,36 +279,20 @@ impl Walker<'_> {
         }
     }
 
-    /// No file stands where a socket is, so what depends on the path does not exist; what is
-    /// named outright (`/index.html`) is there, or nobody would name it.
     fn try_files(&mut self, id: HandlerId, candidates: &[Word]) -> Option<End> {
-        for candidate in candidates {
-            if let Some(unknown) = &candidate.unknown {
-                return Some(End::Undecided(
-                    candidate.span,
-                    Doubt::Hidden(unknown.clone()),
-                ));
-            }
-            let text = candidate.text.as_str();
-            if let Some(status) = text.strip_prefix('=') {
-                self.passed.push(id);
-                return Some(End::Answered(id, status.parse().ok()));
-            }
-            let path = text.split('?').next().unwrap_or_default();
-            let asked = &self.request.path;
-            let is_folder = path == "{path}/" && asked == "/";
-            let is_file = path == "{path}" && self.names_document(asked);
-            if is_folder || is_file {
-                return None;
-            }
-            // A matcher's name is a file's name to `try_files`, which takes no matcher.
-            if path.is_empty() || path.contains('{') || path.starts_with('@') || path.ends_with('*')
-            {
-                continue;
-            }
-            let path = format!("/{}", path.trim_start_matches('/'));
-            self.change(id, path);
+        let mut by_path = candidates.iter().take_while(|word| word.text.contains('{'));
+        if by_path.any(|word| word.text == "{path}") && self.names_document(&self.request.path) {
             return None;
+        }
+        match first_file(candidates, &self.request.path) {
+            Tried::File(path) => self.change(id, path),
+            Tried::Status(_) if self.frozen => {}
+            Tried::Status(status) => {
+                self.passed.push(id);
+                return Some(End::Answered(id, status));
+            }
+            Tried::Hidden(span, what) => return Some(End::Undecided(span, Doubt::Hidden(what))),
+            Tried::None => {}
         }
         None
     }
@@ -343,6 +331,11 @@ impl Walker<'_> {
             return Some(self.request.path.clone());
         }
         let mut text = path.to_owned();
+        if let Some(file) = &self.file {
+            for name in ["{http.matchers.file.relative}", "{file_match.relative}"] {
+                text = text.replace(name, file);
+            }
+        }
         for name in [
             "{path}",
             "{uri}",

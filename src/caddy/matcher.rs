@@ -27,6 +27,8 @@ pub enum Test {
     HeaderRegexp(String, Option<Regex>),
     /// `protocol`.
     Protocol(String),
+    /// `file`: the first of these that exists.
+    File(Vec<Word>),
     /// `not`: none of these sets.
     Not(Vec<Vec<Test>>),
     /// Something that the request's circumstances decide: `remote_ip`, `expression`, `file` …
@@ -96,6 +98,11 @@ impl Matcher {
         self.definition.or(self.span)
     }
 
+    /// An expression that is not understood here, if it is one's.
+    pub(super) fn is_open(&self) -> bool {
+        self.tests.iter().any(|test| matches!(test, Test::Open(_)))
+    }
+
     /// The patterns of its `path` conditions.
     pub fn paths(&self) -> impl Iterator<Item = &Word> {
         self.tests.iter().flat_map(|test| match test {
@@ -116,6 +123,17 @@ impl Matcher {
     /// Whether both say the same, so that Caddy evaluates them once for neighbours.
     pub(super) fn same(&self, other: &Self) -> bool {
         self.said == other.said
+    }
+
+    /// The file that its `file` condition finds, for `{file_match.relative}` in what follows.
+    pub(super) fn file(&self, request: &Request) -> Option<String> {
+        self.tests.iter().find_map(|test| match test {
+            Test::File(candidates) => match first_file(candidates, &request.path) {
+                Tried::File(path) => Some(path),
+                _ => None,
+            },
+            _ => None,
+        })
     }
 
     /// Whether `request` matches.
@@ -220,9 +238,67 @@ impl Test {
                 }
                 doubt.map_or(Ok(true), Err)
             }
+            Self::File(candidates) => match first_file(candidates, &request.path) {
+                Tried::File(_) => Ok(true),
+                // What has an ending may well be a file.
+                Tried::None if names_file(&request.path) => Err(Doubt::Circumstances),
+                Tried::None => Ok(false),
+                Tried::Status(_) => Err(Doubt::Circumstances),
+                Tried::Hidden(_, what) => Err(Doubt::Hidden(what)),
+            },
             Self::Open(_) => Err(Doubt::Circumstances),
         }
     }
+}
+
+/// What becomes of a list of files to try.
+pub(super) enum Tried {
+    /// This path is a file.
+    File(String),
+    /// The last resort is this status.
+    Status(Option<u16>),
+    /// None of them is there.
+    None,
+    /// One is hidden.
+    Hidden(Span, String),
+}
+
+/// No file stands where a socket is, so what depends on the path does not exist; what is named
+/// outright (`/index.html`) is there, or nobody would name it.
+pub(super) fn first_file(candidates: &[Word], asked: &str) -> Tried {
+    for candidate in candidates {
+        if let Some(unknown) = &candidate.unknown {
+            return Tried::Hidden(candidate.span, unknown.clone());
+        }
+        let text = candidate.text.as_str();
+        if let Some(status) = text.strip_prefix('=') {
+            return Tried::Status(status.parse().ok());
+        }
+        let path = text.split('?').next().unwrap_or_default();
+        // A path that ends with a slash means a folder, and the root is one.
+        if matches!(
+            path.trim_end_matches('/'),
+            "{path}" | "{http.request.uri.path}"
+        ) && asked == "/"
+        {
+            return Tried::File("/".to_owned());
+        }
+        // A matcher's name is a file's name to `try_files`, which takes no matcher.
+        if path.is_empty() || path.contains('{') || path.starts_with('@') || path.ends_with('*') {
+            continue;
+        }
+        return Tried::File(format!("/{}", path.trim_start_matches('/')));
+    }
+    Tried::None
+}
+
+/// Whether a path looks like a file's.
+fn names_file(path: &str) -> bool {
+    path == "/"
+        || path
+            .rsplit('/')
+            .next()
+            .is_some_and(|name| name.contains('.'))
 }
 
 /// Headers that every handshake carries, so that their absence is certain.
@@ -313,7 +389,7 @@ pub(super) fn define(directive: &Directive) -> Matcher {
     let mut tests = Vec::new();
     if let Some(first) = directive.args().first() {
         if first.quote != Quote::None {
-            tests.push(Test::Open(first.text.clone()));
+            expression(&first.text, first, &mut tests);
         } else {
             test(
                 &first.text,
@@ -379,7 +455,7 @@ fn set(lines: &[Directive], tests: &mut Vec<Test>) {
             .first()
             .is_some_and(|word| word.quote != Quote::None)
         {
-            tests.push(Test::Open(line.name().to_owned()));
+            expression(line.name(), &line.words[0], tests);
         } else {
             test(line.name(), line.args(), line.children(), tests);
         }
@@ -449,9 +525,77 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
             }
             tests.push(Test::Not(vec![inner]));
         }
-        "expression" => tests.push(Test::Open(texts().collect::<Vec<_>>().join(" "))),
+        "file" => tests.push(file(args, children)),
+        "expression" => {
+            let text = texts().collect::<Vec<_>>().join(" ");
+            match args.first() {
+                Some(word) => expression(&text, word, tests),
+                None => tests.push(Test::Open(name.to_owned())),
+            }
+        }
         _ => tests.push(Test::Open(name.to_owned())),
     }
+}
+
+/// `file`, on one line with the files or with a block (fileserver/matcher.go). Without any it looks
+/// for the request's own path.
+fn file(args: &[Word], children: &[Directive]) -> Test {
+    let mut candidates = args.to_vec();
+    for line in children {
+        match line.name() {
+            "try_files" => candidates.extend(line.args().iter().cloned()),
+            "root" => {}
+            "try_policy" if matches!(line.arg(0), Some("first_exist" | "first_exist_fallback")) => {
+            }
+            _ => return Test::Open("file".to_owned()),
+        }
+    }
+    Test::File(candidates)
+}
+
+/// Reads an expression (CEL): terms joined by `&&`, of which `path('…')` is understood, negated or
+/// not; the rest stays open.
+fn expression(text: &str, word: &Word, tests: &mut Vec<Test>) {
+    if word.unknown.is_some() || text.contains("||") || text.contains('?') {
+        return tests.push(Test::Open(text.to_owned()));
+    }
+    for term in text.split("&&").map(str::trim) {
+        let (term, negated) = match term.strip_prefix('!') {
+            Some(term) => (term.trim_start(), true),
+            None => (term, false),
+        };
+        match path_call(term) {
+            Some(patterns) => {
+                let patterns = patterns.into_iter().map(|text| Word {
+                    text: text.to_owned(),
+                    ..word.clone()
+                });
+                let test = Test::Path(patterns.collect());
+                tests.push(if negated {
+                    Test::Not(vec![vec![test]])
+                } else {
+                    test
+                });
+            }
+            None if negated => tests.push(Test::Open(format!("!{term}"))),
+            None => tests.push(Test::Open(term.to_owned())),
+        }
+    }
+}
+
+/// The patterns of `path('/a', "/b")`.
+fn path_call(term: &str) -> Option<Vec<&str>> {
+    let args = term.strip_prefix("path(")?.strip_suffix(')')?;
+    let literal = |arg: &'_ str| -> bool { !arg.contains(['\'', '"', '`', '\\', '(', ')']) };
+    args.split(',')
+        .map(|arg| {
+            let arg = arg.trim();
+            ['\'', '"', '`']
+                .into_iter()
+                .find_map(|quote| arg.strip_prefix(quote)?.strip_suffix(quote))
+                .filter(|arg| literal(arg))
+        })
+        .collect()
 }
 
 /// Go's RE2 and this crate's expressions are close enough to agree wherever both compile.

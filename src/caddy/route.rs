@@ -198,8 +198,21 @@ pub(super) fn undecided(model: &Model, routes: &[Route]) -> Vec<Undecided> {
         }
         let ports = &model.configs[route.config].options.ports;
         let request = route.request(site, Browser::Chrome, ports);
-        if let End::Undecided(span, Doubt::Hidden(what)) = walk(&site.handlers, &request, false).end
-        {
+        let walk = walk(&site.handlers, &request, false);
+        let what = match &walk.end {
+            End::Undecided(_, Doubt::Hidden(what)) => Some(what.clone()),
+            // An expression is nobody's fault, unless it may look at a path that is another now.
+            End::Undecided(span, Doubt::Circumstances) if !walk.changes.is_empty() => site
+                .handlers
+                .chain(route.proxy)
+                .any(|handler| handler.matcher.is_open() && handler.matcher.place() == Some(*span))
+                .then(|| {
+                    "whether this takes a path that was rewritten before is not known here"
+                        .to_owned()
+                }),
+            _ => None,
+        };
+        if let (End::Undecided(span, _), Some(what)) = (walk.end, what) {
             notes.push(Undecided {
                 span,
                 message: if route.path_named {
@@ -256,6 +269,11 @@ fn evidence(chain: &[&Handler], proxy: &Proxy) -> Option<Evidence> {
 
 /// The well-known endpoint that a `path_regexp` on the way names, and nothing but such.
 fn named_by_regexp(chain: &[&Handler]) -> Option<(&'static Endpoint, Span)> {
+    sample_of_regexp(chain).map(|(endpoint, _, span)| (endpoint, span))
+}
+
+/// The same, with a path that it takes.
+fn sample_of_regexp(chain: &[&Handler]) -> Option<(&'static Endpoint, String, Span)> {
     chain.iter().find_map(|handler| {
         let regex = handler.matcher.tests.iter().find_map(|test| match test {
             Test::PathRegexp(regex) => regex.as_ref(),
@@ -264,12 +282,21 @@ fn named_by_regexp(chain: &[&Handler]) -> Option<(&'static Endpoint, Span)> {
         let broad = ["/", "/index.html", "/api/users"]
             .iter()
             .any(|path| regex.is_match(path));
-        let named = endpoints()
-            .iter()
-            .find(|endpoint| regex.is_match(endpoint.path));
-        named
-            .filter(|_| !broad)
-            .and_then(|endpoint| Some((endpoint, handler.matcher.place()?)))
+        if broad {
+            return None;
+        }
+        let (endpoint, path) = endpoints().iter().find_map(|endpoint| {
+            let below = endpoint.path.trim_end_matches('/');
+            [
+                endpoint.path.to_owned(),
+                format!("{below}/"),
+                format!("{below}/x"),
+            ]
+            .into_iter()
+            .find(|path| regex.is_match(path))
+            .map(|path| (endpoint, path))
+        })?;
+        Some((endpoint, path, handler.matcher.place()?))
     })
 }
 
@@ -282,7 +309,9 @@ fn intent(handler: &Handler) -> Option<Span> {
         Test::Protocol(name) => matches!(name.as_str(), "ws" | "wss" | "websocket"),
         Test::Open(text) => {
             let text = text.to_ascii_lowercase();
-            text.contains("upgrade") && text.contains("websocket") && !text.contains('!')
+            !text.contains('!')
+                && (text.contains("upgrade") && text.contains("websocket")
+                    || names_sockets(&text, SOCKET_NAMES))
         }
         _ => false,
     });
@@ -388,9 +417,9 @@ fn sample_paths(chain: &[&Handler]) -> Vec<String> {
     }
     paths.truncate(8);
     if paths.is_empty()
-        && let Some((endpoint, _)) = named_by_regexp(chain)
+        && let Some((_, path, _)) = sample_of_regexp(chain)
     {
-        paths.push(endpoint.path.to_owned());
+        paths.push(path);
     }
     if paths.is_empty() && takes_every_path(chain) {
         paths.push(ANY_PATH.to_owned());

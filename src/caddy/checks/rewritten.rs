@@ -70,6 +70,14 @@ fn lost(handlers: &Handlers, route: &Route, request: &Request) -> Option<(Walk, 
         return None;
     }
     let walk = walk(handlers, request, false);
+    if let End::Answered(by, _) = walk.end
+        && matches!(handlers.get(by).action, Action::TryFiles(_))
+    {
+        // `=404` is the last of the files.
+        let path = walk.request.path.clone();
+        let (from, to) = (path.clone(), path);
+        return Some((walk, PathChange { by, from, to }));
+    }
     let last = walk.changes.last()?;
     let is_lost = match walk.end {
         End::Unhandled | End::Answered(..) => true,
@@ -118,12 +126,24 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
     };
     let handlers = &site.handlers;
     let by = handlers.get(change.by);
-    let what = if route.path_named {
+    let refuses = match walk.end {
+        End::Answered(id, status) if id == change.by => status.or(Some(404)),
+        _ => None,
+    };
+    let what = if let Some(status) = refuses {
+        format!("no such file: it answers {status}")
+    } else if route.path_named {
         format!("`{}` becomes `{}`", change.from, change.to)
     } else {
         format!("every path that is no file becomes `{}`", change.to)
     };
     let message = match (&walk.end, &by.action) {
+        _ if refuses.is_some() => format!(
+            "`{}` answers {} before `{}` sees it: no such file",
+            by.name,
+            route.handshake(),
+            target_name(handlers, route)
+        ),
         (End::Proxied(_), _) => format!(
             "`{}` rewrites {}: the upstream gets `{}`",
             by.name,
@@ -165,10 +185,14 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
                 .unwrap_or(target.head);
             (
                 span,
-                format!(
-                    "no longer matches: the path is `{}` by now",
-                    loss.walk.request.path
-                ),
+                if refuses.is_some() {
+                    "never sees it".to_owned()
+                } else {
+                    format!(
+                        "no longer matches: the path is `{}` by now",
+                        loss.walk.request.path
+                    )
+                },
             )
         };
         let mut labels = vec![(span, label)];
@@ -287,18 +311,12 @@ fn help(cx: &Context<'_>, losses: &[Loss<'_>]) -> String {
     }
     let (outer, beside) = side_by_side(handlers, first.change.by, first.route.proxy);
     let is_uri = matches!(by.action, Action::Uri(_)) && outer == first.change.by;
-    // What took the rewritten request is where it belongs.
-    let rest = match first.walk.end {
-        End::Answered(id, _) if handlers.get(id).parent == handlers.get(outer).parent => {
-            format!("\n\t{}", cx.project.slice(handlers.get(id).head))
-        }
-        End::Proxied(id) if handlers.get(id).matcher.tests.is_empty() => {
-            format!("\n\t{}", without_matcher(cx, handlers.get(id)))
-        }
-        _ if outer == first.change.by => "\n\tfile_server".to_owned(),
-        _ => String::new(),
-    };
-    let fallback = format!("handle {{\n\t{}{rest}\n}}", whole(cx, handlers.get(outer)));
+    let (others, mut rest) = beside_them(cx, losses, outer);
+    if rest.is_empty() && outer == first.change.by {
+        rest.push("\tfile_server".to_owned());
+    }
+    rest.insert(0, format!("\t{}", whole(cx, handlers.get(outer))));
+    let fallback = format!("{others}handle {{\n{}\n}}", rest.join("\n"));
     let is_handle = |handler: &Handler| {
         matches!(
             handler.action,
@@ -333,6 +351,76 @@ fn help(cx: &Context<'_>, losses: &[Loss<'_>]) -> String {
         text.push_str(&fallback);
     }
     text.trim_end().to_owned()
+}
+
+/// The directives beside the two that answer once no `handle` did: those with a matcher of their
+/// own in a `handle` each, and the lines that belong with what was rewritten. A `handle` for
+/// everything would leave none of them a request.
+fn beside_them(cx: &Context<'_>, losses: &[Loss<'_>], outer: HandlerId) -> (String, Vec<String>) {
+    let (mut others, mut rest) = (String::new(), Vec::new());
+    let Some(first) = losses.first() else {
+        return (others, rest);
+    };
+    let handlers = &first.site.handlers;
+    let order = &cx.caddy.configs[first.route.config].options.order;
+    let list = match handlers
+        .get(outer)
+        .parent
+        .map(|id| &handlers.get(id).action)
+    {
+        Some(Action::Block(_, list)) => list,
+        _ => &handlers.top,
+    };
+    let mut passed = false;
+    for &id in list {
+        let handler = handlers.get(id);
+        passed |= id == outer;
+        let later = if handler.in_route {
+            passed
+        } else {
+            order.position(&handler.name) >= order.position("handle")
+        };
+        let answers = match &handler.action {
+            Action::Proxy(proxy) => !proxy.is_subrequest,
+            Action::Block(block, _) => matches!(block, Block::Route | Block::Invoke),
+            Action::Answer(_) | Action::Plugin => true,
+            _ => false,
+        };
+        if !later || !answers || id == outer {
+            continue;
+        }
+        let took = matches!(first.walk.end, End::Proxied(end) | End::Answered(end, _) if end == id);
+        let lost = losses
+            .iter()
+            .any(|loss| side_by_side(handlers, loss.change.by, loss.route.proxy).1 == id);
+        if lost && !took {
+            continue;
+        }
+        if handler.matcher.tests.is_empty() {
+            rest.push(body(cx, handler, true));
+        } else if took || handler.matcher.decide(&first.walk.request) == Ok(true) {
+            rest.push(body(cx, handler, false));
+        } else if let Some(span) = handler.matcher.span {
+            let matcher = cx.project.slice(span);
+            others.push_str(&format!(
+                "handle {matcher} {{\n{}\n}}\n",
+                body(cx, handler, true)
+            ));
+        }
+    }
+    (others, rest)
+}
+
+/// A directive with its block, indented once, with or without its matcher.
+fn body(cx: &Context<'_>, handler: &Handler, without_matcher: bool) -> String {
+    let text = cx.project.slice(handler.span);
+    match handler.matcher.span.filter(|_| without_matcher) {
+        Some(span) => {
+            let matcher = format!(" {}", cx.project.slice(span));
+            indented(&text.replacen(&matcher, "", 1), 1)
+        }
+        None => indented(text, 1),
+    }
 }
 
 /// A directive as it stands, the content of a block other than a proxy's left out.
