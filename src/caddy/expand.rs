@@ -160,6 +160,26 @@ impl<'a> Expander<'a> {
         });
     }
 
+    /// Takes so many directives from what is left, `false` if that is not enough: of what the root
+    /// file holds itself, or of what imports may make of one site, for they multiply.
+    fn spend(&mut self, count: usize, place: Span) -> bool {
+        let in_import = !self.stack.is_empty();
+        let left = if in_import {
+            &mut self.budget
+        } else {
+            &mut self.written
+        };
+        if *left > count {
+            *left -= count;
+            return true;
+        }
+        if std::mem::take(left) > 0 {
+            self.bombs += u32::from(in_import);
+            self.note(place, "too many directives; the rest is not read");
+        }
+        false
+    }
+
     /// Expands these nodes into `out`; `false` if some of it is missing.
     fn nodes(
         &mut self,
@@ -204,19 +224,7 @@ impl<'a> Expander<'a> {
                 self.budget = MAX_DIRECTIVES >> self.bombs.min(63);
             }
         }
-        // What the files hold themselves and what imports make of it: the latter multiplies.
-        let budget = if self.stack.is_empty() {
-            &mut self.written
-        } else {
-            &mut self.budget
-        };
-        if *budget == 0 {
-            return false;
-        }
-        *budget -= 1;
-        if *budget == 0 {
-            self.bombs += u32::from(!self.stack.is_empty());
-            self.note(at.head(), "too many directives; the rest is not read");
+        if !self.spend(1, at.head()) {
             return false;
         }
         let conditional = depth > 0
@@ -236,8 +244,12 @@ impl<'a> Expander<'a> {
             self.note(node.words[MAX_ARGS].span, message);
         }
         let mut words = Vec::with_capacity(given_words.len());
+        let from = out.len();
         for word in given_words {
             self.word(word, given, &mut words, out);
+        }
+        for directive in &mut out[from..] {
+            directive.conditional |= conditional;
         }
         if words.is_empty() && !node.words.is_empty() && node.block.is_none() {
             // `{block}`, or an environment variable whose default is empty.
@@ -287,8 +299,7 @@ impl<'a> Expander<'a> {
         if word.quote == Quote::None {
             if word.text == "{block}" && words.is_empty() {
                 // Caddy 2.9: the tokens of the block that the import was given.
-                self.budget = self.budget.saturating_sub(given.size);
-                if self.budget > 0 {
+                if self.spend(given.size, word.span) {
                     out.extend(given.block.iter().cloned());
                 }
                 return;
@@ -300,8 +311,7 @@ impl<'a> Expander<'a> {
             {
                 if let Some(entry) = given.block.iter().find(|entry| entry.name() == key) {
                     words.extend(entry.args().iter().cloned());
-                    self.budget = self.budget.saturating_sub(given.size);
-                    if self.budget > 0 {
+                    if self.spend(given.size, word.span) {
                         out.extend(entry.children().iter().cloned());
                     }
                 }
@@ -347,7 +357,7 @@ impl<'a> Expander<'a> {
             return false;
         }
         let mut block = Vec::new();
-        let before = self.budget;
+        let before = self.budget + self.written;
         if at.has_block() && depth < MAX_DEPTH {
             let below: Vec<u32> = at.children().map(|child| child.index).collect();
             self.nodes(tree, &below, given, depth + 1, &mut block);
@@ -355,7 +365,7 @@ impl<'a> Expander<'a> {
         let inner = Rc::new(Given {
             args: words.into_iter().skip(2).collect(),
             block,
-            size: before - self.budget,
+            size: before - self.budget - self.written,
         });
         if let Some(snippet) = self.snippets.get(&target.text).copied() {
             let key = format!("({})", target.text);
@@ -725,5 +735,49 @@ mod tests {
                 .iter()
                 .any(|note| note.message.contains("too many"))
         );
+    }
+
+    #[test]
+    fn the_sites_after_a_bomb_are_read() {
+        let mut file = String::from("(s0) {\n\trespond x\n}\n");
+        for n in 1..20 {
+            let line = format!("\timport s{}\n", n - 1);
+            file.push_str(&format!("(s{n}) {{\n{}}}\n", line.repeat(10)));
+        }
+        file.push_str(":80 {\n\timport s19\n}\n:81 {\n\timport s0\n\trespond y\n}\n");
+        let (sites, _) = expand(&[("Caddyfile", &file)]);
+        let [bombed, after] = sites.as_slice() else {
+            panic!("{} sites", sites.len());
+        };
+        assert!(bombed.partial && !after.partial);
+        assert_eq!(after.children().len(), 2);
+    }
+
+    #[test]
+    fn blocks_that_multiply_end_too() {
+        let mut file = String::new();
+        for n in 0..12 {
+            let line = format!(
+                "\timport s{} {{\n\t\t{{block}}\n\t\t{{block}}\n\t}}\n",
+                n + 1
+            );
+            let snippet = if n == 11 {
+                "\t{block}\n".to_owned()
+            } else {
+                line.repeat(4)
+            };
+            file = format!("(s{n}) {{\n{snippet}}}\n{file}");
+        }
+        file.push_str(":80 {\n\timport s0 {\n\t\trespond x\n\t\trespond y\n\t}\n}\n");
+        let (sites, undecided) = expand(&[("Caddyfile", &file)]);
+        assert!(sites.len() == 1 && !undecided.is_empty());
+    }
+
+    #[test]
+    fn of_a_million_upstreams_the_first_are_read() {
+        let file = format!(":80 {{\n\treverse_proxy {}\n}}\n", "a ".repeat(5_000));
+        let (sites, undecided) = expand(&[("Caddyfile", &file)]);
+        assert_eq!(sites[0].children()[0].words.len(), MAX_ARGS);
+        assert_eq!(undecided.len(), 1);
     }
 }

@@ -71,6 +71,11 @@ mod tests {
             "rewrite /old/* /index.html\nreverse_proxy /ws* app:8000",
             "try_files {path} {path}/index.html\nreverse_proxy /ws* app:8000",
             "php_fastcgi php:9000\nreverse_proxy /ws* app:8000\nfile_server",
+            "@file file\nfile_server @file\nreverse_proxy app:8000",
+            "@notfile {\nnot file\nnot path /ws*\n}\nrewrite @notfile /index.html\nreverse_proxy /ws* app:8000\nfile_server",
+            "@static file {\ntry_files {path}.html {path}\n}\nrewrite @static {file_match.relative}\nreverse_proxy /ws* app:8000",
+            "@pages not path /ws*\nroute @pages {\ntry_files {path} =404\nfile_server\n}\nreverse_proxy /ws* app:8000",
+            "@sockets `path('/ws', '/ws/*')`\nreverse_proxy @sockets app:8000\nfile_server",
             "reverse_proxy 10.0.0.5",
             "reverse_proxy app",
             "reverse_proxy https://chat-1.example.com",
@@ -155,6 +160,31 @@ mod tests {
                 "route {\ntry_files {path} /index.html\nreverse_proxy /ws* app:8000\n}",
                 "rewritten-before-proxy",
             ),
+            // The long form of a single-page application's fallback.
+            (
+                "@static file {\ntry_files {path} /index.html\n}\nrewrite @static {http.matchers.file.relative}\nreverse_proxy /ws* app:8000\nfile_server",
+                "rewritten-before-proxy",
+            ),
+            (
+                "@static file {path} /index.html\nrewrite @static {file_match.relative}\nreverse_proxy /ws* app:8000\nfile_server",
+                "rewritten-before-proxy",
+            ),
+            (
+                "@notfile {\nnot file\nnot path /api/*\n}\nrewrite @notfile /index.html\nreverse_proxy /ws* app:8000\nreverse_proxy /api/* app:8000\nfile_server",
+                "rewritten-before-proxy",
+            ),
+            (
+                "try_files {path} {path}/ =404\nreverse_proxy /ws* app:8000\nfile_server",
+                "rewritten-before-proxy",
+            ),
+            (
+                "try_files {path} /index.html\n@r path_regexp ^/ws\nreverse_proxy @r app:8000",
+                "rewritten-before-proxy",
+            ),
+            (
+                "try_files {path} /index.html\n@r `path('/ws', '/ws/*')`\nreverse_proxy @r app:8000",
+                "rewritten-before-proxy",
+            ),
             ("reverse_proxy chat-1.example.com", "plain-http-upstream"),
             (
                 "reverse_proxy http://chat-1.example.com",
@@ -166,6 +196,105 @@ mod tests {
             ),
         ] {
             assert_eq!(site(body), [rule], "{body}");
+        }
+    }
+
+    /// What is said about one template: findings, and `?` for each note.
+    fn template(text: &str) -> Vec<String> {
+        let project = Project::in_memory([("Caddyfile.tmpl", text)]).expect("project");
+        let outcome = check(&project, &Selection::default());
+        let findings = outcome
+            .findings
+            .iter()
+            .map(|finding| finding.rule.to_string());
+        let notes = outcome.undecided.iter().map(|_| "?".to_owned());
+        findings.chain(notes).collect()
+    }
+
+    #[test]
+    fn what_a_template_may_leave_out_is_no_finding() {
+        let proxy = "reverse_proxy /ws/* a:1";
+        let spa = "try_files {path} /index.html";
+        for (body, expected) in [
+            (
+                format!("{spa}\n{proxy}"),
+                vec!["caddy/rewritten-before-proxy"],
+            ),
+            (
+                format!("{{% if x %}}\n{spa}\n{{% endif %}}\n{proxy}"),
+                vec!["?"],
+            ),
+            (
+                format!("{{{{ if .X }}}}\n{spa}\n{{{{ end }}}}\n{proxy}"),
+                vec!["?"],
+            ),
+            (format!("<% if x %>\n{spa}\n<% end %>\n{proxy}"), vec!["?"]),
+            (
+                format!(
+                    "{{% if x %}}\n@ws path /ws/*\n{{% else %}}\n@ws path /cable\n{{% endif %}}\nreverse_proxy @ws a:1"
+                ),
+                vec!["?"],
+            ),
+            (
+                format!(
+                    "{{% if x %}}\n{proxy} {{\nheader_up -Upgrade\n}}\n{{% else %}}\n{proxy}\n{{% endif %}}"
+                ),
+                vec!["?"],
+            ),
+            (
+                format!("{proxy} {{\n{{% if x %}}\nheader_up -Upgrade\n{{% endif %}}\n}}"),
+                vec!["?"],
+            ),
+            (
+                format!("{proxy} {{\n{{% if x %}}\nheader_up X-A b\n{{% endif %}}\n}}"),
+                vec![],
+            ),
+            (
+                format!("{{% if x %}}\nencode gzip\nrespond /health 200\n{{% endif %}}\n{proxy}"),
+                vec![],
+            ),
+            // What is certain stays so.
+            (
+                format!("{{% if x %}}\nencode gzip\n{{% endif %}}\n{spa}\n{proxy}"),
+                vec!["caddy/rewritten-before-proxy"],
+            ),
+        ] {
+            assert_eq!(
+                template(&format!(":80 {{\n{body}\n}}\n")),
+                expected,
+                "{body}"
+            );
+        }
+        // A loop over whole sites writes none of them, or each as it stands.
+        let sites =
+            format!("{{% for x in y %}}\n{{{{ x }}}} {{\n{spa}\n{proxy}\n}}\n{{% endfor %}}\n");
+        assert_eq!(template(&sites), ["caddy/rewritten-before-proxy"]);
+    }
+
+    #[test]
+    fn an_expression_that_is_not_understood_is_undecided_after_a_rewrite() {
+        let file = |body: &str| {
+            format!(
+                ":80 {{\n{body}\n@ws `path('/ws/*') || remote_ip('10.0.0.0/8')`\nreverse_proxy @ws a:1\n}}\n"
+            )
+        };
+        assert_eq!(template(&file("try_files {path} /index.html")), ["?"]);
+        assert!(template(&file("")).is_empty());
+    }
+
+    #[test]
+    fn the_help_leaves_every_other_directive_its_requests() {
+        let file = ":80 {\n\ttry_files {path} /index.html\n\treverse_proxy /ws/* a:1\n\treverse_proxy /api/* b:1 {\n\t\theader_up X-A b\n\t}\n\trespond /health ok\n\tfile_server {\n\t\thide .git\n\t}\n}\n";
+        let project = Project::in_memory([("Caddyfile", file)]).expect("project");
+        let outcome = check(&project, &Selection::default());
+        let help = outcome.findings[0].help.join("\n");
+        for part in [
+            "handle /ws/* {\n\treverse_proxy a:1\n}\n",
+            "handle /api/* {\n\treverse_proxy b:1 {\n\t\theader_up X-A b\n\t}\n}\n",
+            "handle /health {\n\trespond ok\n}\n",
+            "handle {\n\ttry_files {path} /index.html\n\tfile_server {\n\t\thide .git\n\t}\n}",
+        ] {
+            assert!(help.contains(part), "{part:?} in {help}");
         }
     }
 
