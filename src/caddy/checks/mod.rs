@@ -230,9 +230,8 @@ mod tests {
             ),
             (format!("<% if x %>\n{spa}\n<% end %>\n{proxy}"), vec!["?"]),
             (
-                format!(
-                    "{{% if x %}}\n@ws path /ws/*\n{{% else %}}\n@ws path /cable\n{{% endif %}}\nreverse_proxy @ws a:1"
-                ),
+                "{% if x %}\n@ws path /ws/*\n{% else %}\n@ws path /cable\n{% endif %}\nreverse_proxy @ws a:1"
+                    .to_owned(),
                 vec!["?"],
             ),
             (
