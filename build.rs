@@ -216,6 +216,7 @@ fn option(value: Option<TokenStream>) -> TokenStream {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct EndpointsFile {
+    companions: Vec<String>,
     endpoint: Vec<EndpointFile>,
 }
 
@@ -245,7 +246,11 @@ fn endpoints(text: &str) -> Result<TokenStream, Error> {
             source: #source,
         })
     });
-    Ok(quote!(static ENDPOINTS: &[Endpoint] = &[#(#rows),*];))
+    let companions = &table.companions;
+    Ok(quote! {
+        static ENDPOINTS: &[Endpoint] = &[#(#rows),*];
+        static COMPANIONS: &[&str] = &[#(#companions),*];
+    })
 }
 
 #[derive(Deserialize)]

@@ -5,7 +5,7 @@
 
 mod route;
 
-pub use route::{Endpoint, Evidence, endpoints, known_endpoint};
+pub use route::{Endpoint, Evidence, endpoints, is_companion, is_plain_http, known_endpoint};
 
 use crate::source::Span;
 use crate::value::Value;

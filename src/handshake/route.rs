@@ -7,7 +7,7 @@ use crate::source::Span;
 /// A path that well-known software uses for its sockets (`rules/endpoints.toml`).
 #[derive(Clone, Copy, Debug)]
 pub struct Endpoint {
-    /// The path; with a trailing `/` everything below it counts too.
+    /// The path.
     pub path: &'static str,
     /// Who uses it.
     pub software: &'static str,
@@ -59,12 +59,74 @@ pub fn endpoints() -> &'static [Endpoint] {
 }
 
 /// The well-known endpoint that `path`, as a configuration names it, stands for: the path
-/// itself with or without a trailing slash, or something below it.
+/// itself with or without a trailing slash, or something below it that is neither a file nor
+/// one of the plain-HTTP [companions](is_companion) of sockets.
 pub fn known_endpoint(path: &str) -> Option<&'static Endpoint> {
-    let path = path.trim_end_matches('*');
     ENDPOINTS.iter().find(|endpoint| {
-        let known = endpoint.path.trim_end_matches('/');
-        path.strip_prefix(known)
-            .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+        endpoint
+            .below(path)
+            .is_some_and(|rest| !is_plain_http(rest))
     })
+}
+
+impl Endpoint {
+    /// What `path` has beyond this endpoint, empty for the endpoint itself; `None` if it lies
+    /// elsewhere.
+    pub fn below<'p>(&self, path: &'p str) -> Option<&'p str> {
+        let rest = path
+            .trim_end_matches('*')
+            .strip_prefix(self.path.trim_end_matches('/'))?;
+        (rest.is_empty() || rest.starts_with('/')).then(|| rest.trim_matches('/'))
+    }
+}
+
+/// Whether a name is one that plain HTTP beside sockets goes by (`health`, `static`, `admin`).
+pub fn is_companion(name: &str) -> bool {
+    COMPANIONS
+        .iter()
+        .any(|companion| name.eq_ignore_ascii_case(companion))
+}
+
+/// Whether a path is that of a file or has a [companion](is_companion) among its segments.
+pub fn is_plain_http(path: &str) -> bool {
+    let path = path.trim_end_matches('*');
+    let mut segments = path.split('/').filter(|segment| !segment.is_empty());
+    let file = !path.ends_with('/')
+        && segments
+            .clone()
+            .next_back()
+            .is_some_and(|last| last.contains('.'));
+    file || segments.any(is_companion)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn neighbours_of_an_endpoint_are_none() {
+        for (path, known) in [
+            ("/ws", true),
+            ("/ws/", true),
+            ("/ws*", true),
+            ("/ws/*", true),
+            ("/ws/chat/", true),
+            ("/socket.io", true),
+            ("/socket.io/", true),
+            ("/socket.io/x", true),
+            ("/api/websocket", true),
+            ("/wsdl", false),
+            ("/ws-docs/", false),
+            ("/ws/index.html", false),
+            ("/socket.io/socket.io.js", false),
+            ("/notifications/hub", true),
+            ("/notifications/hub/negotiate", false),
+            ("/sockjs/iframe", false),
+            ("/ws/v1/Health/", false),
+            ("/ws/rest/*", false),
+            ("/ws/admin/chat", false),
+        ] {
+            assert_eq!(known_endpoint(path).is_some(), known, "{path}");
+        }
+    }
 }

@@ -4,14 +4,14 @@
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
-use super::headers::{Line, handshakes};
+use super::headers::{Line, handshakes, lines};
 use super::location::{Found, Location, Matcher};
 use super::model::{Arena, Context, ItemId, ROOT, View};
 use super::pattern::Pattern;
 use super::route::Candidate;
 use super::variables::Scope;
 use super::words::variables;
-use crate::handshake::{Evidence, known_endpoint};
+use crate::handshake::{Evidence, is_companion, is_plain_http, known_endpoint};
 use crate::project::{Config as Settings, Declared};
 use crate::source::Span;
 
@@ -136,7 +136,8 @@ pub(super) fn switched_upstream(view: View<'_>, url: &str) -> Option<Evidence> {
 pub(super) fn well_known(view: View<'_>, index: u32, location: &Location) -> Option<Evidence> {
     let path = location.sample()?;
     let endpoint = known_endpoint(&path)?;
-    if leads_elsewhere(view, location.item) {
+    let files = matches!(&location.matcher, Matcher::Regex(pattern) if pattern.is_plain_http());
+    if files || leads_elsewhere(view, location.item) || turns_get_away(view, location) {
         return None;
     }
     let gets_it = match view.find_location(location.server, &path) {
@@ -155,6 +156,33 @@ pub(super) fn well_known(view: View<'_>, index: u32, location: &Location) -> Opt
         software: endpoint.software.to_owned(),
         span: view.directive(location.item).head(),
     })
+}
+
+/// Whether a location lies below a well-known endpoint, and is not its root.
+pub(super) fn is_below_endpoint(location: &Location) -> bool {
+    location.sample().is_some_and(|path| {
+        known_endpoint(&path)
+            .and_then(|endpoint| endpoint.below(&path))
+            .is_some_and(|rest| !rest.is_empty())
+    })
+}
+
+/// Whether a location is not for the GET of a handshake: `limit_except` denies it, or the lines
+/// for its upstream are those of SOAP.
+fn turns_get_away(view: View<'_>, location: &Location) -> bool {
+    let limited = location.blocks.iter().any(|block| {
+        let directive = view.directive(*block);
+        directive.name() == "limit_except"
+            && !directive
+                .args()
+                .iter()
+                .any(|word| word.text.eq_ignore_ascii_case("GET"))
+            && view.children(*block).any(|inner| {
+                let inner = view.directive(inner);
+                inner.name() == "deny" && inner.arg(0) == Some("all")
+            })
+    });
+    limited || lines(view, location.item).any(|line| line.name.eq_ignore_ascii_case("SOAPAction"))
 }
 
 /// The hosts of declared endpoints that some server of the project names.
@@ -276,10 +304,21 @@ fn host(authority: &str) -> &str {
     authority.split(':').next().unwrap_or(authority)
 }
 
-/// Whether one of the words that make up `name` is among `words`.
+/// Whether one of the words that make up the name of a host is among `words`, and none says that
+/// it serves plain HTTP beside them (`websocket-metrics`). A last label is a domain (`.ws` is one).
 fn has_word(name: &str, words: &[&str]) -> bool {
-    name.split(|c: char| !c.is_ascii_alphanumeric())
-        .any(|part| words.iter().any(|word| part.eq_ignore_ascii_case(word)))
+    let name = name.rsplit_once('.').map_or(name, |(host, _)| host);
+    let parts = || name.split(|c: char| !c.is_ascii_alphanumeric());
+    parts().any(|part| words.iter().any(|word| part.eq_ignore_ascii_case(word)))
+        && !parts().any(is_companion)
+}
+
+/// Whether the path that a `proxy_pass` asks its upstream for is one of plain HTTP.
+fn asks_plain_http(view: View<'_>, pass: ItemId) -> bool {
+    let url = view.directive(pass).arg(0).unwrap_or_default();
+    url.split_once("://")
+        .and_then(|(_, rest)| rest.split_once('/'))
+        .is_some_and(|(_, path)| is_plain_http(path))
 }
 
 /// Adds the evidence of upstreams that are named for sockets. It counts only where no location
@@ -302,7 +341,12 @@ pub(super) fn upstream_names(view: View<'_>, candidates: &mut [Candidate]) {
     let mut general: HashMap<u32, Vec<(usize, Span)>> = HashMap::new();
     for (index, candidate) in candidates.iter_mut().enumerate() {
         let server = server_of(candidate);
-        if handled.contains(&server) {
+        let location = &view.config.locations[candidate.location as usize];
+        if handled.contains(&server)
+            || location.is_plain_http()
+            || turns_get_away(view, location)
+            || asks_plain_http(view, candidate.pass)
+        {
             continue;
         }
         let hosts = upstream_hosts(view, candidate.pass);

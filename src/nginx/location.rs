@@ -8,6 +8,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::model::{Config, Context, ItemId, ROOT, View};
 use super::pattern::{MAX_REGEXES, Pattern};
+use crate::handshake::is_plain_http;
 use crate::syntax::{Directive, Tree};
 
 /// How a location is matched.
@@ -53,9 +54,27 @@ impl Location {
         match &self.matcher {
             Matcher::Exact(path) | Matcher::Prefix { path, .. } => Some(path.clone()),
             Matcher::Regex(pattern) => {
-                Some(pattern.literal_prefix()).filter(|path| !path.is_empty())
+                let prefix = pattern.literal_prefix();
+                if prefix.len() > 1 {
+                    return Some(prefix);
+                }
+                pattern
+                    .names_endpoint()
+                    .or(Some(prefix))
+                    .filter(|path| !path.is_empty())
             }
             Matcher::Named(_) | Matcher::Unknown => None,
+        }
+    }
+
+    /// Whether it is for files or for a plain-HTTP neighbour of sockets, by its path.
+    pub fn is_plain_http(&self) -> bool {
+        match &self.matcher {
+            Matcher::Exact(path) | Matcher::Prefix { path, .. } => is_plain_http(path),
+            Matcher::Regex(pattern) => {
+                pattern.is_plain_http() || is_plain_http(&pattern.literal_prefix())
+            }
+            Matcher::Named(_) | Matcher::Unknown => false,
         }
     }
 

@@ -2,6 +2,8 @@
 
 use std::sync::OnceLock;
 
+use crate::handshake::{endpoints, is_companion};
+
 /// Regular expressions of one level or map that are tried.
 pub(super) const MAX_REGEXES: usize = 500;
 
@@ -86,9 +88,52 @@ impl Pattern {
         )
     }
 
-    /// The path or folder that every match of it lies in, as far as that can be read off; empty
-    /// where it can't.
+    /// The path or folder that its matches lie in (`.` before a letter taken for itself), as far
+    /// as that can be read off; empty where it can't.
     pub fn literal_prefix(&self) -> String {
+        self.split().0
+    }
+
+    /// Whether what it asks for beyond its [prefix](Self::literal_prefix) is files
+    /// (`^/ws/.*\\.js$`) or a plain-HTTP neighbour of sockets (`^/ws/(health|metrics)`).
+    pub fn is_plain_http(&self) -> bool {
+        let (prefix, rest) = self.split();
+        let rest = if prefix.len() > 1 { rest } else { &self.text };
+        let name = |c: char| !(c.is_ascii_alphanumeric() || c == '_');
+        let plain = rest.replace('\\', "").replace(".io", "");
+        let file = plain.rsplit_once('.').is_some_and(|(_, suffix)| {
+            !suffix.contains('/')
+                && suffix.starts_with(|c: char| c == '(' || c.is_ascii_alphanumeric())
+        });
+        file || rest.split(name).any(is_companion)
+    }
+
+    /// The path of the well-known endpoint that it names without beginning with it
+    /// (`^/(ws|chat)/`). An expression that takes ordinary pages as well names none.
+    pub fn names_endpoint(&self) -> Option<String> {
+        let text = self.text.replace('\\', "");
+        let letter = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+        let named = endpoints().iter().find_map(|endpoint| {
+            let path = endpoint.path.trim_end_matches('/');
+            let name = path.trim_start_matches('/');
+            text.match_indices(name)
+                .any(|(at, _)| {
+                    !text[..at].ends_with(letter) && !text[at + name.len()..].starts_with(letter)
+                })
+                .then(|| [format!("{path}/"), path.to_owned()])?
+                .into_iter()
+                .find(|path| self.is_match(path) == Some(true))
+        })?;
+        let broad = || {
+            ["/", "/index.html", "/about", "/api/users", "/a/b/c"]
+                .iter()
+                .any(|path| self.is_match(path) != Some(false))
+        };
+        (!self.is_plain_http() && !broad()).then_some(named)
+    }
+
+    /// The literal prefix, and what follows it.
+    fn split(&self) -> (String, &str) {
         let text = self.text.strip_prefix('^').unwrap_or(&self.text);
         let mut prefix = String::new();
         let mut rest = text.chars();
@@ -103,8 +148,15 @@ impl Pattern {
                     }
                 },
                 // An alternative may begin otherwise.
-                '|' => return String::new(),
+                '|' => return (String::new(), text),
                 '$' => break,
+                // People forget to escape it.
+                '.' if rest
+                    .as_str()
+                    .starts_with(|c: char| c.is_ascii_alphanumeric()) =>
+                {
+                    prefix.push('.');
+                }
                 '(' | '[' | '.' | '^' | ')' | '{' => {
                     let what = rest.as_str();
                     whole = character == '.' && what.starts_with('*')
@@ -129,11 +181,10 @@ impl Pattern {
         if !whole {
             prefix.truncate(prefix.rfind('/').map_or(0, |slash| slash + 1));
         }
-        if prefix.starts_with('/') {
-            prefix
-        } else {
-            String::new()
+        if !prefix.starts_with('/') {
+            prefix.clear();
         }
+        (prefix, rest.as_str())
     }
 }
 
@@ -156,10 +207,49 @@ mod tests {
             ("^/(api|ws)/", "/"),
             ("\\.php$", ""),
             ("^/ws/|^/api/", ""),
+            ("/socket.io/", "/socket.io/"),
         ] {
             assert_eq!(
                 Pattern::new(pattern, false).literal_prefix(),
                 prefix,
+                "{pattern}"
+            );
+        }
+    }
+
+    #[test]
+    fn expressions_name_endpoints_in_many_ways() {
+        for (pattern, named) in [
+            ("^/(websocket|websocket\\/)", Some("/websocket/")),
+            ("^/(news|ws)/", Some("/ws/")),
+            ("^/(news|ws)$", Some("/ws")),
+            ("/(chat/)?ws", Some("/ws/")),
+            ("^/(static|ws)", None),
+            ("^/(|ws)", None),
+            ("^/[a-z]+$", None),
+            ("/news", None),
+            ("^/ws/.*\\.js$", None),
+            ("/ws/(health|metrics)$", None),
+        ] {
+            assert_eq!(
+                Pattern::new(pattern, false).names_endpoint().as_deref(),
+                named,
+                "{pattern}"
+            );
+        }
+        for (pattern, plain) in [
+            ("^/ws/.*\\.(png|js)$", true),
+            ("^/ws/(.*)\\.wsdl$", true),
+            ("^/ws/(health|metrics)$", true),
+            ("^/socket\\.io/", false),
+            ("/socket.io/.*\\.js$", true),
+            ("^/ws/.*.(js|css)$", true),
+            ("^/(socket\\.io|engine\\.io)", false),
+            ("^/ws/(.*)$", false),
+        ] {
+            assert_eq!(
+                Pattern::new(pattern, false).is_plain_http(),
+                plain,
                 "{pattern}"
             );
         }

@@ -4,8 +4,8 @@ use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
 
 use super::evidence::{
-    declared, error_page, intent, redirects_all, switched_upstream, tried, upgrade_condition,
-    upstream_names, well_known,
+    declared, error_page, intent, is_below_endpoint, redirects_all, switched_upstream, tried,
+    upgrade_condition, upstream_names, well_known,
 };
 use super::headers::{Effective, Half, Line, Sent, handshakes, lines, sent};
 use super::model::{ItemId, Unseen, View};
@@ -283,7 +283,8 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
 }
 
 /// Takes the evidence of a well-known path from locations that lie above one which names more of
-/// the path and upgrades: that one is the route.
+/// the path and upgrades: that one is the route. And from those that lie below such a path, where
+/// some location of their server upgrades: who does it where it is needed knows the rest for HTTP.
 fn without_handled_paths(view: View<'_>, candidates: &mut [Candidate]) {
     let path = |candidate: &Candidate| {
         let location = &view.config.locations[candidate.location as usize];
@@ -294,6 +295,11 @@ fn without_handled_paths(view: View<'_>, candidates: &mut [Candidate]) {
         .filter(|candidate| candidate.passes())
         .filter_map(path)
         .collect();
+    let upgrading: HashSet<u32> = candidates
+        .iter()
+        .filter(|candidate| candidate.passes())
+        .map(|candidate| view.config.locations[candidate.location as usize].server)
+        .collect();
     for candidate in candidates {
         let Some((server, sample)) = path(candidate) else {
             continue;
@@ -303,7 +309,9 @@ fn without_handled_paths(view: View<'_>, candidates: &mut [Candidate]) {
             .range((Bound::Excluded(own.clone()), Bound::Unbounded))
             .next()
             .is_some_and(|(server, path)| *server == own.0 && path.starts_with(&own.1));
-        if below && !candidate.passes() {
+        let beside = upgrading.contains(&server)
+            && is_below_endpoint(&view.config.locations[candidate.location as usize]);
+        if (below || beside) && !candidate.passes() {
             candidate
                 .evidence
                 .retain(|evidence| !matches!(evidence, Evidence::WellKnown { .. }));

@@ -75,6 +75,22 @@ fn the_names_of_upstreams_are_evidence_where_nobody_else_upgrades() {
         in_http("server { location / { proxy_pass http://aws-news:1; } }"),
         []
     );
+    // A word of plain HTTP beside it, in the name or in the path.
+    for location in [
+        "location /m { proxy_pass http://websocket-metrics:1; }",
+        "location /n/ { proxy_pass http://news-websockets-api:1; }",
+        "location /i/ { proxy_pass http://websockets.internal:1/rest/; }",
+        "location /metrics { proxy_pass http://websocket:1; }",
+        "location /static/ { proxy_pass http://daphne:1; }",
+        "location ~ \\.js$ { proxy_pass http://websocket:1; }",
+        "location /shop/ { proxy_pass https://shop.ws; }",
+    ] {
+        assert_eq!(
+            in_http(&format!("server {{ {location} }}")),
+            [],
+            "{location}"
+        );
+    }
 }
 
 #[test]
@@ -131,10 +147,62 @@ fn a_well_known_path_is_the_route_of_whoever_names_most_of_it() {
         "server {{ location /ws {{ proxy_pass http://a:1; location /ws/live {{ {PAIR} proxy_pass http://a:1; }} }} }}"
     );
     assert_eq!(in_http(&conf), []);
+    // Who upgrades where it is needed knows the rest below an endpoint for HTTP.
     let conf = format!(
         "server {{ location /ws/a {{ proxy_pass http://a:1; }} location /ws/b {{ {PAIR} proxy_pass http://a:1; }} }}"
     );
+    assert_eq!(in_http(&conf), []);
+    let conf = format!(
+        "server {{ location /ws/ {{ {PAIR} proxy_pass http://a:1; location /ws/room/ {{ proxy_pass http://a:1; proxy_set_header Host $host; }} }} }}"
+    );
+    assert_eq!(in_http(&conf), []);
+    // Each endpoint is a route of its own.
+    let conf = format!(
+        "server {{ location /socket.io/ {{ proxy_pass http://a:1; }} location /ws/ {{ {PAIR} proxy_pass http://a:1; }} }}"
+    );
     assert_eq!(in_http(&conf).len(), 1);
+}
+
+#[test]
+fn plain_http_beside_an_endpoint_is_no_route() {
+    for location in [
+        "location /notifications/hub/negotiate { proxy_pass http://a:1; }",
+        "location /ws/upload { limit_except POST { deny all; } proxy_pass http://a:1; }",
+        "location /ws/files { limit_except POST { deny all; } proxy_pass http://a:1; }",
+        "location /ws/sse { proxy_pass http://a:1; proxy_set_header Connection \"\"; }",
+        "location = /ws/status { proxy_pass http://a:1/status; }",
+        "location = /ws/index.html { proxy_pass http://a:1; }",
+        "location ~ ^/ws/(.*)\\.wsdl$ { proxy_pass http://a:1; }",
+        "location ~* ^/ws/.*\\.(png|js)$ { proxy_pass http://a:1; }",
+        "location ~* /socket.io/.*\\.js$ { proxy_pass http://a:1; }",
+        "location ~ ^/ws/(health|metrics)$ { proxy_pass http://a:1; }",
+        "location /ws/rest/ { proxy_pass http://a:1; }",
+        "location /ws/ { proxy_pass http://a:1; proxy_set_header SOAPAction $http_soapaction; }",
+        "location = /sockjs/info { proxy_pass http://a:1; }",
+        "location ~ ^/(static|ws)/ { proxy_pass http://a:1; }",
+    ] {
+        assert_eq!(
+            in_http(&format!("server {{ {location} }}")),
+            [],
+            "{location}"
+        );
+    }
+}
+
+#[test]
+fn expressions_without_an_anchor_name_endpoints_too() {
+    for location in [
+        "location ~* /socket.io/ { proxy_pass http://a:1; }",
+        "location ~ /socket\\.io/ { proxy_pass http://a:1; }",
+        "location ~ ^/(websocket|websocket\\/) { proxy_pass http://a:1; }",
+        "location ~ ^/(chat|ws)/ { proxy_pass http://a:1; }",
+    ] {
+        expect(
+            &format!("server {{ {location} }}"),
+            "upgrade-not-forwarded",
+            "proxy_pass http://a:1",
+        );
+    }
 }
 
 #[test]
