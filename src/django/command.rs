@@ -124,6 +124,17 @@ impl Command {
         }
     }
 
+    /// Whether gunicorn runs a worker of the project itself, which may be set up in any way.
+    pub fn has_own_worker(&self) -> bool {
+        self.program == Program::Gunicorn
+            && self.worker_class().is_some_and(|class| {
+                class.contains('.')
+                    && !["gunicorn.", "uvicorn.", "uvicorn_worker."]
+                        .iter()
+                        .any(|known| class.starts_with(known))
+            })
+    }
+
     /// Whether it runs uvicorn, by itself or as gunicorn's worker.
     pub fn is_uvicorn(&self) -> bool {
         self.program == Program::Uvicorn

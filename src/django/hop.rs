@@ -5,6 +5,7 @@
 //! HTTP, 500 if SECURE_PROXY_SSL_HEADER is no pair, 301 to itself if SecurityMiddleware takes it
 //! for insecure, else what the URLconf says.
 
+use super::checks::routing::fails_when_called;
 use super::routes::WebSocket;
 use super::settings::{Redirects, Settings};
 use super::trusted_header::{Header, header};
@@ -123,6 +124,16 @@ impl Django<'_> {
                 {
                     match route.matches(&request.path) {
                         Some(true) if route.certain => {
+                            if let Some(at) = fails_when_called(self.project, self.model, route) {
+                                return answers(
+                                    500,
+                                    vec![Because {
+                                        span: at,
+                                        message: "no application: calling it raises TypeError"
+                                            .to_owned(),
+                                    }],
+                                );
+                            }
                             return answers(
                                 101,
                                 vec![Because {
@@ -316,6 +327,22 @@ mod tests {
                 expected,
                 "{server:?} {path} {forwarded:?}"
             );
+        }
+        // Nothing that could be called stands behind the route.
+        let uncalled = asgi.replace("None", "Chat.as_asgi");
+        let uncalled = format!(
+            "from channels.generic.websocket import WebsocketConsumer\nclass Chat(WebsocketConsumer): pass\n{uncalled}"
+        );
+        for (asgi, expected) in [
+            (uncalled.clone(), Some(500)),
+            (uncalled.replace("as_asgi", "as_asgi()"), Some(101)),
+        ] {
+            let files = [
+                ("p/settings.py", right.as_str()),
+                ("p/asgi.py", asgi.as_str()),
+                daphne,
+            ];
+            assert_eq!(status(&files, "/ws/", None), expected, "{asgi}");
         }
     }
 }

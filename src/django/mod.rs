@@ -15,12 +15,14 @@ pub mod requirements;
 pub mod routes;
 mod servers;
 pub mod settings;
+mod spared;
 pub mod syntax;
 pub mod trusted_header;
 
 pub use hop::Django;
 pub use modules::references;
 pub use servers::Https;
+pub use spared::Spared;
 
 use std::collections::{BTreeMap, BTreeSet};
 

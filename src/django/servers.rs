@@ -232,7 +232,17 @@ impl Model {
                 && self.starts(project, command, home) == Starts::Perhaps
                 && (knows(command) || command.is_configured_elsewhere())
         });
-        if perhaps {
+        let by_code = project
+            .of_kind(Kind::Python)
+            .filter(|source| {
+                self::home(project, source) == home
+                    && !self
+                        .settings
+                        .iter()
+                        .any(|settings| settings.source == source.id)
+            })
+            .any(sets_scheme);
+        if perhaps || by_code {
             return Https::Unclear;
         }
         let mut known = Https::NoServer;
@@ -241,7 +251,7 @@ impl Model {
                 if known == Https::NoServer {
                     known = Https::Known;
                 }
-            } else if command.is_configured_elsewhere() {
+            } else if command.is_configured_elsewhere() || command.has_own_worker() {
                 return Https::Unclear;
             } else {
                 known = Https::Unknown;
@@ -280,6 +290,22 @@ pub(super) fn without_library<'a>(command: &Command, library: &Library<'_>) -> O
         }),
         _ => None,
     }
+}
+
+/// Whether an entry point or a middleware sets the scheme by itself:
+/// `environ["wsgi.url_scheme"] = "https"`, `dict(scope, scheme="https")`.
+fn sets_scheme(source: &Source) -> bool {
+    source.text.match_indices("scheme").any(|(at, name)| {
+        let rest = &source.text[at + name.len()..];
+        let assigned = rest
+            .strip_prefix("\"]")
+            .or_else(|| rest.strip_prefix("']"))
+            .map(|rest| rest.trim_start_matches(' '));
+        assigned.is_some_and(|rest| rest.starts_with('=') && !rest.starts_with("=="))
+            || ["=\"https\"", "='https'", "\": \"https\"", "': 'https'"]
+                .iter()
+                .any(|value| rest.starts_with(value))
+    })
 }
 
 /// Whether a file of commands is for developers: `docker-compose.override.yml`, which compose

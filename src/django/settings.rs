@@ -145,6 +145,43 @@ impl Settings {
         exempts
     }
 
+    /// A middleware of the project itself (its package is one of `project`'s folders) that runs
+    /// before SecurityMiddleware: it may answer, or change the scheme.
+    pub fn runs_before_redirect(&self, project: &Project) -> Option<Possible> {
+        let setting = self.get("MIDDLEWARE");
+        let value = setting.certain()?;
+        let Data::Sequence(list) = &value.data else {
+            return None;
+        };
+        let home = project.source(self.source).folder();
+        for item in &list.items {
+            let Some((item, name)) = certain(item).and_then(|item| {
+                let name = item.data.as_text()?;
+                Some((item, name.to_owned()))
+            }) else {
+                continue;
+            };
+            if name.ends_with(".SecurityMiddleware") {
+                return None;
+            }
+            let package = name.split('.').next().unwrap_or_default();
+            let mut folder = Some(home);
+            while let Some(at) = folder {
+                let path = if at.is_empty() {
+                    package.to_owned()
+                } else {
+                    format!("{at}/{package}")
+                };
+                if project.files.has_folder(&path) {
+                    return Some(item.clone());
+                }
+                folder =
+                    (!at.is_empty()).then(|| at.rsplit_once('/').map_or("", |(parent, _)| parent));
+            }
+        }
+        None
+    }
+
     /// How sure it is that SecurityMiddleware redirects plain HTTP.
     pub fn redirects(&self) -> Redirects {
         if self.lacks_security_middleware() {

@@ -5,30 +5,75 @@ pub mod proxy_header;
 pub mod routing;
 pub mod ssl_redirect;
 
-use super::Arrival;
 use super::settings::{Redirects, Settings};
+use super::{Arrival, Spared};
 use crate::context::Context;
 use crate::finding::Finding;
 use crate::project::Project;
 use crate::rule::Severity;
 use crate::source::{Kind, Span};
 
+/// What becomes of a plain HTTP request.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Fate {
+    /// Redirected to itself, unless SECURE_REDIRECT_EXEMPT spares it.
+    Loop,
+    /// Answered with 500, spared or not: Django asks for the scheme before it looks at the paths.
+    Crash,
+}
+
+/// Of which requests a finding about the redirect speaks.
+fn subject(spared: Spared) -> &'static str {
+    match spared {
+        Spared::Nothing | Spared::Everything => "every request",
+        Spared::Sockets(_) => "every page",
+        Spared::Some(_) => "every request that is not exempt",
+    }
+}
+
 /// Says whether this project's handshakes run through the middleware, and through which line.
 /// On a correct ASGI stack they do not, and a message that hides that would be a lie.
-fn honest(cx: &Context<'_>, settings: &Settings, finding: Finding, fate: &str) -> Finding {
+fn honest(cx: &Context<'_>, settings: &Settings, mut finding: Finding, fate: Fate) -> Finding {
+    let what = match fate {
+        Fate::Loop => "is redirected to itself (301)",
+        Fate::Crash => "is answered with 500",
+    };
+    let mut exempt = "";
+    if fate == Fate::Loop {
+        if let Some(before) = settings.runs_before_redirect(cx.project) {
+            finding.severity = finding.severity.min(Severity::Warning);
+            finding = finding.label(
+                before.span,
+                "runs before the redirect: if it changes the scheme, or answers, nothing of this shows",
+            );
+        }
+        match cx.django.spared(cx.project, settings) {
+            Spared::Sockets(span) => {
+                finding.severity = finding.severity.min(Severity::Warning);
+                return finding
+                    .label(span, "spares the paths of this project's sockets")
+                    .note("handshakes are not redirected, however they arrive: SECURE_REDIRECT_EXEMPT spares their paths; the pages that would open them are");
+            }
+            Spared::Some(span) => {
+                finding = finding.label(span, "what this matches is not redirected");
+                exempt = " that SECURE_REDIRECT_EXEMPT does not spare";
+            }
+            Spared::Nothing | Spared::Everything => {}
+        }
+    }
     match cx.django.arrival(cx.project, settings) {
         Arrival::Http { because, how, sure } => {
             let unless = if sure { "" } else { ", unless something else installs uvicorn's WebSocket library" };
             finding.label(because, how).note(format!(
-                "this project's WebSocket handshakes arrive as plain HTTP{unless}, so each of them {fate} too: the page sees the socket close with code 1006"
+                "this project's WebSocket handshakes arrive as plain HTTP{unless}, so each of them{exempt} {what} too: the page sees the socket close with code 1006"
             ))
         }
         Arrival::WebSocket(command) => finding.note(format!(
-            "a handshake that {} takes as a WebSocket never meets Django's middleware and still opens; every page, token endpoint and health check {fate}, and so is a handshake that arrives as plain HTTP, for example when a proxy drops its Upgrade header",
+            "a handshake that {} takes as a WebSocket never meets Django's middleware and still opens; every page, token endpoint and health check{exempt} {what}, and so is a handshake that arrives as plain HTTP, for example when a proxy drops its Upgrade header",
             command.program.name()
         )),
         Arrival::Unknown => finding.note(format!(
-            "every plain HTTP request {fate}, and so is every handshake that reaches Django as plain HTTP: under a WSGI server, under uvicorn without a WebSocket library, or when a proxy drops its Upgrade header"
+            "every plain HTTP request{exempt} {what}, and so is every handshake that reaches Django as plain HTTP: under a WSGI server, under uvicorn without a WebSocket library, or when a proxy drops its Upgrade header"
         )),
     }
 }
@@ -36,12 +81,10 @@ fn honest(cx: &Context<'_>, settings: &Settings, finding: Finding, fate: &str) -
 /// Labels what turns the redirect on; lowers the severity where that is not certain.
 fn with_redirect(mut finding: Finding, redirects: &Redirects) -> Finding {
     match redirects {
-        Redirects::Yes(value) => {
-            finding.label(value.span, "redirects every request that looks insecure")
-        }
+        Redirects::Yes(value) => finding.label(value.span, "redirects what looks insecure"),
         Redirects::Perhaps(value) => {
             finding.severity = finding.severity.min(Severity::Warning);
-            finding.label(value.span, "may redirect every request that looks insecure")
+            finding.label(value.span, "may redirect what looks insecure")
         }
         Redirects::Unknown => {
             finding.severity = finding.severity.min(Severity::Warning);

@@ -2,14 +2,14 @@
 
 use std::collections::HashSet;
 
-use super::{honest, proxy_mentions, with_redirect, with_reopened};
+use super::{Fate, honest, proxy_mentions, subject, with_redirect, with_reopened};
 use crate::context::Context;
 use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting, Settings};
 use crate::django::trusted_header::{
     Header, Known, Never, SERVERS_WORD, header, known, meta_name, never, sent_name,
 };
-use crate::django::{Arrival, Https};
+use crate::django::{Arrival, Https, Spared};
 use crate::finding::{Finding, Report};
 use crate::rule::Severity;
 use crate::source::Span;
@@ -92,7 +92,6 @@ pub fn malformed(cx: &Context<'_>, report: &mut Report<'_>) {
             return;
         };
         let redirects = settings.redirects();
-        let fate = "is answered with 500";
         let message = format!(
             "SECURE_PROXY_SSL_HEADER is {what}, not a pair: Django answers 500 to every request that asks for its scheme"
         );
@@ -110,7 +109,7 @@ pub fn malformed(cx: &Context<'_>, report: &mut Report<'_>) {
             note.push_str(". Parentheses do not make a tuple, the comma does: (\"A\") is the string \"A\", and \"A\" \"b\" is \"Ab\"");
         }
         finding = finding.note(note);
-        finding = honest(cx, settings, finding, fate);
+        finding = honest(cx, settings, finding, Fate::Crash);
         finding = finding.help(format!(
             "write both parts, with the comma:\n{}",
             canonical(cx)
@@ -132,8 +131,10 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
         let Some(never) = never(&name, &value, |sent| may_differ(cx, sent, &value)) else {
             return;
         };
-        let redirects = settings.redirects();
-        let fate = "is redirected to itself (301)";
+        let redirects = match cx.django.spared(cx.project, settings) {
+            Spared::Everything => Redirects::No,
+            _ => settings.redirects(),
+        };
         let mut finding = match &never {
             Never::Name(meant) => {
                 let written = name.data.as_text().unwrap_or("this").to_owned();
@@ -160,9 +161,9 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
         finding = match &redirects {
             Redirects::No => finding
                 .severity(Severity::Info)
-                .note("nothing redirects yet; once SECURE_SSL_REDIRECT is on, every request is answered with 301 to itself"),
+                .note("nothing redirects yet; once SECURE_SSL_REDIRECT is on, every request that is not exempt is answered with 301 to itself"),
             redirects => {
-                let finding = honest(cx, settings, finding, fate);
+                let finding = honest(cx, settings, finding, Fate::Loop);
                 match redirects {
                     Redirects::Yes(redirect) | Redirects::Perhaps(redirect) => {
                         finding.label(redirect.span, "so every request looks insecure, and this answers 301 to the same https URL")
@@ -232,9 +233,12 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
             return;
         };
         let redirects = settings.redirects();
-        if settings.is_debug() || matches!(redirects, Redirects::No) {
+        let spared = cx.django.spared(cx.project, settings);
+        if settings.is_debug() || matches!(redirects, Redirects::No) || spared == Spared::Everything
+        {
             return;
         }
+        let who = subject(spared);
         let sent = sent_name(meta);
         // A proxy of the project that names the header may well set it: a question for the hops joined.
         if proxy_mentions(cx.project, &sent) {
@@ -252,13 +256,13 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
             name.eq_ignore_ascii_case("X-Forwarded-Proto") && value == "https"
         });
         // Without the header Django takes the server's word, which may be X-Forwarded-Proto's.
-        if cx.django.servers_know_https(cx.project, settings) == Https::Known
-            && (sends_proto || !declared)
-        {
+        let https = cx.django.servers_know_https(cx.project, settings);
+        let server_may_know = sends_proto || !declared;
+        if https == Https::Known && server_may_know {
             return;
         }
         let finding = if declared {
-            not_sent_by(cx, report, &name, &sent, &sends)
+            not_sent_by(cx, report, &name, &sent, &sends, who)
         } else {
             let known = known(&sent);
             if known.is_some_and(|known| known.by_default)
@@ -266,9 +270,13 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
             {
                 return;
             }
-            not_known_to_be_sent(report, &name, &sent, known)
+            not_known_to_be_sent(report, &name, &sent, known, who)
         };
         let mut finding = finding;
+        if https == Https::Unclear && server_may_know {
+            finding.severity = finding.severity.min(Severity::Warning);
+            finding = finding.note("how the server is configured is not wholly in the files; if it takes X-Forwarded-Proto for the scheme by itself, nothing of this shows");
+        }
         match &redirects {
             Redirects::Yes(value) => {
                 finding = finding.label(
@@ -278,7 +286,7 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
             }
             other => finding = with_redirect(finding, other),
         }
-        finding = honest(cx, settings, finding, "is redirected to itself (301)");
+        finding = honest(cx, settings, finding, Fate::Loop);
         let line = canonical(cx);
         finding = finding.help(if declared && sends.is_empty() {
             format!(
@@ -356,10 +364,11 @@ fn not_sent_by(
     name: &Possible,
     sent: &str,
     sends: &[(String, String)],
+    who: &str,
 ) -> Finding {
     let edge = &cx.project.config.edge;
     let mut finding = report.finding(
-        format!("Django trusts `{sent}`, a header that never arrives: every request looks insecure and is redirected to itself"),
+        format!("Django trusts `{sent}`, a header that never arrives: {who} looks insecure and is redirected to itself"),
         name.span,
         format!("no `{sent}` arrives here"),
     );
@@ -411,11 +420,12 @@ fn not_known_to_be_sent(
     name: &Possible,
     sent: &str,
     known: Option<&Known>,
+    who: &str,
 ) -> Finding {
     let sender = known.map_or("no balancer or CDN that we know sends it by itself: only a proxy that is configured to set it", |known| known.sender);
     report
         .finding(
-            format!("Django trusts `{sent}`, which hardly anybody sends: without it every request is redirected to itself"),
+            format!("Django trusts `{sent}`, which hardly anybody sends: without it {who} is redirected to itself"),
             name.span,
             format!("nothing in this project shows who sends `{sent}`"),
         )

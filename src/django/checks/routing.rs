@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use crate::context::Context;
+use crate::django::Model;
 use crate::django::data::{Data, Possible, certain};
 use crate::django::routes::{Fault, Function, Level, Route, WebSocket};
 use crate::finding::{Finding, Report};
@@ -206,21 +207,32 @@ enum Uncalled {
     View(String),
 }
 
+/// Where a route leads to something that the server can't call as an application.
+pub(in crate::django) fn fails_when_called(
+    project: &Project,
+    model: &Model,
+    route: &Route,
+) -> Option<Span> {
+    not_an_application(project, model, route).map(|(_, at)| at)
+}
+
+fn not_an_application(project: &Project, model: &Model, route: &Route) -> Option<(Uncalled, Span)> {
+    let (uncalled, at) = uncalled(route.consumer.as_ref()?, route.place)?;
+    // Channels 2 wanted the class itself.
+    if matches!(uncalled, Uncalled::Class(..)) && !is_channels_3(project, model, route) {
+        return None;
+    }
+    Some((uncalled, at))
+}
+
 /// `django/consumer-not-called`.
 pub fn not_called(cx: &Context<'_>, report: &mut Report<'_>) {
     let model = &cx.django;
     let mut seen: HashSet<Span> = HashSet::new();
     for route in &model.routes {
-        let Some(consumer) = &route.consumer else {
+        let Some((uncalled, at)) = not_an_application(cx.project, model, route) else {
             continue;
         };
-        let Some((uncalled, at)) = uncalled(consumer, route.place) else {
-            continue;
-        };
-        // Channels 2 wanted the class itself.
-        if matches!(uncalled, Uncalled::Class(..)) && !is_channels_3(cx, route) {
-            continue;
-        }
         if !seen.insert(at) {
             continue;
         }
@@ -338,14 +350,12 @@ fn is_consumer(class: &Data) -> bool {
 }
 
 /// Whether the application of a route surely runs on Channels 3 or later.
-fn is_channels_3(cx: &Context<'_>, route: &Route) -> bool {
-    let model = &cx.django;
+fn is_channels_3(project: &Project, model: &Model, route: &Route) -> bool {
     let Some(application) = model.applications.get(route.application) else {
         return false;
     };
-    let installed = model.installed(cx.project, model.home(cx.project, application.source));
-    if let Some([major, ..]) = cx
-        .project
+    let installed = model.installed(project, model.home(project, application.source));
+    if let Some([major, ..]) = project
         .config
         .targets
         .channels

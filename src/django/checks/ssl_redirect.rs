@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 
-use super::{honest, with_reopened};
+use super::{Fate, honest, subject, with_reopened};
 use crate::context::Context;
-use crate::django::Https;
 use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting};
 use crate::django::trusted_header::{Header, header};
+use crate::django::{Https, Spared};
 use crate::finding::Report;
 use crate::rule::Severity;
 use crate::source::Span;
@@ -53,15 +53,23 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
         if !seen.insert(value.span) {
             continue;
         }
+        let spared = cx.django.spared(cx.project, settings);
+        if spared == Spared::Everything {
+            continue;
+        }
+        let who = subject(spared);
         let proved = certain && edge.speaks_plain_http();
         let mut finding = report.finding(
             if proved {
-                "SECURE_SSL_REDIRECT is on and Django trusts no header: behind this edge every request is redirected to itself"
+                format!("SECURE_SSL_REDIRECT is on and Django trusts no header: behind this edge {who} is redirected to itself")
             } else {
-                "SECURE_SSL_REDIRECT is on and Django trusts no header: behind anything that ends TLS every request is redirected to itself"
+                format!("SECURE_SSL_REDIRECT is on and Django trusts no header: behind anything that ends TLS {who} is redirected to itself")
             },
             value.span,
-            "answers 301 to every request that Django takes for plain http",
+            format!("answers 301 to {who} that Django takes for plain http").replace(
+                "is not exempt that Django takes",
+                "is not exempt and that Django takes",
+            ),
         );
         if !proved {
             finding = finding.severity(Severity::Warning);
@@ -90,7 +98,7 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
             );
         }
         finding = finding.note("Django sees only its own connection: where a balancer or a proxy has ended TLS, that is plain http however the client came, so the redirect to https comes back as the same request");
-        finding = honest(cx, settings, finding, "is redirected to itself (301)");
+        finding = honest(cx, settings, finding, Fate::Loop);
         let sends = edge.sends();
         finding = finding.help(if edge.ends_tls() && sends.is_empty() {
             "let the edge redirect to https, not Django:\nSECURE_SSL_REDIRECT = False".to_owned()
@@ -194,6 +202,62 @@ mod tests {
     }
 
     #[test]
+    fn exempt_paths_are_not_said_to_be_redirected() {
+        let message = |exempt: &str, more: &[(&str, &str)]| {
+            let code = format!(
+                "ROOT_URLCONF = 'p.urls'\nSECURE_SSL_REDIRECT = True\nSECURE_REDIRECT_EXEMPT = {exempt}\n\
+                 MIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n"
+            );
+            let files = more.iter().copied().chain([
+                ("p/settings.py", code.as_str()),
+                ("wslint.toml", "[edge]\nkind = \"alb\"\n"),
+            ]);
+            let project = Project::in_memory(files).unwrap();
+            let cx = Context::resolve(&project);
+            let rule = rules()
+                .iter()
+                .find(|rule| rule.id == "django/ssl-redirect-loop")
+                .unwrap();
+            let mut report = Report::new(rule);
+            redirect_loop(&cx, &mut report);
+            let mut findings = report.into_parts().0.into_iter();
+            findings
+                .next()
+                .map(|finding| (finding.severity, finding.message))
+        };
+        let asgi = (
+            "p/asgi.py",
+            "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+             application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', f)])})\n",
+        );
+        for (exempt, more, expected) in [
+            (
+                "[]",
+                &[asgi][..],
+                Some((Severity::Error, "every request is")),
+            ),
+            (
+                "['^ws/']",
+                &[asgi],
+                Some((Severity::Warning, "every page is")),
+            ),
+            (
+                "['^ws/']",
+                &[],
+                Some((Severity::Error, "every request that is not exempt is")),
+            ),
+            ("['.*']", &[asgi], None),
+        ] {
+            let said = message(exempt, more);
+            assert_eq!(said.is_some(), expected.is_some(), "{exempt}");
+            if let (Some((severity, message)), Some((expected, who))) = (said, expected) {
+                assert_eq!(severity, expected, "{exempt}: {message}");
+                assert!(message.contains(who), "{exempt}: {message}");
+            }
+        }
+    }
+
+    #[test]
     fn what_the_files_do_not_say_is_undecided() {
         for header in [
             "SECURE_PROXY_SSL_HEADER = tuple(os.environ['H'].split(','))",
@@ -234,6 +298,17 @@ mod tests {
         ] {
             assert_eq!(said(setting, &[alb]), [], "{setting}");
         }
+        for code in [
+            "def application(environ, start):\n    environ['wsgi.url_scheme'] = 'https'\n",
+            "async def application(scope, receive, send):\n    await app(dict(scope, scheme=\"https\"), receive, send)\n",
+        ] {
+            assert_eq!(said(on, &[alb, ("p/wsgi.py", code)]), [], "{code}");
+        }
+        let own = (
+            "Procfile",
+            "web: gunicorn p.asgi --bind 0.0.0.0:80 -k p.workers.Worker\n",
+        );
+        assert_eq!(said(on, &[alb, own]), []);
         for command in [
             "gunicorn p.wsgi --bind 0.0.0.0:80 --forwarded-allow-ips='*'",
             "FORWARDED_ALLOW_IPS=* gunicorn p.wsgi --bind 0.0.0.0:80",
