@@ -170,3 +170,17 @@ fn servers_that_know_the_scheme_by_themselves() {
         }),
     );
 }
+
+#[test]
+fn servers_of_other_applications_and_of_developers() {
+    let asgi = "application = ProtocolTypeRouter({'http': django, 'websocket': URLRouter(routes)})";
+    silent(
+        [
+            "web: daphne proj.asgi:application\napi: uvicorn api.main:app --ws none\n",
+            "api: uvicorn api.main:app --ws none\n",
+            "web: daphne proj.asgi:application\npages: uvicorn proj.asgi:application --ws none\n",
+            "web: daphne proj.asgi:application\ndev: uvicorn proj.asgi:application --reload --ws none\n",
+        ]
+        .map(|procfile| (procfile.to_owned(), said("", asgi, procfile, ""))),
+    );
+}

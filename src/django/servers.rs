@@ -177,6 +177,44 @@ impl Model {
         )
     }
 
+    /// Whether anything shows that the application in `home` has to do with WebSockets, so that a
+    /// guess about what stands before it is worth a warning.
+    pub fn knows_websockets(&self, project: &Project, home: &str) -> bool {
+        let config = &project.config;
+        if config.edge.declared.is_some() || !config.endpoints.is_empty() {
+            return true;
+        }
+        let names =
+            |source: &Source, words: &[&str]| words.iter().any(|word| source.text.contains(word));
+        project.sources.iter().any(|source| match source.kind {
+            Kind::Python => {
+                self::home(project, source) == home
+                    && names(
+                        source,
+                        &[
+                            "channels",
+                            "daphne",
+                            "socketio",
+                            "websocket",
+                            "WebSocket",
+                            "Websocket",
+                        ],
+                    )
+            }
+            Kind::Nginx => names(source, &["Upgrade", "upgrade"]),
+            _ => false,
+        }) || self
+            .installed(project, home)
+            .packages
+            .iter()
+            .any(|package| {
+                matches!(
+                    package.name,
+                    "channels" | "daphne" | "python-socketio" | "simple-websocket"
+                )
+            })
+    }
+
     /// How a handshake reaches Django under `settings`: as a WebSocket if any server sees to it.
     pub fn arrival<'a>(&'a self, project: &Project, settings: &Settings) -> Arrival<'a> {
         let home = self.home(project, settings.source);

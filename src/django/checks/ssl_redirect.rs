@@ -33,6 +33,10 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
         ) {
             continue;
         }
+        let home = cx.django.home(cx.project, settings.source);
+        if !cx.django.knows_websockets(cx.project, home) {
+            continue;
+        }
         // "Missing" is only said of a chain that is wholly known.
         let setting = settings.get("SECURE_PROXY_SSL_HEADER");
         if let Some((span, why)) = unknown(&setting) {
@@ -177,7 +181,13 @@ mod tests {
     fn it_warns_and_is_sure_behind_an_edge() {
         let on = "SECURE_SSL_REDIRECT = True";
         let alb = ("wslint.toml", "[edge]\nkind = \"alb\"\n");
-        assert_eq!(said(on, &[]), [Severity::Warning]);
+        let channels = (
+            "p/asgi.py",
+            "from channels.routing import ProtocolTypeRouter\n",
+        );
+        assert_eq!(said(on, &[channels]), [Severity::Warning]);
+        // A plain site, perhaps behind Apache, which knows the scheme.
+        assert_eq!(said(on, &[]), []);
         assert_eq!(said(on, &[alb]), [Severity::Error]);
         assert_eq!(
             said("SECURE_SSL_REDIRECT = 'False'", &[alb]),
@@ -269,7 +279,11 @@ mod tests {
                 "import os\nROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n\
                  SECURE_SSL_REDIRECT = True\n{header}\n"
             );
-            let project = Project::in_memory([("p/settings.py", code.as_str())]).unwrap();
+            let asgi = (
+                "p/asgi.py",
+                "from channels.routing import ProtocolTypeRouter\n",
+            );
+            let project = Project::in_memory([("p/settings.py", code.as_str()), asgi]).unwrap();
             let cx = Context::resolve(&project);
             let rule = rules()
                 .iter()
