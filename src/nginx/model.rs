@@ -473,6 +473,12 @@ impl Config {
         node: Option<u32>,
         templates: &Templates,
     ) {
+        if let Some(head) = node.and_then(|node| templates.perhaps.get(&(tree, node))) {
+            self.levels.entry(level).or_default().unseen = Some(Unseen {
+                span: Some(*head),
+                why: "a template decides whether it is written".to_owned(),
+            });
+        }
         let Some(gap) = templates.gaps.get(&(tree, node)) else {
             return;
         };
@@ -532,6 +538,8 @@ pub(super) struct Gap {
 #[derive(Debug, Default)]
 pub(super) struct Templates {
     pub(super) gaps: HashMap<(u32, Option<u32>), Gap>,
+    /// Locations that a template may leave out of their server, by tree and node: their heads.
+    pub(super) perhaps: HashMap<(u32, u32), Span>,
 }
 
 impl Templates {
@@ -549,7 +557,18 @@ impl Templates {
 
     fn file(&mut self, index: u32, tree: &Tree, source: &crate::source::Source) {
         let mut end_of_last: HashMap<Option<u32>, u32> = HashMap::new();
+        // A file without a server is written into one elsewhere.
+        let mut server = Span::new(source.id, 0..0);
         for (node_index, node) in tree.nodes.iter().enumerate() {
+            let directive = tree.at(node_index as u32);
+            match directive.name() {
+                "server" if directive.has_block() => server = directive.head(),
+                "location" if source.is_conditional(directive.head(), server) => {
+                    self.perhaps
+                        .insert((index, node_index as u32), directive.head());
+                }
+                _ => {}
+            }
             let start = end_of_last
                 .get(&node.parent)
                 .copied()

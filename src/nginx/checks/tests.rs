@@ -562,6 +562,16 @@ fn templates_are_undecided_where_they_matter() {
         "events {}\nhttp { server { location /ws { proxy_pass http://a:1; {% if ws %}proxy_set_header Upgrade $http_upgrade;{% endif %} } } }",
     )]);
     assert_eq!(notes.len(), 1, "{notes:?}");
+    // A whole location that may not be there; a loop over servers leaves each as it stands.
+    let location = "location /cable { proxy_pass http://a:1; proxy_set_header Host $host; }";
+    let text =
+        format!("events {{}}\nhttp {{ server {{\n{{% if x %}}\n{location}\n{{% endif %}}\n}} }}");
+    assert!(findings(&[("nginx.conf.j2", &text)]).is_empty());
+    assert_eq!(undecided(&[("nginx.conf.j2", &text)]).len(), 1);
+    let text = format!(
+        "events {{}}\nhttp {{\n{{% for x in y %}}\nserver {{ {location} }}\n{{% endfor %}}\n}}"
+    );
+    assert_eq!(findings(&[("nginx.conf.j2", &text)]).len(), 1);
     // A comment writes nothing, and a condition elsewhere decides nothing here.
     let found = findings(&[(
         "nginx.conf.j2",
