@@ -54,6 +54,10 @@ pub struct Model {
     homes: Vec<String>,
     /// What the target of a server command names, by that target.
     entries: BTreeMap<String, Entry>,
+    /// The folders of the applications in which some module other than settings sets the scheme.
+    scheme_is_set: BTreeSet<String>,
+    /// The folders of the applications that have to do with WebSockets.
+    names_websockets: BTreeSet<String>,
     /// Which packages are installed.
     pub requirements: Requirements,
     /// What could not be resolved.
@@ -120,6 +124,18 @@ impl Model {
                 )
             })
             .collect();
+        let of_settings: BTreeSet<SourceId> =
+            settings.iter().map(|settings| settings.source).collect();
+        let homes_of = |is_one: &dyn Fn(&Source) -> bool| {
+            project
+                .of_kind(Kind::Python)
+                .filter(|source| is_one(source))
+                .map(|source| home(project, source).to_owned())
+                .collect::<BTreeSet<_>>()
+        };
+        let scheme_is_set =
+            homes_of(&|source| !of_settings.contains(&source.id) && servers::sets_scheme(source));
+        let names_websockets = homes_of(&servers::names_websockets);
         Self {
             settings,
             applications,
@@ -128,6 +144,8 @@ impl Model {
             environment,
             homes,
             entries,
+            scheme_is_set,
+            names_websockets,
             requirements: Requirements::read(project),
             undecided,
         }

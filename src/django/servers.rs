@@ -184,35 +184,20 @@ impl Model {
         if config.edge.declared.is_some() || !config.endpoints.is_empty() {
             return true;
         }
-        let names =
-            |source: &Source, words: &[&str]| words.iter().any(|word| source.text.contains(word));
-        project.sources.iter().any(|source| match source.kind {
-            Kind::Python => {
-                self::home(project, source) == home
-                    && names(
-                        source,
-                        &[
-                            "channels",
-                            "daphne",
-                            "socketio",
-                            "websocket",
-                            "WebSocket",
-                            "Websocket",
-                        ],
+        self.names_websockets.contains(home)
+            || project
+                .of_kind(Kind::Nginx)
+                .any(|source| source.text.contains("Upgrade") || source.text.contains("upgrade"))
+            || self
+                .installed(project, home)
+                .packages
+                .iter()
+                .any(|package| {
+                    matches!(
+                        package.name,
+                        "channels" | "daphne" | "python-socketio" | "simple-websocket"
                     )
-            }
-            Kind::Nginx => names(source, &["Upgrade", "upgrade"]),
-            _ => false,
-        }) || self
-            .installed(project, home)
-            .packages
-            .iter()
-            .any(|package| {
-                matches!(
-                    package.name,
-                    "channels" | "daphne" | "python-socketio" | "simple-websocket"
-                )
-            })
+                })
     }
 
     /// How a handshake reaches Django under `settings`: as a WebSocket if any server sees to it.
@@ -270,16 +255,7 @@ impl Model {
                 && self.starts(project, command, home) == Starts::Perhaps
                 && (knows(command) || command.is_configured_elsewhere())
         });
-        let by_code = project
-            .of_kind(Kind::Python)
-            .filter(|source| {
-                self::home(project, source) == home
-                    && !self
-                        .settings
-                        .iter()
-                        .any(|settings| settings.source == source.id)
-            })
-            .any(sets_scheme);
+        let by_code = self.scheme_is_set.contains(home);
         if perhaps || by_code {
             return Https::Unclear;
         }
@@ -332,7 +308,7 @@ pub(super) fn without_library<'a>(command: &Command, library: &Library<'_>) -> O
 
 /// Whether an entry point or a middleware sets the scheme by itself:
 /// `environ["wsgi.url_scheme"] = "https"`, `dict(scope, scheme="https")`.
-fn sets_scheme(source: &Source) -> bool {
+pub(super) fn sets_scheme(source: &Source) -> bool {
     source.text.match_indices("scheme").any(|(at, name)| {
         let rest = &source.text[at + name.len()..];
         let assigned = rest
@@ -344,6 +320,19 @@ fn sets_scheme(source: &Source) -> bool {
                 .iter()
                 .any(|value| rest.starts_with(value))
     })
+}
+
+/// Whether a module has to do with WebSockets.
+pub(super) fn names_websockets(source: &Source) -> bool {
+    const WORDS: &[&str] = &[
+        "channels",
+        "daphne",
+        "socketio",
+        "websocket",
+        "WebSocket",
+        "Websocket",
+    ];
+    WORDS.iter().any(|word| source.text.contains(word))
 }
 
 /// Whether a file of commands is for developers: `docker-compose.override.yml`, which compose
