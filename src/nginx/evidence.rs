@@ -2,17 +2,16 @@
 //!
 //! What an application routes is joined by `stack`; this is what the configuration itself shows.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 
 use super::headers::{Line, handshakes, lines};
 use super::location::{Found, Location, Matcher};
-use super::model::{Arena, Context, ItemId, ROOT, View};
+use super::model::{Context, ItemId, ROOT, View};
 use super::pattern::Pattern;
 use super::route::Candidate;
 use super::variables::Scope;
 use super::words::variables;
 use crate::handshake::{Evidence, is_companion, is_plain_http, known_endpoint};
-use crate::project::{Config as Settings, Declared};
 use crate::source::Span;
 
 /// Names of servers and products that an upstream is called after when it serves sockets.
@@ -185,20 +184,6 @@ fn turns_get_away(view: View<'_>, location: &Location) -> bool {
     limited || lines(view, location.item).any(|line| line.name.eq_ignore_ascii_case("SOAPAction"))
 }
 
-/// The hosts of declared endpoints that some server of the project names.
-pub fn named_hosts(arena: Arena<'_>, settings: &Settings) -> HashSet<String> {
-    let hosts: BTreeSet<String> = settings
-        .endpoints
-        .iter()
-        .filter_map(Declared::host)
-        .collect();
-    let servers = || arena.configs.iter().flat_map(|config| &config.servers);
-    hosts
-        .into_iter()
-        .filter(|host| servers().any(|server| server.rank(host).is_some()))
-        .collect()
-}
-
 /// The `rewrite` directives of a level: their expression, and whether they redirect the client.
 fn rewrites(view: View<'_>, level: ItemId) -> impl Iterator<Item = (&str, &str, bool)> {
     view.level(level).rewrites.iter().filter_map(move |item| {
@@ -222,54 +207,6 @@ pub(super) fn redirects_all(view: View<'_>, server: ItemId) -> bool {
 /// Whether a `rewrite` of a location may take the handshake away from it.
 fn leads_elsewhere(view: View<'_>, location: ItemId) -> bool {
     rewrites(view, location).any(|(_, flag, redirects)| redirects || flag == "last")
-}
-
-/// Adds the evidence of declared endpoints.
-pub(super) fn declared(
-    view: View<'_>,
-    settings: &Settings,
-    named: &HashSet<String>,
-    candidates: &mut [Candidate],
-) {
-    for endpoint in &settings.endpoints {
-        let path = endpoint.path();
-        let servers: Vec<u32> = match endpoint.host() {
-            // A path alone is asked of every server.
-            None => (0..view.config.servers.len() as u32).collect(),
-            // Where some server names the host, the default server of another configuration
-            // has nothing to do with it.
-            Some(host) => view
-                .servers_for(&host)
-                .into_iter()
-                .filter(|server| {
-                    !named.contains(&host)
-                        || view.config.servers[*server as usize].rank(&host).is_some()
-                })
-                .collect(),
-        };
-        let mut found: HashSet<u32> = servers
-            .into_iter()
-            .filter_map(|server| match view.find_location(server, path) {
-                Found::Location(location) => Some(tried(view, location).unwrap_or(location)),
-                _ => None,
-            })
-            .collect();
-        let names_it = |index: &u32| {
-            let location = &view.config.locations[*index as usize];
-            !location.is_catch_all() && !matches!(location.matcher, Matcher::Named(_))
-        };
-        // A server that names the path is meant; the catch-all of another is not.
-        if found.iter().any(names_it) {
-            found.retain(names_it);
-        }
-        for candidate in candidates.iter_mut() {
-            if found.contains(&candidate.location) {
-                candidate.evidence.push(Evidence::Declared {
-                    endpoint: endpoint.endpoint.clone(),
-                });
-            }
-        }
-    }
 }
 
 /// The names of the servers behind a `proxy_pass`, lower case.

@@ -448,10 +448,9 @@ impl<'a> View<'a> {
         }
     }
 
-    /// The servers that a request to `host` may meet, one for each port.
-    pub fn servers_for(self, host: &str) -> BTreeSet<u32> {
-        let ports: BTreeSet<u16> = self
-            .config
+    /// The ports that its servers listen on.
+    pub fn ports(self) -> BTreeSet<u16> {
+        self.config
             .servers
             .iter()
             .flat_map(|server| {
@@ -462,10 +461,6 @@ impl<'a> View<'a> {
                     .map(|listen| listen.port)
                     .chain(unwritten)
             })
-            .collect();
-        ports
-            .into_iter()
-            .filter_map(|port| self.find_server(host, port))
             .collect()
     }
 

@@ -4,6 +4,7 @@
 //! lose; the checks give each loss its name.
 
 pub mod checks;
+mod declared;
 pub mod evidence;
 mod files;
 pub mod headers;
@@ -71,13 +72,13 @@ impl Model {
             configs: &configs,
             maps: &maps,
         };
-        let named = evidence::named_hosts(arena, &project.config);
+        let places = declared::places(project, arena, &mut undecided);
         let found: Vec<_> = (0..configs.len() as u32)
             .into_par_iter()
             .map(|config| {
                 let view = arena.view(config);
                 let mut doubts = Vec::new();
-                let routes = route::routes(view, &project.config, &named, &mut doubts);
+                let routes = route::routes(view, &project.config, &places, &mut doubts);
                 (routes, doubts, missing(view))
             })
             .collect();

@@ -3,8 +3,9 @@
 use std::collections::{BTreeSet, HashSet};
 use std::ops::Bound;
 
+use super::declared::Places;
 use super::evidence::{
-    declared, error_page, intent, is_below_endpoint, redirects_all, switched_upstream, tried,
+    error_page, intent, is_below_endpoint, redirects_all, switched_upstream, tried,
     upgrade_condition, upstream_names, well_known,
 };
 use super::headers::{Effective, Half, Line, Sent, handshakes, lines, sent};
@@ -125,16 +126,21 @@ pub struct Doubt {
 }
 
 /// Finds the routes of a configuration and what each loses. What can't be decided on a route is
-/// added to `doubts`; `named` is what [`named_hosts`](super::evidence::named_hosts) found.
-pub fn routes(
+/// added to `doubts`; `places` are those of declared endpoints.
+pub(super) fn routes(
     view: View<'_>,
     settings: &Settings,
-    named: &HashSet<String>,
+    places: &Places,
     doubts: &mut Vec<Doubt>,
 ) -> Vec<Route> {
     let requests = handshakes(true, "", 443, "");
     let mut candidates = candidates(view, &requests);
-    declared(view, settings, named, &mut candidates);
+    for candidate in &mut candidates {
+        let declared = places.get(&(view.index, candidate.location));
+        candidate
+            .evidence
+            .extend(declared.into_iter().flatten().cloned());
+    }
     upstream_names(view, &mut candidates);
     for candidate in &mut candidates {
         let location = &view.config.locations[candidate.location as usize];
