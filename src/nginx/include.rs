@@ -111,8 +111,8 @@ impl Expander<'_> {
     }
 
     fn expand(&mut self, main: u32, complete: bool) -> Config {
-        let mut config = Config::new(main, complete);
         let folder = self.folder(main).to_owned();
+        let mut config = Config::new(main, folder.clone(), complete);
         let mut known: HashMap<&str, Included> = HashMap::new();
         let mut frames = vec![Frame {
             tree: main,

@@ -138,6 +138,8 @@ pub struct Level {
 pub struct Config {
     /// The file it starts from, as an index into [`Arena::trees`].
     pub main: u32,
+    /// The folder of that file.
+    pub folder: String,
     /// Whether it starts from a main file, so that nothing unseen surrounds it.
     pub complete: bool,
     /// The context of its top: `Main`, or the one that a fragment is made for.
@@ -168,9 +170,10 @@ pub struct Config {
 
 impl Config {
     /// A configuration that starts from the file `main`, without its items.
-    pub(super) fn new(main: u32, complete: bool) -> Self {
+    pub(super) fn new(main: u32, folder: String, complete: bool) -> Self {
         Self {
             main,
+            folder,
             complete,
             top: Context::Main,
             items: Vec::new(),

@@ -410,17 +410,34 @@ impl<'a> Scope<'a> {
     /// A variable that nothing in this configuration defines.
     fn foreign(&mut self, name: &str) -> Value {
         let view = self.view;
-        // A fragment's variable comes from a file that we see if only one can supply it.
+        // A fragment's variable comes from a file that we see if only one can supply it: one of
+        // its own folder (`conf.d`, `sites-enabled`), which one `http` includes, before others.
         if view.config.is_open()
-            && let Some(Some((config, map))) = view.arena.maps.get(name)
-            && *config != view.index
+            && let Some(only) = view.arena.maps.get(name)
         {
-            return self.mapped(view.arena.view(*config), *map);
+            if let Some((config, map)) = only.or_else(|| self.neighbour(name))
+                && config != view.index
+            {
+                return self.mapped(view.arena.view(config), map);
+            }
+            return unknown(format!("several files map `${name}`"));
         }
         if name == "connection_upgrade" || name == "proxy_connection" {
             return unknown(format!("`${name}` is mapped nowhere in the project"));
         }
         unknown(format!("`${name}` is not known from the files"))
+    }
+
+    /// The one map of that variable in the fragments of this one's folder.
+    fn neighbour(&self, name: &str) -> Option<(u32, ItemId)> {
+        let own = self.view.config;
+        let mut found = (0..)
+            .zip(self.view.arena.configs)
+            .filter(|(_, config)| !own.complete && !config.complete && config.folder == own.folder)
+            .filter_map(|(index, config)| Some((index, config.maps.get(name)?)))
+            .flat_map(|(index, maps)| maps.iter().map(move |map| (index, *map)));
+        let first = found.next()?;
+        found.next().is_none().then_some(first)
     }
 
     /// The value that a `map`, `geo` or `split_clients` gives.

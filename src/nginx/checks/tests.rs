@@ -579,3 +579,27 @@ fn templates_are_undecided_where_they_matter() {
     )]);
     assert_eq!(found.len(), 1, "{found:?}");
 }
+
+#[test]
+fn fragments_of_one_folder_share_their_maps() {
+    let site = "server { location /ws/ { proxy_pass http://a:1; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; } }";
+    let found = findings(&[
+        ("a/conf.d/site.conf", site),
+        (
+            "a/conf.d/map.conf",
+            "map $http_upgrade $connection_upgrade { default upgrade; '' close; }",
+        ),
+        ("b/conf.d/site.conf", site),
+        (
+            "b/conf.d/map.conf",
+            "map $http_upgrade $connection_upgrade { default close; '' upgrade; }",
+        ),
+    ]);
+    assert_eq!(
+        found,
+        [(
+            "nginx/map-never-upgrades".to_owned(),
+            "default close".to_owned()
+        )]
+    );
+}
