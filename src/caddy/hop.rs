@@ -519,6 +519,16 @@ mod tests {
             ("redir /ws /ws/ permanent\nreverse_proxy a:1", "/ws", "301"),
             ("try_files {path} =404\nreverse_proxy a:1", "/ws", "404"),
             (
+                "try_files {path} /index.html\nreverse_proxy a:1",
+                "/",
+                "1 /index.html",
+            ),
+            (
+                "try_files {path} {path}/ /index.html\nreverse_proxy a:1",
+                "/",
+                "1 /",
+            ),
+            (
                 "rewrite /ws /x\nrewrite /x /y\nreverse_proxy a:1",
                 "/ws",
                 "1 /x",

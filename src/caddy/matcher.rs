@@ -275,12 +275,8 @@ pub(super) fn first_file(candidates: &[Word], asked: &str) -> Tried {
             return Tried::Status(status.parse().ok());
         }
         let path = text.split('?').next().unwrap_or_default();
-        // A path that ends with a slash means a folder, and the root is one.
-        if matches!(
-            path.trim_end_matches('/'),
-            "{path}" | "{http.request.uri.path}"
-        ) && asked == "/"
-        {
+        // Only where the file says so is a folder meant, and the root is one (fileserver/matcher.go).
+        if matches!(path, "{path}/" | "{http.request.uri.path}/") && asked == "/" {
             return Tried::File("/".to_owned());
         }
         // A matcher's name is a file's name to `try_files`, which takes no matcher.
