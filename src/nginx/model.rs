@@ -4,7 +4,7 @@
 //! Nothing is copied: an [`Item`] points at a directive of a parsed file. Items lie in preorder,
 //! as the nodes of a [`Tree`] do, so walking them needs no recursion.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 use super::files::Stock;
@@ -127,6 +127,8 @@ pub struct Level {
     pub unseen: Option<Unseen>,
     /// A template decides whether the directives here are written at all.
     pub conditional: bool,
+    /// A line for Upgrade or Connection that a template may leave out.
+    pub pair_perhaps: Option<Span>,
     /// `internal` stands here.
     pub internal: bool,
     /// Lua, JavaScript or Perl runs here and may set any variable.
@@ -292,6 +294,7 @@ impl<'a> View<'a> {
             error_pages: Vec::new(),
             unseen: None,
             conditional: false,
+            pair_perhaps: None,
             internal: false,
             scripted: false,
         };
@@ -425,7 +428,12 @@ impl Config {
             return;
         }
         match directive.name() {
-            "proxy_set_header" => level.headers.push(item),
+            "proxy_set_header" => {
+                if templates.pair.contains(&directive.head()) {
+                    level.pair_perhaps.get_or_insert(directive.head());
+                }
+                level.headers.push(item);
+            }
             "error_page" => level.error_pages.push(item),
             "try_files" => level.try_files = Some(item),
             "proxy_http_version" => level.version = Some(item),
@@ -496,6 +504,13 @@ impl Config {
     }
 }
 
+/// Whether a `proxy_set_header` is about Upgrade or Connection.
+fn sets_half(directive: Directive<'_>) -> bool {
+    directive.arg(0).is_some_and(|name| {
+        name.eq_ignore_ascii_case("upgrade") || name.eq_ignore_ascii_case("connection")
+    })
+}
+
 /// Whether a directive runs a program before the request is passed on.
 fn is_script(name: &str) -> bool {
     [
@@ -543,6 +558,8 @@ pub(super) struct Templates {
     pub(super) gaps: HashMap<(u32, Option<u32>), Gap>,
     /// Locations that a template may leave out of their server, by tree and node: their heads.
     pub(super) perhaps: HashMap<(u32, u32), Span>,
+    /// Lines for Upgrade or Connection that a template may leave out of their block.
+    pub(super) pair: HashSet<Span>,
 }
 
 impl Templates {
@@ -569,6 +586,14 @@ impl Templates {
                 "location" if source.is_conditional(directive.head(), server) => {
                     self.perhaps
                         .insert((index, node_index as u32), directive.head());
+                }
+                "proxy_set_header" if sets_half(directive) => {
+                    let block = directive
+                        .parent()
+                        .map_or(Span::new(source.id, 0..0), Directive::head);
+                    if source.is_conditional(directive.head(), block) {
+                        self.pair.insert(directive.head());
+                    }
                 }
                 _ => {}
             }

@@ -429,6 +429,15 @@ fn undecided(view: View<'_>, candidate: &Candidate, lost: bool) -> Option<Doubt>
     if lost {
         return None;
     }
+    let level = candidate.effective.level.map(|level| view.level(level));
+    if let Some(span) = level.and_then(|level| level.pair_perhaps) {
+        return Some(Doubt {
+            span,
+            why: "whether Upgrade and Connection reach the upstream cannot be told: a template decides whether this \
+                  line is written"
+                .to_owned(),
+        });
+    }
     [Half::Upgrade, Half::Connection]
         .into_iter()
         .find_map(|half| match candidate.sent(half) {

@@ -572,6 +572,13 @@ fn templates_are_undecided_where_they_matter() {
         "events {{}}\nhttp {{\n{{% for x in y %}}\nserver {{ {location} }}\n{{% endfor %}}\n}}"
     );
     assert_eq!(findings(&[("nginx.conf.j2", &text)]).len(), 1);
+    // A pair that may be left out is no pair.
+    let pair = "proxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection upgrade;";
+    let text = format!(
+        "events {{}}\nhttp {{ server {{ location /ws/ {{\n<% if x %>\n{pair}\n<% end %>\nproxy_pass http://a:1;\n}} }} }}"
+    );
+    assert!(findings(&[("nginx.conf.erb", &text)]).is_empty());
+    assert_eq!(undecided(&[("nginx.conf.erb", &text)]).len(), 1);
     // A comment writes nothing, and a condition elsewhere decides nothing here.
     let found = findings(&[(
         "nginx.conf.j2",
