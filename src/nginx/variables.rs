@@ -443,7 +443,7 @@ impl<'a> Scope<'a> {
     /// The value that a `map`, `geo` or `split_clients` gives.
     fn mapped(&mut self, view: View<'a>, map: ItemId) -> Value {
         if self.depth >= MAX_DEPTH {
-            return unknown("maps that refer to each other in a circle");
+            return unknown("maps that refer to each other in a circle, or in a very long chain");
         }
         self.depth += 1;
         // Values of a map are looked up where the map stands.
