@@ -13,6 +13,9 @@ use crate::syntax::Tree;
 /// Files within files. Real configurations stay below ten.
 const MAX_DEPTH: usize = 32;
 
+/// Why an include of a bomb is not read.
+const ENDLESS: &str = "the includes of this configuration multiply without end";
+
 /// Directives of one configuration once its includes are resolved; a bomb ends here.
 const MAX_ITEMS: usize = 400_000;
 
@@ -121,6 +124,7 @@ impl Expander<'_> {
         }];
         // Blocks that are open: their item, where their nodes end, and in which frame.
         let mut open: Vec<(u32, u32, usize)> = Vec::new();
+        let mut spent = false;
         self.used[main as usize] = true;
         let trees = self.trees;
         while let Some(frame) = frames.last_mut() {
@@ -145,14 +149,15 @@ impl Expander<'_> {
             if let Some(frame) = frames.last_mut() {
                 frame.next += 1;
             }
-            if config.items.len() >= MAX_ITEMS || self.left == 0 {
+            if !spent && (config.items.len() >= MAX_ITEMS || self.left == 0) {
+                // The files that are open are read to their end, so that nothing in them is lost.
+                spent = true;
                 self.undecided.push(Undecided {
                     span: trees[tree as usize].at(node).head(),
-                    message: "the includes of this configuration multiply without end; what follows is not read".to_owned(),
+                    message: format!("{ENDLESS}; no further one is read"),
                 });
-                break;
             }
-            self.left -= 1;
+            self.left = self.left.saturating_sub(1);
             let directive = trees[tree as usize].at(node);
             let item = config.items.len() as u32;
             config.items.push(Item {
@@ -169,6 +174,12 @@ impl Expander<'_> {
             }
             let [word] = directive.args() else { continue };
             if directive.name() != "include" {
+                continue;
+            }
+            if spent {
+                config
+                    .includes
+                    .insert(item, Included::Missing(ENDLESS.to_owned()));
                 continue;
             }
             let found = known

@@ -610,3 +610,24 @@ fn fragments_of_one_folder_share_their_maps() {
         )]
     );
 }
+
+#[test]
+fn a_bomb_of_includes_loses_no_finding_beside_it() {
+    let bomb: Vec<(String, String)> = (0..6)
+        .map(|at| {
+            (
+                format!("{at}.conf"),
+                format!("include {}.conf;", at + 1).repeat(10),
+            )
+        })
+        .chain([("6.conf".to_owned(), "add_header A b;".to_owned())])
+        .collect();
+    let location = "location /ws/ { proxy_set_header Host $host; proxy_pass http://a:1; }";
+    let main = format!("events {{}}\nhttp {{ server {{ include 0.conf; {location} }} }}");
+    let mut files: Vec<(&str, &str)> = vec![("nginx.conf", &main)];
+    files.extend(
+        bomb.iter()
+            .map(|(path, text)| (path.as_str(), text.as_str())),
+    );
+    assert_eq!(findings(&files).len(), 1);
+}
