@@ -4,7 +4,7 @@ use super::expand::Word;
 use super::handler::{Action, Block, Handler, HandlerId, Handlers, UriEdit};
 use super::matcher::{Doubt, Tried, first_file};
 use super::proxy::{Proxy, Scheme, apply};
-use crate::handshake::{Because, Hop, Outcome, Passage, Request, Upstream};
+use crate::handshake::{Because, Hop, Outcome, Passage, Reply, Request, Upstream};
 use crate::source::Span;
 use crate::value::Value;
 
@@ -433,6 +433,7 @@ impl Hop for SiteHop<'_> {
                             headers,
                             ..walk.request
                         }),
+                        reply: Reply::Intact,
                     }
                 }
                 _ => Outcome::Answers { status: None },
@@ -454,7 +455,11 @@ impl Hop for SiteHop<'_> {
                 },
             },
         };
-        Passage { outcome, because }
+        Passage {
+            at: Some(self.place),
+            outcome,
+            because,
+        }
     }
 }
 
@@ -477,7 +482,7 @@ mod tests {
         };
         let request = Request::handshake(Browser::Firefox, false, "localhost", 80, path);
         match hop.receive(&request).outcome {
-            Outcome::Forwards { to, request } => {
+            Outcome::Forwards { to, request, .. } => {
                 let port = to[0].port.known().copied().unwrap_or_default();
                 format!("{port} {}", request.path)
             }

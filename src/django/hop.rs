@@ -60,6 +60,7 @@ impl Hop for Django<'_> {
                 }];
                 because.extend(passage.because);
                 Passage {
+                    at: None,
                     outcome: passage.outcome,
                     because,
                 }
@@ -74,6 +75,7 @@ impl Hop for Django<'_> {
 
 fn undecided(why: &str, because: Vec<Because>) -> Passage {
     Passage {
+        at: None,
         outcome: Outcome::Undecided {
             why: why.to_owned(),
         },
@@ -83,6 +85,7 @@ fn undecided(why: &str, because: Vec<Because>) -> Passage {
 
 fn answers(status: u16, because: Vec<Because>) -> Passage {
     Passage {
+        at: None,
         outcome: Outcome::Answers {
             status: Some(status),
         },

@@ -51,6 +51,19 @@ pub struct Header {
     pub from: Option<Span>,
 }
 
+/// The version of HTTP that carries a request. An Upgrade needs HTTP/1.1 (RFC 9110, 7.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Protocol {
+    /// HTTP/1.0.
+    Http10,
+    /// HTTP/1.1.
+    Http11,
+    /// HTTP/2: no Upgrade; only the extended CONNECT of RFC 8441.
+    Http2,
+    /// HTTP/3: no Upgrade; only the extended CONNECT of RFC 9220.
+    Http3,
+}
+
 /// A request on its way from hop to hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -66,9 +79,10 @@ pub struct Request {
     pub path: String,
     /// The query, without `?`; `None` where there is none.
     pub query: Option<String>,
-    /// Minor version of HTTP/1 that carries it: 1 for HTTP/1.1.
-    pub http1_minor: u8,
-    /// The headers, in order; Host is not among them.
+    /// What it is spoken in.
+    pub protocol: Protocol,
+    /// The headers, in order. As it arrives, Host is not among them; as it leaves a hop, the Host
+    /// that the hop sends is.
     pub headers: Vec<Header>,
 }
 
@@ -92,7 +106,7 @@ impl Request {
             method: "GET".to_owned(),
             path: path.to_owned(),
             query,
-            http1_minor: 1,
+            protocol: Protocol::Http11,
             headers: vec![
                 header("Upgrade", "websocket"),
                 header("Connection", browser.connection()),
@@ -103,6 +117,26 @@ impl Request {
                 header("Sec-WebSocket-Extensions", "permessage-deflate"),
             ],
         }
+    }
+
+    /// The request as the next hop receives it, at `port`, over TLS or not; `None` where the Host
+    /// that was sent can't be known.
+    pub fn arriving(mut self, tls: bool, port: u16) -> Option<Self> {
+        let sent = self.lines("host").next().map(|host| host.value.clone());
+        if let Some(host) = sent {
+            let host = host.known()?.to_ascii_lowercase();
+            // An IPv6 address ends in a bracket; what follows the last colon is a port.
+            self.host = match host.rsplit_once(':') {
+                Some((name, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {
+                    name.to_owned()
+                }
+                _ => host,
+            };
+        }
+        self.headers
+            .retain(|header| !header.name.eq_ignore_ascii_case("host"));
+        (self.tls, self.port) = (tls, port);
+        Some(self)
     }
 
     /// The header lines of that name, in order.
@@ -142,12 +176,36 @@ pub enum Outcome {
         to: Vec<Upstream>,
         /// The request as it leaves.
         request: Box<Request>,
+        /// What the client gets where the upstream answers 101.
+        reply: Reply,
     },
     /// Answers by itself, and nobody behind it ever sees the handshake.
     Answers {
-        /// The status that the client gets; `None` where it closes or hangs instead.
+        /// The status that the client gets; `None` where it closes, hangs or does not even
+        /// start: the server refuses the configuration.
         status: Option<u16>,
     },
+    /// Cannot be decided from the files.
+    Undecided {
+        /// What is missing, for a person.
+        why: String,
+    },
+}
+
+/// What becomes of an upstream's 101 on its way back through a hop.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It arrives, with every handshake header as it was: the socket opens.
+    Intact,
+    /// The client gets another status, or (`None`) nothing at all: the hop waits for ever, or
+    /// closes.
+    Replaced {
+        /// The status.
+        status: Option<u16>,
+    },
+    /// A 101 arrives that a browser must refuse (RFC 6455, 4.1): a header is missing, wrong or
+    /// doubled.
+    Spoiled,
     /// Cannot be decided from the files.
     Undecided {
         /// What is missing, for a person.
@@ -167,6 +225,8 @@ pub struct Because {
 /// What one hop made of one request, and why.
 #[derive(Clone, Debug)]
 pub struct Passage {
+    /// The block that took the request: the location or server, the site, the application.
+    pub at: Option<Span>,
     /// What it does.
     pub outcome: Outcome,
     /// The spans that decided it, in the order of events.
@@ -188,6 +248,25 @@ mod tests {
         assert!(has_token("keep-alive, Upgrade", "upgrade"));
         assert!(!has_token("upgrade keep-alive", "upgrade"));
         assert!(!has_token("", "upgrade"));
+    }
+
+    #[test]
+    fn the_host_that_a_hop_sent_is_the_one_that_the_next_one_is_asked_for() {
+        let mut request = Request::handshake(Browser::Chrome, true, "a.example", 443, "/ws");
+        let host = |value| Header {
+            name: "Host".to_owned(),
+            value,
+            from: None,
+        };
+        request
+            .headers
+            .push(host(Value::Known("App:8000".to_owned())));
+        let arrived = request.clone().arriving(false, 8000).expect("known");
+        assert_eq!((arrived.host.as_str(), arrived.port), ("app", 8000));
+        assert_eq!(arrived.lines("host").count(), 0);
+        request.headers.pop();
+        request.headers.push(host(Value::Unknown("env".to_owned())));
+        assert_eq!(request.arriving(false, 8000), None);
     }
 
     #[test]

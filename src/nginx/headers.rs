@@ -8,7 +8,7 @@
 use super::files::Stock;
 use super::model::{Included, ItemId, Unseen, View};
 use super::variables::{Scope, Step};
-use crate::handshake::{Browser, Header, Request, has_token};
+use crate::handshake::{Browser, Header, Protocol, Request, has_token};
 use crate::project::Version;
 use crate::source::Span;
 use crate::syntax::Word;
@@ -328,10 +328,10 @@ pub fn outgoing(
     });
     headers.extend(passed.cloned());
     Request {
-        http1_minor: match (http_version(view, location), modern) {
-            (Some((version, _)), _) => u8::from(version != "1.0"),
-            (None, Some(modern)) => u8::from(modern),
-            (None, None) => 1,
+        protocol: match (http_version(view, location), modern) {
+            (Some(("1.0", _)), _) | (None, Some(false)) => Protocol::Http10,
+            (Some(("2", _)), _) => Protocol::Http2,
+            (Some(_), _) | (None, Some(true) | None) => Protocol::Http11,
         },
         headers,
         ..request.clone()

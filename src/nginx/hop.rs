@@ -3,7 +3,7 @@
 use super::location::Found;
 use super::model::{Context, ItemId, View};
 use super::{headers, variables};
-use crate::handshake::{Because, Hop, Outcome, Passage, Request, Upstream};
+use crate::handshake::{Because, Hop, Outcome, Passage, Reply, Request, Upstream};
 use crate::project::Version;
 use crate::source::Span;
 use crate::value::Value;
@@ -21,7 +21,12 @@ impl Hop for Nginx<'_> {
     fn receive(&self, request: &Request) -> Passage {
         let mut because = Vec::new();
         let outcome = self.decide(request, &mut because);
-        Passage { outcome, because }
+        let at = because.last().map(|because: &Because| because.span);
+        Passage {
+            at,
+            outcome,
+            because,
+        }
     }
 }
 
@@ -76,6 +81,7 @@ impl Nginx<'_> {
         Outcome::Forwards {
             to: upstreams(view, pass, &request, block),
             request: Box::new(request),
+            reply: Reply::Intact,
         }
     }
 
@@ -187,7 +193,7 @@ fn upstreams(view: View<'_>, pass: ItemId, request: &Request, block: ItemId) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Browser, has_token};
+    use crate::handshake::{Browser, Protocol, has_token};
     use crate::nginx::Model;
     use crate::project::Project;
 
@@ -217,7 +223,7 @@ mod tests {
             "b.example",
             "/ws/chat?x=1",
         );
-        let Outcome::Forwards { to, request } = passage.outcome else {
+        let Outcome::Forwards { to, request, .. } = passage.outcome else {
             panic!("{passage:?}");
         };
         let ports: Vec<_> = to
@@ -239,7 +245,7 @@ mod tests {
         assert!(upgrades("upgrade", "websocket") && upgrades("connection", "upgrade"));
         assert_eq!(request.lines("origin").count(), 0);
         assert_eq!(request.lines("sec-websocket-key").count(), 1);
-        assert_eq!(request.http1_minor, 1);
+        assert_eq!(request.protocol, Protocol::Http11);
         assert!(passage.because.len() >= 3);
     }
 
@@ -259,7 +265,7 @@ mod tests {
             .map(|line| line.value.clone())
             .collect();
         assert_eq!(connection, [Value::Known("close".to_owned())]);
-        assert_eq!(request.http1_minor, 0);
+        assert_eq!(request.protocol, Protocol::Http10);
     }
 
     #[test]
