@@ -12,6 +12,7 @@ pub mod caddy;
 pub mod check;
 pub mod cli;
 pub mod context;
+pub mod csp;
 pub mod django;
 pub mod edge;
 pub mod finding;

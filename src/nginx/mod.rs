@@ -15,6 +15,7 @@ pub mod map;
 pub mod model;
 pub mod pattern;
 pub mod route;
+pub mod setting;
 pub mod syntax;
 pub mod variables;
 pub mod words;

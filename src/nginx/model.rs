@@ -133,6 +133,8 @@ pub struct Level {
     pub internal: bool,
     /// Lua, JavaScript or Perl runs here and may set any variable.
     pub scripted: bool,
+    /// Its directives of [`super::setting::NAMES`], in order.
+    pub settings: Vec<ItemId>,
 }
 
 /// One configuration: a main file, or a fragment that no file of the project includes.
@@ -297,6 +299,7 @@ impl<'a> View<'a> {
             pair_perhaps: None,
             internal: false,
             scripted: false,
+            settings: Vec::new(),
         };
         self.config.levels.get(&item).unwrap_or(&EMPTY)
     }
@@ -420,7 +423,8 @@ impl Config {
             });
             return;
         }
-        if level.headers.len() + level.rewrites.len() + level.error_pages.len() > MAX_LINES {
+        let lines = level.headers.len() + level.rewrites.len() + level.error_pages.len();
+        if lines + level.settings.len() > MAX_LINES {
             level.unseen.get_or_insert_with(|| Unseen {
                 span: Some(directive.head()),
                 why: "there are too many lines here to tell them apart".to_owned(),
@@ -440,6 +444,7 @@ impl Config {
             "proxy_pass" => level.pass = Some(item),
             "internal" => level.internal = true,
             name if is_script(name) => level.scripted = true,
+            name if super::setting::NAMES.contains(&name) => level.settings.push(item),
             "return" => {
                 level.answers.get_or_insert(item);
                 level.rewrites.push(item);

@@ -1,0 +1,76 @@
+//! The other directives that decide about a handshake, and at which level each of them is in
+//! force: a level that has none of its own takes those of the next one outward.
+
+use super::model::{ItemId, Unseen, View};
+
+/// The directives that [`View::setting`] knows.
+pub(super) const NAMES: &[&str] = &[
+    "proxy_method",
+    "proxy_set_body",
+    "proxy_pass_request_headers",
+    "proxy_hide_header",
+    "add_header",
+    "add_header_inherit",
+    "more_clear_headers",
+    "more_clear_input_headers",
+    "more_set_input_headers",
+    "proxy_read_timeout",
+    "proxy_cache",
+    "proxy_cache_valid",
+    "proxy_cache_bypass",
+    "limit_conn",
+    "limit_req",
+    "resolver",
+    "fastcgi_pass",
+    "grpc_pass",
+    "uwsgi_pass",
+    "scgi_pass",
+];
+
+/// What is in force of one directive at a location.
+#[derive(Clone, Debug, Default)]
+pub struct Setting {
+    /// The lines of the nearest level that has any, in order.
+    pub items: Vec<ItemId>,
+    /// Why other lines, nearer ones, may be in force.
+    pub unseen: Option<Unseen>,
+}
+
+impl Setting {
+    /// The one line, where it is certain that it is in force.
+    pub fn certain(&self) -> Option<ItemId> {
+        match self.items.as_slice() {
+            [item] if self.unseen.is_none() => Some(*item),
+            _ => None,
+        }
+    }
+}
+
+impl<'a> View<'a> {
+    /// The directives called `name` that stand at `level` itself.
+    pub fn own(self, level: ItemId, name: &'a str) -> impl Iterator<Item = ItemId> + 'a {
+        let settings = self.level(level).settings.iter().copied();
+        settings.filter(move |item| self.directive(*item).name() == name)
+    }
+
+    /// What is in force of the directive `name` at `location`.
+    pub fn setting(self, location: ItemId, name: &'a str) -> Setting {
+        let mut setting = Setting::default();
+        for level in self.outward(location) {
+            setting.items.extend(self.own(level, name));
+            if !setting.items.is_empty() {
+                if setting.unseen.is_none() && self.level(level).conditional {
+                    setting.unseen = Some(Unseen {
+                        span: None,
+                        why: "a template decides which of these lines are written".to_owned(),
+                    });
+                }
+                break;
+            }
+            if let Some(unseen) = &self.level(level).unseen {
+                setting.unseen.get_or_insert_with(|| unseen.clone());
+            }
+        }
+        setting
+    }
+}
