@@ -4,7 +4,7 @@ use super::expand::Word;
 use super::handler::{Action, Block, Handler, HandlerId, Handlers, UriEdit};
 use super::matcher::{Doubt, Tried, first_file};
 use super::proxy::{Proxy, Scheme, apply};
-use crate::handshake::{Because, Hop, Outcome, Passage, Reply, Request, Upstream};
+use crate::handshake::{Because, Outcome, Passage, Reply, Request, Upstream};
 use crate::source::Span;
 use crate::value::Value;
 
@@ -406,8 +406,9 @@ pub struct SiteHop<'a> {
     pub place: Span,
 }
 
-impl Hop for SiteHop<'_> {
-    fn receive(&self, request: &Request) -> Passage {
+impl SiteHop<'_> {
+    /// What becomes of `request` in this site.
+    pub fn receive(&self, request: &Request) -> Passage {
         let walk = walk(self.handlers, request, false);
         let mut because: Vec<Because> = walk
             .passed

@@ -153,6 +153,30 @@ impl Command {
                 .is_some_and(|target| target.text.contains("wsgi"))
     }
 
+    /// The port that it listens on; `None` where it listens on a Unix socket, or where the
+    /// environment says it.
+    pub fn port(&self) -> Option<u16> {
+        let last = |text: &str| text.rsplit(':').next()?.parse().ok();
+        match self.program {
+            Program::Gunicorn | Program::Hypercorn => match self.option(&["--bind", "-b"]) {
+                Some(bind) => last(bind),
+                None => (!self.on_platform).then_some(8000),
+            },
+            Program::Uvicorn if self.option(&["--uds", "--fd"]).is_some() => None,
+            Program::Daphne if self.option(&["-u", "--unix-socket"]).is_some() => None,
+            Program::Uvicorn | Program::Daphne => match self.option(&["--port", "-p"]) {
+                Some(port) => port.parse().ok(),
+                None => Some(8000),
+            },
+            Program::Uwsgi => last(self.option(&["--http", "--http-socket", "--https"])?),
+            Program::Runserver => self
+                .words
+                .iter()
+                .find_map(|word| last(&word.text))
+                .or(Some(8000)),
+        }
+    }
+
     /// Whether it ends TLS itself, so that Django sees `https` without any header.
     pub fn ends_tls(&self) -> bool {
         match self.program {

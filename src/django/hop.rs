@@ -10,8 +10,9 @@ use super::routes::WebSocket;
 use super::settings::{Redirects, Settings};
 use super::trusted_header::{Header, header};
 use super::{Arrival, Https, Model};
-use crate::handshake::{Because, Hop, Outcome, Passage, Request, has_token};
+use crate::handshake::{Because, Entrance, Hop, Outcome, Passage, Request, Takes, has_token};
 use crate::project::Project;
+use crate::source::Span;
 
 /// One Django application under one settings module.
 #[derive(Debug)]
@@ -25,6 +26,47 @@ pub struct Django<'a> {
 }
 
 impl Hop for Django<'_> {
+    fn layer(&self) -> &'static str {
+        "django"
+    }
+
+    fn place(&self) -> Span {
+        Span::new(self.settings.source, 0..0)
+    }
+
+    fn entrances(&self) -> Vec<Entrance> {
+        let home = self.model.home(self.project, self.settings.source);
+        let mut entrances: Vec<Entrance> = self
+            .model
+            .servers(self.project, home)
+            .into_iter()
+            .map(|command| Entrance {
+                tls: command.ends_tls(),
+                host: String::new(),
+                port: command.port().unwrap_or(8000),
+                span: command.span,
+            })
+            .collect();
+        if entrances.is_empty() {
+            entrances.push(Entrance {
+                tls: false,
+                host: String::new(),
+                port: 8000,
+                span: self.place(),
+            });
+        }
+        entrances
+    }
+
+    fn takes(&self, tls: bool, _host: &str, port: u16) -> Takes {
+        let here = |entrance: Entrance| entrance.tls == tls && entrance.port == port;
+        if self.entrances().into_iter().any(here) {
+            Takes::ByDefault
+        } else {
+            Takes::No
+        }
+    }
+
     fn receive(&self, request: &Request) -> Passage {
         let upgrade = request.lines("upgrade").any(|line| {
             line.value

@@ -3,8 +3,10 @@
 //! RFC 6455, section 4. Anything but 101 is a dead socket: a browser follows no redirect in a
 //! handshake and shows the page only close code 1006.
 
+mod judge;
 mod route;
 
+pub use judge::{Judged, judge};
 pub use route::{Endpoint, Evidence, endpoints, is_companion, is_plain_http, known_endpoint};
 
 use crate::source::Span;
@@ -111,8 +113,7 @@ impl Request {
                 header("Upgrade", "websocket"),
                 header("Connection", browser.connection()),
                 header("Origin", &format!("{scheme}://{host}")),
-                // The key of RFC 6455, section 1.3; any 16 bytes in base64 would do.
-                header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+                header("Sec-WebSocket-Key", judge::KEY),
                 header("Sec-WebSocket-Version", "13"),
                 header("Sec-WebSocket-Extensions", "permessage-deflate"),
             ],
@@ -233,8 +234,41 @@ pub struct Passage {
     pub because: Vec<Because>,
 }
 
-/// Whatever receives a handshake: an edge, an nginx server, a Caddy site, a Django application.
+/// A way into a hop: an address where it listens, and a host by which it is asked for there.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Entrance {
+    /// Whether TLS is spoken there.
+    pub tls: bool,
+    /// A host that leads to it; empty where any does.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// What opens it: the server, the site's address, the command.
+    pub span: Span,
+}
+
+/// Whether a hop takes a request that arrives at its machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Takes {
+    /// Nothing of it listens there.
+    No,
+    /// It takes what nobody names.
+    ByDefault,
+    /// It names the host that the request asks for.
+    ByName,
+}
+
+/// Whatever receives a handshake: an edge, an nginx, a Caddy, a Django application; as one
+/// process, which chooses among its servers or sites by itself.
 pub trait Hop {
+    /// Its technology, as the group of its rules is called.
+    fn layer(&self) -> &'static str;
+    /// Where it is written, for what no line of it decides.
+    fn place(&self) -> Span;
+    /// Every way into it, in the order of the files.
+    fn entrances(&self) -> Vec<Entrance>;
+    /// Whether it takes a request for `host` at `port`.
+    fn takes(&self, tls: bool, host: &str, port: u16) -> Takes;
     /// What becomes of `request` here.
     fn receive(&self, request: &Request) -> Passage;
 }

@@ -3,7 +3,7 @@
 use super::location::Found;
 use super::model::{Context, ItemId, View};
 use super::{headers, variables};
-use crate::handshake::{Because, Hop, Outcome, Passage, Reply, Request, Upstream};
+use crate::handshake::{Because, Entrance, Hop, Outcome, Passage, Reply, Request, Takes, Upstream};
 use crate::project::Version;
 use crate::source::Span;
 use crate::value::Value;
@@ -18,6 +18,62 @@ pub struct Nginx<'a> {
 }
 
 impl Hop for Nginx<'_> {
+    fn layer(&self) -> &'static str {
+        "nginx"
+    }
+
+    fn place(&self) -> Span {
+        let main = &self.view.arena.trees[self.view.config.main as usize];
+        Span::new(main.source, 0..0)
+    }
+
+    fn entrances(&self) -> Vec<Entrance> {
+        let mut entrances = Vec::new();
+        for (index, server) in (0..).zip(&self.view.config.servers) {
+            let span = match server.item {
+                super::model::ROOT => self.place(),
+                item => self.view.directive(item).head(),
+            };
+            // Without a `listen` nginx takes port 80.
+            let unwritten = server.listens.is_empty().then_some((80, false));
+            let written = server
+                .listens
+                .iter()
+                .map(|listen| (listen.port, listen.tls));
+            let ports: std::collections::BTreeSet<_> = written.chain(unwritten).collect();
+            for (port, tls) in ports {
+                let mut hosts = server.names.iter().map(|name| sample(name));
+                // What no request can select is no way in.
+                let leads = |host: &String| self.view.find_server(host, port) == Some(index);
+                let host = hosts
+                    .find(leads)
+                    .or_else(|| ["localhost", ""].map(str::to_owned).into_iter().find(leads));
+                entrances.extend(host.map(|host| Entrance {
+                    tls,
+                    host,
+                    port,
+                    span,
+                }));
+            }
+        }
+        entrances
+    }
+
+    fn takes(&self, tls: bool, host: &str, port: u16) -> Takes {
+        let Some(index) = self.view.find_server(host, port) else {
+            return Takes::No;
+        };
+        let server = &self.view.config.servers[index as usize];
+        let speaks = |listen: &super::location::Listen| listen.port == port && listen.tls == tls;
+        if !(server.listens.iter().any(speaks) || server.listens.is_empty() && !tls) {
+            return Takes::No;
+        }
+        match server.rank(host) {
+            Some(_) => Takes::ByName,
+            None => Takes::ByDefault,
+        }
+    }
+
     fn receive(&self, request: &Request) -> Passage {
         let mut because = Vec::new();
         let outcome = self.decide(request, &mut because);
@@ -105,6 +161,17 @@ impl Nginx<'_> {
                 message: message.to_owned(),
             });
         }
+    }
+}
+
+/// A host that a `server_name` stands for (`*.a.example`, `.a.example`, `a.*`).
+fn sample(name: &str) -> String {
+    if let Some(domain) = name.strip_prefix("*.") {
+        return format!("www.{domain}");
+    }
+    match name.strip_suffix(".*") {
+        Some(start) => format!("{start}.example"),
+        None => name.trim_start_matches('.').to_owned(),
     }
 }
 
