@@ -51,6 +51,13 @@ pub enum Evidence {
     },
 }
 
+impl Evidence {
+    /// Whether it is the path of one piece of software, and not one that many things are called.
+    pub fn is_of_software(&self) -> bool {
+        matches!(self, Self::WellKnown { software, .. } if !software.starts_with("the usual"))
+    }
+}
+
 include!(concat!(env!("OUT_DIR"), "/endpoints.rs"));
 
 /// All well-known endpoints.

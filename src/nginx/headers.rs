@@ -127,13 +127,26 @@ impl Effective {
     }
 }
 
+/// A line that is right for one browser's handshake and wrong for the other's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Miss {
+    /// Whose handshake is lost.
+    pub browser: Browser,
+    /// The line.
+    pub item: ItemId,
+    /// What it sends for that browser.
+    pub value: String,
+    /// The maps behind it.
+    pub steps: Vec<Step>,
+}
+
 /// What becomes of one of the two headers that carry the upgrade.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// It reaches the upstream as it must.
     Right,
     /// It does so for one browser's form of the handshake and not for the other's.
-    Differs,
+    Differs(Miss),
     /// No line sets it.
     Absent,
     /// A line sets it to something that cannot upgrade.
@@ -157,7 +170,7 @@ pub enum Sent {
 impl Sent {
     /// Whether the upgrade may come through by this header.
     pub fn may_pass(&self) -> bool {
-        matches!(self, Self::Right | Self::Differs | Self::Unknown { .. })
+        matches!(self, Self::Right | Self::Differs(_) | Self::Unknown { .. })
     }
 }
 
@@ -210,7 +223,7 @@ pub fn sent<'a>(
         return Sent::Absent;
     }
     let mut result: Option<Sent> = None;
-    for request in requests {
+    for (request, browser) in requests.iter().zip(Browser::ALL) {
         let mut scope = Scope::new(view, request, location);
         let one = sent_once(&mut scope, lines.clone(), half);
         result = Some(match (result, one) {
@@ -219,7 +232,19 @@ pub fn sent<'a>(
             (Some(unknown @ Sent::Unknown { .. }), _) | (_, unknown @ Sent::Unknown { .. }) => {
                 unknown
             }
-            (Some(Sent::Right), _) | (Some(Sent::Differs), _) | (_, Sent::Right) => Sent::Differs,
+            (Some(Sent::Right), Sent::Wrong { item, value, steps }) => Sent::Differs(Miss {
+                browser,
+                item,
+                value,
+                steps,
+            }),
+            (Some(Sent::Wrong { item, value, steps }), Sent::Right) => Sent::Differs(Miss {
+                // There are two, and the first one's was wrong.
+                browser: Browser::ALL[0],
+                item,
+                value,
+                steps,
+            }),
             (Some(first), _) => first,
         });
     }

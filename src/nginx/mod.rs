@@ -3,6 +3,7 @@
 //! leaves for the upstream ([`headers`]). [`route`] says where handshakes arrive and what they
 //! lose; the checks give each loss its name.
 
+mod address;
 pub mod checks;
 mod declared;
 pub mod evidence;

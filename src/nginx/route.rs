@@ -8,9 +8,10 @@ use super::evidence::{
     error_page, intent, is_below_endpoint, redirects_all, switched_upstream, tried,
     upgrade_condition, upstream_names, well_known,
 };
-use super::headers::{Effective, Half, Line, Sent, handshakes, lines, sent};
+use super::headers::{Effective, Half, Line, Miss, Sent, handshakes, lines, sent};
 use super::model::{ItemId, Unseen, View};
 use super::variables::{Scope, Step};
+use super::words::variables;
 use crate::handshake::{Evidence, Request};
 use crate::project::Config as Settings;
 use crate::source::Span;
@@ -50,6 +51,13 @@ pub enum Loss {
         /// The other header's line, if that one is wrong as well.
         other: Option<ItemId>,
     },
+    /// A line has a variable of the upgrade that nothing in the whole configuration defines.
+    Undefined {
+        /// The line.
+        item: ItemId,
+    },
+    /// The pass speaks a protocol that has no upgrade.
+    NoUpgrade,
 }
 
 /// A location that sends handshakes on, with the evidence that there are any.
@@ -69,6 +77,8 @@ pub struct Route {
     pub effective: Effective,
     /// What it loses; `None` if nothing that these headers decide.
     pub loss: Option<Loss>,
+    /// A line that loses one browser's handshake only.
+    pub miss: Option<Miss>,
 }
 
 impl Route {
@@ -100,12 +110,14 @@ pub(super) struct Candidate {
     effective: Effective,
     upgrade: Sent,
     connection: Sent,
+    /// The pass speaks a protocol that has no upgrade.
+    no_upgrade: bool,
 }
 
 impl Candidate {
     /// Whether the upgrade may come through here.
     pub(super) fn passes(&self) -> bool {
-        self.upgrade.may_pass() && self.connection.may_pass()
+        !self.no_upgrade && self.upgrade.may_pass() && self.connection.may_pass()
     }
 
     fn sent(&self, half: Half) -> &Sent {
@@ -161,8 +173,10 @@ pub(super) fn routes(
     let handled = levels_that_arrive(view, &candidates);
     let mut routes = Vec::new();
     for mut candidate in candidates {
-        let loss = if candidate.passes() {
-            None
+        let loss = if candidate.no_upgrade {
+            Some(Loss::NoUpgrade)
+        } else if candidate.passes() {
+            undefined(view, &candidate)
         } else {
             loss(view, &candidate, &requests)
         };
@@ -177,7 +191,13 @@ pub(super) fn routes(
         if candidate.evidence.is_empty() {
             continue;
         }
-        let loss = match undecided(view, &candidate, loss.is_some()) {
+        let certain = matches!(loss, Some(Loss::Undefined { .. } | Loss::NoUpgrade));
+        let doubt = if certain {
+            None
+        } else {
+            undecided(view, &candidate, loss.is_some())
+        };
+        let loss = match doubt {
             Some(doubt) => {
                 doubts.push(doubt);
                 None
@@ -190,11 +210,45 @@ pub(super) fn routes(
             block: candidate.block,
             pass: candidate.pass,
             evidence: candidate.evidence,
+            miss: match (candidate.upgrade, candidate.connection) {
+                (Sent::Differs(miss), other) | (other, Sent::Differs(miss))
+                    if other.may_pass() && candidate.effective.unseen.is_none() =>
+                {
+                    Some(miss)
+                }
+                _ => None,
+            },
             effective: candidate.effective,
             loss,
         });
     }
     routes
+}
+
+/// A line of the pair whose variable nginx does not know: it refuses to start.
+fn undefined(view: View<'_>, candidate: &Candidate) -> Option<Loss> {
+    if !view.sees_all(candidate.block) {
+        return None;
+    }
+    candidate
+        .effective
+        .lines(view)
+        .filter(|line| line.means("Upgrade") || line.means("Connection"))
+        .find(|line| {
+            variables(line.text)
+                .into_iter()
+                .any(|name| is_of_upgrade(name) && !view.may_define(name))
+        })
+        .map(|line| Loss::Undefined { item: line.item })
+}
+
+/// Whether a variable is one that people map for the upgrade, by its name; nginx has none.
+fn is_of_upgrade(name: &str) -> bool {
+    let name = name.to_ascii_lowercase();
+    let prefixed = ["http_", "sent_", "upstream_", "arg_", "cookie_"]
+        .iter()
+        .any(|prefix| name.starts_with(prefix));
+    !prefixed && (name.contains("connection_upgrade") || name == "proxy_connection")
 }
 
 /// The locations that send requests on, with the evidence that their own lines give.
@@ -245,14 +299,37 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
             led.push((named, evidence));
         }
         for (block, mut evidence) in blocks {
-            let Some(pass) = view.level(block).pass else {
-                continue;
+            let other = ["fastcgi_pass", "grpc_pass"]
+                .into_iter()
+                .find_map(|name| view.own(block, name).last());
+            // Of two passes the later one counts: each sets the location's only handler.
+            let (pass, no_upgrade) = match (view.level(block).pass, other) {
+                (Some(pass), Some(other)) if other > pass => (other, true),
+                (Some(pass), _) => (pass, false),
+                (None, Some(other)) => (other, true),
+                (None, None) => continue,
             };
+            if no_upgrade {
+                if block == location.item {
+                    evidence.extend(own_intent(view, block));
+                    evidence.extend(
+                        well_known(view, index as u32, location).filter(Evidence::is_of_software),
+                    );
+                }
+                candidates.push(Candidate {
+                    location: index as u32,
+                    block,
+                    pass,
+                    evidence,
+                    effective: Effective::at(view, block),
+                    upgrade: Sent::Absent,
+                    connection: Sent::Absent,
+                    no_upgrade,
+                });
+                continue;
+            }
             let url = view.directive(pass).arg(0).unwrap_or_default();
-            if !["http://", "https://", "$"]
-                .iter()
-                .any(|start| url.starts_with(start))
-            {
+            if !is_address(view, pass) {
                 continue;
             }
             let effective = Effective::at(view, block);
@@ -271,6 +348,7 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
                 upgrade: both(Half::Upgrade),
                 connection: both(Half::Connection),
                 effective,
+                no_upgrade,
             });
         }
     }
@@ -286,6 +364,23 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
     }
     without_handled_paths(view, &mut candidates);
     candidates
+}
+
+/// Whether `proxy_pass` names what nginx may send to, or something so close that nginx's refusal
+/// is certain. Else a placeholder stands there.
+fn is_address(view: View<'_>, pass: ItemId) -> bool {
+    let Some(word) = view.directive(pass).args().first() else {
+        return false;
+    };
+    let known = ["http://", "https://", "$"]
+        .iter()
+        .any(|start| word.text.starts_with(start));
+    known || super::address::without_scheme(view, word)
+}
+
+/// The lines of a location itself, which its pass has no use for, show that sockets are meant.
+fn own_intent(view: View<'_>, block: ItemId) -> Option<Evidence> {
+    intent(view, &lines(view, block).collect::<Vec<_>>())
 }
 
 /// Takes the evidence of a well-known path from locations that lie above one which names more of

@@ -9,6 +9,7 @@ pub(super) const NAMES: &[&str] = &[
     "proxy_set_body",
     "proxy_pass_request_headers",
     "proxy_hide_header",
+    "proxy_pass_header",
     "add_header",
     "add_header_inherit",
     "more_clear_headers",
@@ -51,6 +52,36 @@ impl<'a> View<'a> {
     pub fn own(self, level: ItemId, name: &'a str) -> impl Iterator<Item = ItemId> + 'a {
         let settings = self.level(level).settings.iter().copied();
         settings.filter(move |item| self.directive(*item).name() == name)
+    }
+
+    /// Whether everything that stands around `location` is in the files.
+    pub fn sees_all(self, location: ItemId) -> bool {
+        self.config.complete
+            && !self.config.is_open()
+            && self.outward(location).all(|level| {
+                let level = self.level(level);
+                level.unseen.is_none() && !level.conditional
+            })
+    }
+
+    /// Whether something in the configuration may define the variable `name`: a map, a `set`, or
+    /// whatever directive of a module names it as it would name its own.
+    pub fn may_define(self, name: &str) -> bool {
+        let key = name.to_ascii_lowercase();
+        if self.config.maps.contains_key(&key) || self.config.sets.contains_key(&key) {
+            return true;
+        }
+        (0..self.config.items.len() as u32).any(|item| {
+            let directive = self.directive(item);
+            !matches!(
+                directive.name(),
+                "proxy_set_header" | "add_header" | "log_format" | "if"
+            ) && directive.args().iter().any(|word| {
+                word.text
+                    .strip_prefix('$')
+                    .is_some_and(|own| own.eq_ignore_ascii_case(name))
+            })
+        })
     }
 
     /// What is in force of the directive `name` at `location`.

@@ -3,15 +3,24 @@
 //! What they share is here: how to name a location, say why it is a route, and write the lines
 //! that it lacks.
 
+pub mod cannot_upgrade;
 pub mod connection_value;
+pub mod handshake_headers_dropped;
 pub mod headers_not_inherited;
+pub mod http_version;
+pub mod map_misses_browsers;
 pub mod map_never_upgrades;
+pub mod response_headers_spoiled;
+pub mod unknown_variable;
 pub mod upgrade_half_forwarded;
 pub mod upgrade_not_forwarded;
 pub mod upgrade_value;
+pub mod upstream_address;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod value_tests;
 
 use std::collections::BTreeMap;
 
@@ -37,16 +46,23 @@ struct Place<'a> {
     view: View<'a>,
 }
 
+/// All routes.
+fn places<'a>(cx: &'a Context<'a>) -> impl Iterator<Item = Place<'a>> {
+    cx.nginx.routes.iter().map(move |route| Place {
+        cx,
+        route,
+        view: cx.nginx.view(route.config),
+    })
+}
+
 /// The routes that lose something.
 fn lost<'a>(cx: &'a Context<'a>) -> impl Iterator<Item = (Place<'a>, &'a Loss)> {
-    cx.nginx.routes.iter().filter_map(move |route| {
-        let place = Place {
-            cx,
-            route,
-            view: cx.nginx.view(route.config),
-        };
-        Some((place, route.loss.as_ref()?))
-    })
+    places(cx).filter_map(|place| Some((place, place.route.loss.as_ref()?)))
+}
+
+/// The routes that both headers of the upgrade get through.
+fn upgrading<'a>(cx: &'a Context<'a>) -> impl Iterator<Item = Place<'a>> {
+    places(cx).filter(|place| place.route.loss.is_none())
 }
 
 /// Findings by the place that one would change: one cause, one finding, with all its routes.
@@ -134,6 +150,14 @@ impl<'a> Place<'a> {
             Block::Server if level != ROOT => "the `server` block".to_owned(),
             _ => "the top of this file".to_owned(),
         }
+    }
+
+    /// The label of a route that a cause elsewhere breaks.
+    fn broken(&self) -> Option<(Span, String)> {
+        Some((
+            self.head(self.location()),
+            "no WebSocket opens through this location".to_owned(),
+        ))
     }
 
     /// The `proxy_pass` of the route.

@@ -1,0 +1,100 @@
+//! `nginx/http-version`: the handshake reaches the upstream in a version of HTTP that has no
+//! upgrade, or that many servers refuse one in.
+
+use super::{Causes, Place, upgrading};
+use crate::context::Context;
+use crate::finding::{Finding, Report};
+use crate::nginx::headers::KEEPALIVE_BY_DEFAULT;
+use crate::nginx::model::ItemId;
+use crate::rule::Severity;
+
+/// Reports every route whose upstream is spoken to in HTTP/1.0 or HTTP/2.
+pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
+    let mut causes = Causes::default();
+    for place in upgrading(cx) {
+        match in_force(&place) {
+            InForce::Line(item) => {
+                let version = place.view.directive(item).arg(0).unwrap_or_default();
+                if matches!(version, "1.0" | "2") {
+                    causes.add(place.head(item), place.broken(), || {
+                        explicit(&place, item, version, report)
+                    });
+                }
+            }
+            InForce::Default => {
+                let target = cx.project.config.targets.nginx;
+                if target.is_none_or(|target| target < KEEPALIVE_BY_DEFAULT) {
+                    causes.add(place.pass(), None, || {
+                        let finding = default(&place, report);
+                        // A newer nginx needs no line, and nothing says that this one is older.
+                        finding.severity(target.map_or(Severity::Info, |_| Severity::Warning))
+                    });
+                }
+            }
+            InForce::Unknown => {}
+        }
+    }
+    causes.report(report);
+}
+
+enum InForce {
+    Line(ItemId),
+    Default,
+    Unknown,
+}
+
+fn in_force(place: &Place<'_>) -> InForce {
+    let view = place.view;
+    for level in view.outward(place.route.block) {
+        let known = view.level(level);
+        if let Some(item) = known.version {
+            return if known.conditional {
+                InForce::Unknown
+            } else {
+                InForce::Line(item)
+            };
+        }
+        if known.unseen.is_some() {
+            return InForce::Unknown;
+        }
+    }
+    InForce::Default
+}
+
+fn explicit(place: &Place<'_>, item: ItemId, version: &str, report: &Report<'_>) -> Finding {
+    let message = format!(
+        "no WebSocket opens through {}: its upstream is spoken to in HTTP/{version}",
+        place.name()
+    );
+    let (label, note) = if version == "2" {
+        (
+            "HTTP/2 has no Upgrade header",
+            "a handshake with `Upgrade: websocket` exists in HTTP/1.1 only (RFC 6455, 4.1; RFC 9113, 8.6): nginx answers 502, or the upstream 400 or 426",
+        )
+    } else {
+        (
+            "a WebSocket needs HTTP/1.1",
+            "a server has to ignore an Upgrade that arrives in HTTP/1.0 (RFC 9110, 7.8) and refuses the handshake (RFC 6455, 4.2.1): python's websockets answers 505, tornado says 101 and closes",
+        )
+    };
+    let finding = report.finding(message, place.head(item), label);
+    place.because(finding).note(note).help(format!(
+        "write instead:\n{}proxy_http_version 1.1;",
+        place.indent(item)
+    ))
+}
+
+fn default(place: &Place<'_>, report: &Report<'_>) -> Finding {
+    let message = format!(
+        "the upstream of {} is spoken to in HTTP/1.0, and not every server opens a WebSocket then",
+        place.name()
+    );
+    let finding = report
+        .finding(message, place.pass(), "HTTP/1.0 by default before nginx 1.29.7")
+        .note("a server has to ignore an Upgrade that arrives in HTTP/1.0 (RFC 9110, 7.8): python's websockets answers 505 and tornado says 101 and closes, while node's ws, aiohttp and uvicorn let it pass");
+    place.because(finding).help(format!(
+        "write in {}:\n{}proxy_http_version 1.1;",
+        place.level(place.own_level()),
+        place.indent(place.route.pass)
+    ))
+}
