@@ -274,8 +274,13 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
                 continue;
             };
             let evidence = Evidence::Intent { span: condition };
-            let mut scope = Scope::new(view, &requests[0], location.item);
-            let holds = scope.condition(view.directive(*block).args());
+            let args = view.directive(*block).args();
+            let mut each = requests
+                .iter()
+                .map(|request| Scope::new(view, request, location.item).condition(args));
+            let first = each.next().flatten();
+            // What holds for one browser only leads the other's handshake past it.
+            let holds = first.filter(|_| each.all(|other| other == first));
             let inner = view.level(*block);
             if let Some(answer) = inner.answers {
                 if holds == Some(false) {
