@@ -112,6 +112,19 @@ impl Command {
         self.option(&["--worker-class", "-k"])
     }
 
+    /// What kind of worker gunicorn runs, for a message.
+    pub fn worker(&self) -> String {
+        match (self.program, self.worker_class()) {
+            (Program::Gunicorn, Some(class)) => format!(" with the worker `{class}`"),
+            // gunicorn/config.py worker_class: threads turn `sync` into `gthread`.
+            (Program::Gunicorn, None) if self.option(&["--threads"]).is_some() => {
+                " with its threaded worker".to_owned()
+            }
+            (Program::Gunicorn, None) => " with its default sync worker".to_owned(),
+            _ => String::new(),
+        }
+    }
+
     /// Whether a handshake reaches the application as a WebSocket, as far as the command says:
     /// an ASGI server, or gunicorn with a worker that speaks ASGI.
     pub fn speaks_asgi(&self) -> bool {

@@ -124,7 +124,30 @@ pub struct Class {
     pub source: SourceId,
     /// Its base classes.
     pub bases: Vec<Values>,
+    /// What its body binds, sorted by name.
+    pub attributes: Vec<ClassAttribute>,
     depth: usize,
+}
+
+/// A name that the body of a class binds.
+#[derive(Debug)]
+pub struct ClassAttribute {
+    /// The name.
+    pub name: String,
+    /// What it may be.
+    pub values: Values,
+    /// The name where it was last assigned.
+    pub target: Span,
+}
+
+impl Class {
+    /// An attribute that its own body binds.
+    pub fn attribute(&self, name: &str) -> Option<&ClassAttribute> {
+        self.attributes
+            .binary_search_by(|attribute| attribute.name.as_str().cmp(name))
+            .ok()
+            .map(|at| &self.attributes[at])
+    }
 }
 
 /// A call that is not evaluated: who is called with what.
@@ -217,9 +240,15 @@ impl Data {
     }
 
     /// A class.
-    pub fn class(name: &str, source: SourceId, bases: Vec<Values>) -> Self {
+    pub fn class(
+        name: &str,
+        source: SourceId,
+        bases: Vec<Values>,
+        attributes: Vec<ClassAttribute>,
+    ) -> Self {
         let depth = 1 + bases
             .iter()
+            .chain(attributes.iter().map(|attribute| &attribute.values))
             .map(|values| nesting(values))
             .max()
             .unwrap_or(0);
@@ -228,6 +257,7 @@ impl Data {
                 name: name.to_owned(),
                 source,
                 bases,
+                attributes,
                 depth,
             }))
         })

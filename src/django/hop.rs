@@ -1,15 +1,23 @@
 //! Django as a hop: what it answers to a handshake.
 //!
-//! 101 or 500 where the handshake arrives as a WebSocket (a path that no route takes raises
-//! `ValueError` in Channels, which every server answers with 500); where it arrives as plain
-//! HTTP, 500 if SECURE_PROXY_SSL_HEADER is no pair, 301 to itself if SecurityMiddleware takes it
-//! for insecure, else what the URLconf says.
+//! Where the handshake arrives as a WebSocket: what the application object that the command names
+//! makes of it, its origin validators (403), its routes (a path that none takes raises ValueError
+//! in Channels, which every server answers with 500) and its consumer. Where it arrives as plain
+//! HTTP: 500 if SECURE_PROXY_SSL_HEADER is no pair, 400 for a host that ALLOWED_HOSTS does not
+//! hold, 301 to itself if SecurityMiddleware takes it for insecure, else what the URLconf says.
+
+mod http;
 
 use super::checks::routing::fails_when_called;
-use super::routes::WebSocket;
-use super::settings::{Redirects, Settings};
-use super::trusted_header::{Header, header};
-use super::{Arrival, Https, Model};
+use super::command::{Command, Program};
+use super::consumer::Connect;
+use super::data::{Data, certain};
+use super::objects::Object;
+use super::origin;
+use super::routes::{Application, WebSocket, is_a};
+use super::servers::without_library;
+use super::settings::Settings;
+use super::{Arrival, Model};
 use crate::handshake::{Because, Entrance, Hop, Outcome, Passage, Request, Takes, has_token};
 use crate::project::Project;
 use crate::source::Span;
@@ -68,50 +76,19 @@ impl Hop for Django<'_> {
     }
 
     fn receive(&self, request: &Request) -> Passage {
-        let upgrade = request.lines("upgrade").any(|line| {
-            line.value
-                .known()
-                .is_some_and(|value| has_token(value, "websocket"))
-        });
-        let connection = request.lines("connection").any(|line| {
-            line.value
-                .known()
-                .is_some_and(|value| has_token(value, "upgrade"))
-        });
-        match self.model.arrival(self.project, self.settings) {
-            Arrival::Http { because, how, sure } => {
-                let because = vec![Because {
-                    span: because,
-                    message: how,
-                }];
-                if sure {
-                    self.as_http(request, because)
-                } else {
-                    undecided(
-                        "whether uvicorn finds a WebSocket library is not in the files",
-                        because,
-                    )
-                }
-            }
-            _ if !(upgrade && connection) => self.as_http(request, Vec::new()),
-            Arrival::WebSocket(command) => {
-                let passage = self.as_websocket(request);
-                let mut because = vec![Because {
-                    span: command.span,
-                    message: format!("{} hands it on as a WebSocket", command.program.name()),
-                }];
-                because.extend(passage.because);
-                Passage {
-                    at: None,
-                    outcome: passage.outcome,
-                    because,
-                }
-            }
-            Arrival::Unknown => undecided(
-                "no server command shows how the handshake reaches Django",
-                Vec::new(),
-            ),
-        }
+        let Some(command) = self.command(request) else {
+            return self.without_command(request);
+        };
+        let mut because = vec![Because {
+            span: command.span,
+            message: match &command.target {
+                Some(target) => format!("{} starts `{}`", command.program.name(), target.text),
+                None => format!("{} starts it", command.program.name()),
+            },
+        }];
+        let passage = self.start(command, request);
+        because.extend(passage.because);
+        Passage { because, ..passage }
     }
 }
 
@@ -126,24 +103,174 @@ fn undecided(why: &str, because: Vec<Because>) -> Passage {
 }
 
 fn answers(status: u16, because: Vec<Because>) -> Passage {
+    ends(Some(status), because)
+}
+
+fn ends(status: Option<u16>, because: Vec<Because>) -> Passage {
     Passage {
         at: None,
-        outcome: Outcome::Answers {
-            status: Some(status),
-        },
+        outcome: Outcome::Answers { status },
         because,
     }
 }
 
-impl Django<'_> {
-    fn as_websocket(&self, request: &Request) -> Passage {
-        let home = self.model.home(self.project, self.settings.source);
-        let mut applications = (0..)
-            .zip(&self.model.applications)
-            .filter(|(_, application)| self.model.home(self.project, application.source) == home);
-        let (Some((at, application)), None) = (applications.next(), applications.next()) else {
-            return undecided("the files show no single ASGI application", Vec::new());
+/// Whether a request asks for a WebSocket.
+fn is_handshake(request: &Request) -> bool {
+    let has = |name: &str, token: &str| {
+        request.lines(name).any(|line| {
+            line.value
+                .known()
+                .is_some_and(|value| has_token(value, token))
+        })
+    };
+    has("upgrade", "websocket") && has("connection", "upgrade")
+}
+
+impl<'a> Django<'a> {
+    fn home(&self) -> &'a str {
+        self.model.home(self.project, self.settings.source)
+    }
+
+    /// The command that takes the request: of those that listen at its port, or of all, one that
+    /// serves WebSockets if any does.
+    fn command(&self, request: &Request) -> Option<&'a Command> {
+        let mut servers = self.model.servers(self.project, self.home());
+        let here = |command: &&Command| command.port() == Some(request.port);
+        if servers.iter().any(here) {
+            servers.retain(|command| here(&command));
+        }
+        let first = servers.first().copied();
+        let serves = |command: &&Command| match self.model.object(command) {
+            Some(Object::Wsgi(_)) => false,
+            Some(_) => command.speaks_asgi(),
+            None => command.serves_websockets(),
         };
+        servers.into_iter().find(serves).or(first)
+    }
+
+    fn without_command(&self, request: &Request) -> Passage {
+        if !is_handshake(request) {
+            return self.as_http(request, Vec::new());
+        }
+        undecided(
+            "no server command shows how the handshake reaches Django",
+            Vec::new(),
+        )
+    }
+
+    /// What becomes of the request in the server that `command` starts.
+    fn start(&self, command: &Command, request: &Request) -> Passage {
+        let object = self.model.object(command);
+        let here = |span, message: &str| {
+            vec![Because {
+                span,
+                message: message.to_owned(),
+            }]
+        };
+        match (command.speaks_asgi(), object) {
+            (false, Some(Object::Application(at))) if command.program == Program::Gunicorn => {
+                let span = self.model.applications[at].span;
+                return answers(
+                    500,
+                    here(span, "an ASGI application, which a WSGI worker can't call"),
+                );
+            }
+            (false, Some(Object::Asgi(span))) if command.program == Program::Gunicorn => {
+                return answers(
+                    500,
+                    here(span, "an ASGI application, which a WSGI worker can't call"),
+                );
+            }
+            // hypercorn serves a WSGI application, and closes its WebSockets.
+            (true, Some(Object::Wsgi(span)))
+                if command.program == Program::Hypercorn && is_handshake(request) =>
+            {
+                return answers(
+                    403,
+                    here(span, "a WSGI application, which takes no WebSocket"),
+                );
+            }
+            (true, Some(Object::Wsgi(span))) if command.program != Program::Hypercorn => {
+                return answers(
+                    500,
+                    here(span, "a WSGI application, which an ASGI server can't call"),
+                );
+            }
+            _ => {}
+        }
+        if !is_handshake(request) {
+            let upgrades = request
+                .lines("upgrade")
+                .any(|line| line.value.may(|value| has_token(value, "websocket")));
+            if command.program == Program::Daphne && upgrades {
+                return answers(
+                    400,
+                    here(
+                        command.span,
+                        "daphne refuses `Upgrade: websocket` without `Connection: Upgrade`",
+                    ),
+                );
+            }
+            return self.as_http(request, Vec::new());
+        }
+        if !command.speaks_asgi() {
+            let because = here(
+                command.span,
+                &format!(
+                    "{}{} hands every handshake to Django as a plain HTTP request",
+                    command.program.name(),
+                    command.worker(),
+                ),
+            );
+            return self.as_http(request, because);
+        }
+        let installed = self.model.installed(self.project, self.home());
+        if let Some(Arrival::Http { because, how, sure }) =
+            without_library(command, &installed.websocket_library())
+        {
+            let because = here(because, &how);
+            return if sure {
+                self.as_http(request, because)
+            } else {
+                undecided(
+                    "whether uvicorn finds a WebSocket library is not in the files",
+                    because,
+                )
+            };
+        }
+        if command.option(&["--root-path"]).is_some() {
+            return undecided(
+                "what `--root-path` takes off the path depends on the server",
+                here(command.span, "it runs below a path"),
+            );
+        }
+        match object {
+            Some(Object::Application(at)) => self.as_websocket(at, request),
+            Some(Object::Asgi(span)) => answers(
+                500,
+                here(
+                    span,
+                    "Django's own application takes HTTP alone: it raises ValueError",
+                ),
+            ),
+            _ => {
+                let home = self.home();
+                let mut applications =
+                    (0..)
+                        .zip(&self.model.applications)
+                        .filter(|(_, application)| {
+                            self.model.home(self.project, application.source) == home
+                        });
+                match (applications.next(), applications.next()) {
+                    (Some((at, _)), None) => self.as_websocket(at, request),
+                    _ => undecided("the files show no single ASGI application", Vec::new()),
+                }
+            }
+        }
+    }
+
+    fn as_websocket(&self, at: usize, request: &Request) -> Passage {
+        let application = &self.model.applications[at];
         let here = |message: &str| {
             vec![Because {
                 span: application.span,
@@ -152,160 +279,167 @@ impl Django<'_> {
         };
         match application.websocket {
             WebSocket::Nothing => {
-                answers(500, here("no application for the scope type `websocket`"))
+                return answers(500, here("no application for the scope type `websocket`"));
             }
-            WebSocket::Everything => answers(101, here("one consumer takes every path")),
-            WebSocket::Unknown => undecided(
+            WebSocket::Django => {
+                return answers(
+                    500,
+                    here("Django's own application takes HTTP alone: it raises ValueError"),
+                );
+            }
+            _ => {}
+        }
+        let mut because = Vec::new();
+        if let Some(passage) = self.guards(application, request, &mut because) {
+            return passage;
+        }
+        let mut passage = match application.websocket {
+            WebSocket::Everything => {
+                let connect = application.target.as_ref();
+                let span = connect.map_or(application.span, |target| target.span);
+                answers(
+                    101,
+                    vec![Because {
+                        span,
+                        message: "one consumer takes every path".to_owned(),
+                    }],
+                )
+            }
+            WebSocket::Routed => self.route(at, request, here("this application")),
+            WebSocket::Unknown | WebSocket::Nothing | WebSocket::Django => undecided(
                 "what takes a WebSocket can't be followed",
                 here("this application"),
             ),
-            WebSocket::Routed => {
-                let mut open = false;
-                for route in self
-                    .model
-                    .routes
-                    .iter()
-                    .filter(|route| route.application == at)
-                {
-                    match route.matches(&request.path) {
-                        Some(true) if route.certain => {
-                            if let Some(at) = fails_when_called(self.project, self.model, route) {
-                                return answers(
-                                    500,
-                                    vec![Because {
-                                        span: at,
-                                        message: "no application: calling it raises TypeError"
-                                            .to_owned(),
-                                    }],
-                                );
-                            }
-                            return answers(
-                                101,
-                                vec![Because {
-                                    span: route.span,
-                                    message: format!("`{}` takes it", route.pattern()),
-                                }],
-                            );
-                        }
-                        Some(false) => {}
-                        _ => open = true,
-                    }
-                }
-                if open {
-                    return undecided(
-                        "a route that can't be followed may take it",
-                        here("this application"),
-                    );
-                }
-                answers(
-                    500,
-                    here("no route takes this path: Channels raises ValueError"),
-                )
-            }
-        }
+        };
+        because.append(&mut passage.because);
+        Passage { because, ..passage }
     }
 
-    fn as_http(&self, request: &Request, mut because: Vec<Because>) -> Passage {
-        match self.settings.exempts(&request.path) {
-            Some(false) => {}
-            Some(true) => {
-                return undecided(
-                    "SECURE_REDIRECT_EXEMPT spares it, so the URLconf decides: 404 unless a view serves the socket",
-                    because,
-                );
-            }
-            None => {
-                return undecided(
-                    "what SECURE_REDIRECT_EXEMPT spares is not in the files",
-                    because,
-                );
-            }
-        }
-        let redirect = match self.settings.redirects() {
-            Redirects::No => {
-                return undecided(
-                    "the URLconf decides: 404 unless a view serves the socket",
-                    because,
-                );
-            }
-            Redirects::Unknown | Redirects::Perhaps(_) => {
-                return undecided(
-                    "whether SECURE_SSL_REDIRECT is on is not in the files",
-                    because,
-                );
-            }
-            Redirects::Yes(value) => value,
-        };
-        let setting = self.settings.get("SECURE_PROXY_SSL_HEADER");
-        let Some(value) = setting.certain() else {
-            return undecided(
-                "SECURE_PROXY_SSL_HEADER is not to be known from the files",
-                because,
-            );
-        };
-        let sent = match header(value) {
-            Header::Malformed(_) => {
-                because.push(Because {
-                    span: value.span,
-                    message: "no pair, so Django raises ImproperlyConfigured".to_owned(),
+    /// What the validators before the routes answer, if they do not let it through.
+    fn guards(
+        &self,
+        application: &Application,
+        request: &Request,
+        because: &mut Vec<Because>,
+    ) -> Option<Passage> {
+        for wrapper in &application.wrappers {
+            let Data::Call(call) = &wrapper.data else {
+                continue;
+            };
+            let hosts = call.function.data.symbol()
+                == "channels.security.websocket.AllowedHostsOriginValidator";
+            let (patterns, span): (Option<Vec<String>>, _) = if hosts {
+                let setting = self.settings.get("ALLOWED_HOSTS");
+                let span = setting.certain().map_or(wrapper.span, |value| value.span);
+                (origin::allowed_hosts(self.settings, true), span)
+            } else if is_a(&call.function.data, "OriginValidator") {
+                let list = call
+                    .argument(1, "allowed_origins")
+                    .and_then(|values| certain(values));
+                let span = list.map_or(wrapper.span, |list| list.span);
+                let entries = list.and_then(|list| origin::entries(&list.data, true));
+                let entries = entries.map(|entries| {
+                    entries
+                        .into_iter()
+                        .map(|(entry, _)| entry.to_owned())
+                        .collect()
                 });
-                return answers(500, because);
-            }
-            Header::Unknown => {
-                return undecided(
-                    "SECURE_PROXY_SSL_HEADER is not to be known from the files",
-                    because,
-                );
-            }
-            Header::Off => None,
-            Header::Pair { name, value } => {
-                let (Some(name), Some(secure)) = (name.data.as_text(), value.data.as_text()) else {
-                    return undecided(
-                        "SECURE_PROXY_SSL_HEADER is not to be known from the files",
-                        because,
-                    );
-                };
-                let name = name
-                    .strip_prefix("HTTP_")
-                    .unwrap_or_default()
-                    .replace('_', "-");
-                let line = request.lines(&name).next().map(|line| line.value.clone());
-                match line {
-                    Some(line) => match line
-                        .decide(|sent| sent.split(',').next().map(str::trim) == Some(secure))
-                    {
-                        Some(secure) => Some(secure),
-                        None => {
-                            return undecided(
-                                "the value of the trusted header is unknown",
-                                because,
-                            );
-                        }
-                    },
-                    None => None,
+                (entries, span)
+            } else {
+                continue;
+            };
+            let Some(patterns) = patterns else {
+                because.push(Because {
+                    span: wrapper.span,
+                    message: "lets in only some origins".to_owned(),
+                });
+                return Some(undecided(
+                    "which origins the validator lets in is not in the files",
+                    std::mem::take(because),
+                ));
+            };
+            // The last line counts (channels/security/websocket.py, __call__).
+            let sent = match request.lines("origin").last() {
+                None => None,
+                Some(line) => match line.value.known() {
+                    Some(origin) => Some(origin.as_str()),
+                    None => {
+                        return Some(undecided(
+                            "the Origin that arrives is unknown",
+                            std::mem::take(because),
+                        ));
+                    }
+                },
+            };
+            match origin::validates(patterns.iter().map(String::as_str), sent) {
+                Some(true) => {}
+                Some(false) => {
+                    because.push(Because {
+                        span,
+                        message: format!(
+                            "lets in no page of the origin `{}`: closed before it opens, which is 403",
+                            sent.unwrap_or("(none)")
+                        ),
+                    });
+                    return Some(answers(403, std::mem::take(because)));
+                }
+                None => {
+                    because.push(Because {
+                        span,
+                        message: "an entry is no valid origin: ValueError".to_owned(),
+                    });
+                    return Some(answers(500, std::mem::take(because)));
                 }
             }
-        };
-        // An absent header leaves the server's own word (django/http/request.py `scheme`).
-        let secure = match sent {
-            Some(secure) => secure,
-            None if request.tls => true,
-            None => match self.model.servers_know_https(self.project, self.settings) {
-                Https::Unknown => false,
-                _ => return undecided("the server may know the scheme by itself", because),
-            },
-        };
-        if secure {
-            return undecided(
-                "the URLconf decides: 404 unless a view serves the socket",
-                because,
-            );
         }
-        because.push(Because {
-            span: redirect.span,
-            message: "SECURE_SSL_REDIRECT answers 301 to the same URL".to_owned(),
+        None
+    }
+
+    fn route(&self, application: usize, request: &Request, here: Vec<Because>) -> Passage {
+        let mut open = false;
+        let routes = self
+            .model
+            .routes
+            .iter()
+            .filter(|route| route.application == application);
+        for route in routes {
+            match route.matches(&request.path) {
+                Some(true) if route.certain => {
+                    let mut because = vec![Because {
+                        span: route.span,
+                        message: format!("`{}` takes it", route.pattern()),
+                    }];
+                    if let Some(at) = fails_when_called(self.project, self.model, route) {
+                        because.push(Because {
+                            span: at,
+                            message: "no application: calling it raises TypeError".to_owned(),
+                        });
+                        return answers(500, because);
+                    }
+                    return match &route.connect {
+                        Connect::Accepts | Connect::Unknown => answers(101, because),
+                        Connect::Never { at, why } => {
+                            because.push(Because {
+                                span: *at,
+                                message: "never accepts the handshake".to_owned(),
+                            });
+                            ends(why.status(), because)
+                        }
+                    };
+                }
+                Some(false) => {}
+                _ => open = true,
+            }
+        }
+        if open {
+            return undecided("a route that can't be followed may take it", here);
+        }
+        let span = here.first().map(|first| first.span);
+        let because = span.map(|span| Because {
+            span,
+            message: "no route takes this path: Channels raises ValueError".to_owned(),
         });
-        answers(301, because)
+        answers(500, because.into_iter().collect())
     }
 }
 
@@ -339,7 +473,7 @@ mod tests {
     fn it_answers_as_the_servers_did() {
         let settings = |header: &str| {
             format!(
-                "ROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n\
+                "ROOT_URLCONF = 'p.urls'\nALLOWED_HOSTS = ['*']\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n\
                  SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = {header}\n"
             )
         };
@@ -388,6 +522,147 @@ mod tests {
                 daphne,
             ];
             assert_eq!(status(&files, "/ws/", None), expected, "{asgi}");
+        }
+    }
+
+    #[test]
+    fn every_layer_of_an_application_has_its_answer() {
+        let head = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+            from django.core.asgi import get_asgi_application\nfrom django.core.wsgi import get_wsgi_application\n\
+            from channels.security.websocket import AllowedHostsOriginValidator, OriginValidator\n\
+            from channels.generic.websocket import WebsocketConsumer, AsyncWebsocketConsumer\n\
+            class C(WebsocketConsumer): pass\n\
+            class Mute(WebsocketConsumer):\n    def connect(self):\n        self.room = 'a'\n\
+            class Wrong(AsyncWebsocketConsumer):\n    def connect(self):\n        self.accept()\n\
+            routes = [path('ws/', C.as_asgi()), path('mute/', Mute.as_asgi()), path('wrong/', Wrong.as_asgi())]\n";
+        let routed = "application = ProtocolTypeRouter({'http': get_asgi_application(), 'websocket': URLRouter(routes)})";
+        let daphne = "web: daphne p.asgi:application\n";
+        let gunicorn = "web: gunicorn p.asgi --bind 0.0.0.0:80\n";
+        let validated =
+            |by: &str| format!("application = ProtocolTypeRouter({{'websocket': {by}}})");
+        let open = "ALLOWED_HOSTS = ['*']\n";
+        for (settings, asgi, procfile, path, expected) in [
+            (open, routed, daphne, "/ws/", "101"),
+            (open, routed, daphne, "/mute/", "none"),
+            (open, routed, daphne, "/wrong/", "500"),
+            (open, routed, daphne, "/", "500"),
+            (
+                open,
+                "application = get_asgi_application()",
+                daphne,
+                "/ws/",
+                "500",
+            ),
+            (
+                open,
+                "application = ProtocolTypeRouter({'websocket': get_asgi_application()})",
+                daphne,
+                "/ws/",
+                "500",
+            ),
+            (
+                open,
+                "application = get_wsgi_application()",
+                daphne,
+                "/ws/",
+                "500",
+            ),
+            (
+                open,
+                "application = get_wsgi_application()",
+                "web: hypercorn p.asgi:application\n",
+                "/ws/",
+                "403",
+            ),
+            (open, routed, gunicorn, "/ws/", "500"),
+            (
+                open,
+                "application = get_wsgi_application()",
+                gunicorn,
+                "/other/",
+                "404",
+            ),
+            (
+                "ALLOWED_HOSTS = ['a.example']\n",
+                "application = get_wsgi_application()",
+                gunicorn,
+                "/ws/",
+                "400",
+            ),
+            (
+                "ALLOWED_HOSTS = ['a.example']\n",
+                &validated("AllowedHostsOriginValidator(URLRouter(routes))"),
+                daphne,
+                "/ws/",
+                "403",
+            ),
+            (
+                "ALLOWED_HOSTS = ['.example.com']\n",
+                &validated("AllowedHostsOriginValidator(URLRouter(routes))"),
+                daphne,
+                "/ws/",
+                "101",
+            ),
+            (
+                "import os\nALLOWED_HOSTS = os.environ['HOSTS'].split(',')\n",
+                &validated("AllowedHostsOriginValidator(URLRouter(routes))"),
+                daphne,
+                "/ws/",
+                "undecided",
+            ),
+            (
+                open,
+                &validated("OriginValidator(URLRouter(routes), ['wss://example.com'])"),
+                daphne,
+                "/ws/",
+                "403",
+            ),
+            (
+                open,
+                "async def application(scope, receive, send):\n    if scope['type'] == 'websocket':\n        await sockets(scope, receive, send)\n\
+                 sockets = URLRouter(routes)",
+                daphne,
+                "/ws/",
+                "101",
+            ),
+            (
+                open,
+                "django = get_asgi_application()\nasync def application(scope, receive, send):\n    if scope['type'] == 'http':\n        await django(scope, receive, send)\n    else:\n        raise NotImplementedError",
+                daphne,
+                "/ws/",
+                "500",
+            ),
+        ] {
+            let settings = format!(
+                "ROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.common.CommonMiddleware']\n{settings}"
+            );
+            let asgi = format!("{head}{asgi}\n");
+            let files = [
+                ("p/settings.py", settings.as_str()),
+                ("p/asgi.py", asgi.as_str()),
+                (
+                    "p/urls.py",
+                    "from django.urls import path\nurlpatterns = [path('admin/', x)]\n",
+                ),
+                ("Procfile", procfile),
+            ];
+            let project = Project::in_memory(files).unwrap();
+            let model = Model::resolve(&project);
+            let django = Django {
+                project: &project,
+                model: &model,
+                settings: model.production().next().unwrap(),
+            };
+            let request = Request::handshake(Browser::Chrome, false, "example.com", 80, path);
+            let passage = django.receive(&request);
+            let answered = match &passage.outcome {
+                Outcome::Answers {
+                    status: Some(status),
+                } => status.to_string(),
+                Outcome::Answers { status: None } => "none".to_owned(),
+                _ => "undecided".to_owned(),
+            };
+            assert_eq!(answered, expected, "{asgi} {procfile} {path}: {passage:?}");
         }
     }
 }

@@ -7,10 +7,13 @@
 
 pub mod checks;
 pub mod command;
+pub mod consumer;
 pub mod data;
 pub mod evaluate;
 mod hop;
 pub mod modules;
+pub mod objects;
+pub mod origin;
 pub mod requirements;
 pub mod routes;
 mod servers;
@@ -29,8 +32,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use self::command::{Command, Environment, Program as Server, Word};
 use self::data::{Data, certain};
 use self::evaluate::{Evaluated, Program};
+use self::objects::Object;
 use self::requirements::Requirements;
-use self::routes::{Application, Route};
+use self::routes::{Application, Level, Route};
 use self::servers::Entry;
 use self::settings::{Role, Settings};
 use crate::finding::Undecided;
@@ -54,6 +58,10 @@ pub struct Model {
     homes: Vec<String>,
     /// What the target of a server command names, by that target.
     entries: BTreeMap<String, Entry>,
+    /// The application object that a command's target names, by the target.
+    objects: BTreeMap<String, Object>,
+    /// The patterns of the URLconfs that settings name, where all of them are known.
+    urlconfs: BTreeMap<String, Vec<Level>>,
     /// The folders of the applications in which some module other than settings sets the scheme.
     scheme_is_set: BTreeSet<String>,
     /// The folders of the applications that have to do with WebSockets.
@@ -101,8 +109,25 @@ impl Model {
                 .extend(found.forwarded_allow_ips);
         }
         configure_gunicorn(project, &program, &mut commands);
+        let objects = commands
+            .iter()
+            .filter_map(|command| {
+                let target = command.target.as_ref()?;
+                let object = objects::find(&program, &applications, command)?;
+                Some((target.text.clone(), object))
+            })
+            .collect();
         let undecided = syntax_errors(project, &program);
         let settings = settings::find(project, &mut program);
+        let urlconfs = settings
+            .iter()
+            .filter_map(|settings| {
+                let setting = settings.get("ROOT_URLCONF");
+                let name = setting.certain()?.data.as_text()?.to_owned();
+                let patterns = routes::urlconf(&program, &name)?;
+                Some((name, patterns))
+            })
+            .collect();
         let sources = settings
             .iter()
             .map(|settings| settings.source)
@@ -144,11 +169,18 @@ impl Model {
             environment,
             homes,
             entries,
+            objects,
+            urlconfs,
             scheme_is_set,
             names_websockets,
             requirements: Requirements::read(project),
             undecided,
         }
+    }
+
+    /// The application object that a command's target names, where the files show it.
+    pub fn object(&self, command: &Command) -> Option<Object> {
+        self.objects.get(&command.target.as_ref()?.text).copied()
     }
 
     /// The settings that run in production.

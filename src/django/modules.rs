@@ -261,13 +261,13 @@ fn tails_of(dotted: &str, tails: &mut BTreeSet<String>) {
 
 fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
     let text = &source.text;
-    let names_modules =
-        text.contains("DJANGO_SETTINGS_MODULE") || text.contains("ASGI_APPLICATION");
-    for line in text
-        .lines()
-        .take_while(|_| names_modules)
-        .filter(|line| line.contains("DJANGO_SETTINGS_MODULE") || line.contains("ASGI_APPLICATION"))
-    {
+    let names_modules = |text: &str| {
+        ["DJANGO_SETTINGS_MODULE", "ASGI_APPLICATION", "ROOT_URLCONF"]
+            .iter()
+            .any(|name| text.contains(name))
+    };
+    let lines = text.lines().filter(|line| names_modules(line));
+    for line in lines.take(if names_modules(text) { usize::MAX } else { 0 }) {
         for word in line.split(['"', '\'']).skip(1) {
             if super::command::is_dotted(word) {
                 tails_of(word, tails);

@@ -217,20 +217,12 @@ impl Model {
                     None => return Arrival::WebSocket(command),
                 }
             }
-            let worker = match (command.program, command.worker_class()) {
-                (Program::Gunicorn, Some(class)) => format!(" with the worker `{class}`"),
-                // gunicorn/config.py worker_class: threads turn `sync` into `gthread`.
-                (Program::Gunicorn, None) if command.option(&["--threads"]).is_some() => {
-                    " with its threaded worker".to_owned()
-                }
-                (Program::Gunicorn, None) => " with its default sync worker".to_owned(),
-                _ => String::new(),
-            };
             http.get_or_insert(Arrival::Http {
                 because: command.span,
                 how: format!(
-                    "{}{worker} hands every handshake to Django as a plain HTTP request",
-                    command.program.name()
+                    "{}{} hands every handshake to Django as a plain HTTP request",
+                    command.program.name(),
+                    command.worker()
                 ),
                 sure: true,
             });

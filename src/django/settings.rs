@@ -100,6 +100,24 @@ impl Settings {
         })
     }
 
+    /// Whether a middleware runs; `None` where the files do not say.
+    pub fn runs(&self, middleware: &str) -> Option<bool> {
+        let setting = self.get("MIDDLEWARE");
+        let value = setting.certain()?;
+        let Data::Sequence(list) = &value.data else {
+            return matches!(value.data, Data::Absent).then_some(false);
+        };
+        let mut runs = list.complete.then_some(false);
+        for item in &list.items {
+            match certain(item).and_then(|item| item.data.as_text()) {
+                Some(name) if name == middleware => return Some(true),
+                Some(_) => {}
+                None => runs = None,
+            }
+        }
+        runs
+    }
+
     /// Whether SecurityMiddleware surely does not run, so that nothing redirects.
     pub fn lacks_security_middleware(&self) -> bool {
         let setting = self.get("MIDDLEWARE");

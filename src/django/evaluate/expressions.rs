@@ -1,5 +1,7 @@
 //! What expressions evaluate to.
 
+use std::collections::HashMap;
+
 use super::builtins::{binary, method_of, returned, size, subscript};
 use super::statements::Frame;
 use super::{MAX_DEPTH, MAX_ITEMS, MAX_TEXT};
@@ -226,9 +228,76 @@ impl Frame<'_, '_> {
                 self.bind(name, values.clone(), span);
                 return values;
             }
+            Kind::Comprehension {
+                element,
+                value,
+                target,
+                items,
+                tests,
+            } => {
+                return vec![Possible::literal(
+                    self.comprehension(element, value.as_deref(), target, items, tests),
+                    span,
+                )];
+            }
+            Kind::Await(inner) => {
+                self.expression(inner);
+                Data::unknown("it is computed")
+            }
             Kind::Other => Data::unknown("it is computed"),
         };
         vec![Possible::literal(data, span)]
+    }
+
+    /// What a comprehension over known items gives; it has a scope of its own.
+    fn comprehension(
+        &mut self,
+        element: &Expression,
+        value: Option<&Expression>,
+        target: &Expression,
+        items: &Expression,
+        tests: &[Expression],
+    ) -> Data {
+        let unknown = || Data::unknown("a comprehension computes it");
+        let over = self.expression(items);
+        let Some(Possible {
+            data: Data::Sequence(over),
+            origin: Origin::Literal,
+            when: None,
+            ..
+        }) = certain(&over)
+        else {
+            return unknown();
+        };
+        let (mut pairs, mut all, mut complete) = (Vec::new(), Vec::new(), over.complete);
+        for item in &over.items {
+            if self.steps == 0 {
+                return unknown();
+            }
+            self.layers.push(HashMap::new());
+            self.assign(target, item.clone());
+            let counts = tests
+                .iter()
+                .map(|test| self.test(test))
+                .try_fold(true, |all, holds| holds.map(|holds| all && holds));
+            let first = self.expression(element);
+            let second = value.map(|value| self.expression(value));
+            self.layers.pop();
+            match (counts, second) {
+                (Some(false), _) => {}
+                (None, _) => complete = false,
+                (Some(true), None) => all.push(first),
+                (Some(true), Some(second)) => match certain(&first) {
+                    Some(key) => pairs.push((key.clone(), second)),
+                    None => complete = false,
+                },
+            }
+        }
+        if value.is_some() {
+            Data::dictionary(pairs, complete)
+        } else {
+            Data::sequence(false, all, complete)
+        }
     }
 
     pub(super) fn text(&mut self, pieces: &[Piece], span: Span) -> Values {
@@ -302,6 +371,10 @@ impl Frame<'_, '_> {
                         ..object.with(Data::External(path.as_str().into()))
                     }]
                 }
+                Data::Class(class) if class.attribute(name).is_some() => class
+                    .attribute(name)
+                    .map(|attribute| attribute.values.clone())
+                    .unwrap_or_default(),
                 Data::Class(_) | Data::Call(_) | Data::Attribute(_) => vec![Possible {
                     span,
                     ..object.with(Data::attribute(object.data.clone(), name))
@@ -370,6 +443,17 @@ impl Frame<'_, '_> {
             return vec![Possible::unknown("it is computed", span)];
         }
         let function = functions.swap_remove(at);
+        // It lists its patterns only where DEBUG is on (django/conf/urls/static.py).
+        let symbol = function.data.symbol();
+        if !self.debug()
+            && (symbol == "django.conf.urls.static.static"
+                || symbol == "django.contrib.staticfiles.urls.staticfiles_urlpatterns")
+        {
+            return vec![Possible::literal(
+                Data::sequence(false, Vec::new(), true),
+                span,
+            )];
+        }
         returned(
             Call::new(function, positional, keywords, complete).at(places),
             span,

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use self::statements::Frame;
 use super::data::Values;
 use super::modules::{Found, Modules};
-use super::syntax::{self, Action, Module, Statement};
+use super::syntax::{self, Action, Function, Module, Statement};
 use crate::parallel;
 use crate::project::Project;
 use crate::source::{Kind as SourceKind, SourceId, Span};
@@ -89,9 +89,11 @@ impl Evaluated {
 /// All modules of a project, evaluated.
 #[derive(Debug)]
 pub struct Program<'p> {
+    project: &'p Project,
     /// Where modules are.
     pub modules: Modules<'p>,
     evaluated: HashMap<SourceId, Evaluated>,
+    parsed: HashMap<SourceId, Module>,
     /// The first syntax error of each file that has one.
     pub errors: Vec<Span>,
 }
@@ -110,8 +112,10 @@ impl<'p> Program<'p> {
         let mut errors: Vec<Span> = parsed.values().filter_map(|module| module.error).collect();
         errors.sort();
         let mut program = Self {
+            project,
             modules: Modules::new(project),
             evaluated: HashMap::new(),
+            parsed: HashMap::new(),
             errors,
         };
         for id in program.in_order(sources.iter().map(|source| source.id), &parsed) {
@@ -120,7 +124,34 @@ impl<'p> Program<'p> {
                 program.evaluated.insert(id, evaluated);
             }
         }
+        program.parsed = parsed;
         program
+    }
+
+    /// The statements of a module, as they are written.
+    pub fn statements(&self, id: SourceId) -> &[Statement] {
+        self.parsed
+            .get(&id)
+            .map_or(&[], |module| module.statements.as_slice())
+    }
+
+    /// The bytes at `span`.
+    pub fn slice(&self, span: Span) -> &str {
+        self.project.slice(span)
+    }
+
+    /// The function whose statement is at `span`, at the top of its module or in a class there.
+    pub fn function(&self, span: Span) -> Option<&Function> {
+        let mut at = self.statements(span.source);
+        loop {
+            let found = at.partition_point(|statement| statement.span.end < span.end);
+            let statement = at.get(found).filter(|found| found.span.contains(span))?;
+            match &statement.action {
+                Action::Function(function) if statement.span == span => return Some(function),
+                Action::Class { body, .. } => at = body,
+                _ => return None,
+            }
+        }
     }
 
     /// The module of a source.

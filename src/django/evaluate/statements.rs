@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::builtins::{dictionary_method, incomplete, sequence_method, size, with_pair};
 use super::{Binding, Evaluated, MAX_DEPTH, MAX_STEPS, Open, Program, is_development};
-use crate::django::data::{Data, Possible, Values, certain, join};
+use crate::django::data::{ClassAttribute, Data, Possible, Values, certain, join};
 use crate::django::modules::Found;
 use crate::django::syntax::{Action, Argument, Expression, Item, Kind, Module, Piece, Statement};
 use crate::source::{SourceId, Span};
@@ -189,19 +189,37 @@ impl<'a, 'p> Frame<'a, 'p> {
                 }
             }
             Action::Block(body) => return self.block(body),
-            Action::Class { name, bases } => {
+            Action::Class { name, bases, body } => {
                 let bases = bases.iter().map(|base| self.expression(base)).collect();
-                let data = Data::class(name, self.source, bases);
+                self.layers.push(HashMap::new());
+                self.block(body);
+                let mut attributes: Vec<_> = self
+                    .layers
+                    .pop()
+                    .unwrap_or_default()
+                    .into_iter()
+                    .map(|(name, binding)| ClassAttribute {
+                        name,
+                        values: binding.values,
+                        target: binding.target,
+                    })
+                    .collect();
+                attributes.sort_by(|a, b| a.name.cmp(&b.name));
+                let data = Data::class(name, self.source, bases, attributes);
                 self.bind(
                     name,
                     vec![Possible::literal(data, statement.span)],
                     statement.span,
                 );
             }
-            Action::Function { name } => {
-                let data = Data::Function(name.as_str().into());
+            Action::Function(function) => {
+                let data = if function.decorated {
+                    Data::unknown("a decorator computes it")
+                } else {
+                    Data::Function(function.name.as_str().into())
+                };
                 self.bind(
-                    name,
+                    &function.name,
                     vec![Possible::literal(data, statement.span)],
                     statement.span,
                 );
@@ -217,8 +235,8 @@ impl<'a, 'p> Frame<'a, 'p> {
                     }
                 }
             }
-            Action::Leave => return false,
-            Action::Other => {}
+            Action::Raise(_) | Action::Return(_) => return false,
+            Action::Nothing | Action::Other => {}
         }
         true
     }
@@ -395,7 +413,7 @@ impl<'a, 'p> Frame<'a, 'p> {
         true
     }
 
-    fn assign(&mut self, target: &Expression, values: Values) {
+    pub(super) fn assign(&mut self, target: &Expression, values: Values) {
         match &target.kind {
             Kind::Name(name) => self.bind(name, values, target.span),
             Kind::Sequence { items, .. } => {

@@ -7,6 +7,7 @@
 //! a `path()` matches from the start, wholly if it is an endpoint; a `re_path()` is searched, or
 //! matched in full where it is an endpoint and ends in `$`.
 
+mod dispatch;
 mod fault;
 
 pub use fault::Fault;
@@ -17,6 +18,7 @@ use std::sync::{Arc, OnceLock};
 
 use fancy_regex::Regex;
 
+use super::consumer::Connect;
 use super::data::{Call, Data, Possible, certain};
 use super::evaluate::Program;
 use crate::source::{SourceId, Span};
@@ -39,6 +41,10 @@ pub struct Application {
     pub span: Span,
     /// What becomes of a handshake.
     pub websocket: WebSocket,
+    /// What takes every handshake, or what a router that can't be followed stands in.
+    pub target: Option<Possible>,
+    /// What stands before its routes, the outermost first.
+    pub wrappers: Vec<Possible>,
     /// Whether `http` goes to Django's own ASGI application, as it can from Channels 3 on.
     pub serves_django: bool,
 }
@@ -52,6 +58,8 @@ pub enum WebSocket {
     Everything,
     /// Nothing takes it.
     Nothing,
+    /// Django's own ASGI application, which raises ValueError for anything but HTTP.
+    Django,
     /// Not to be known from the files.
     Unknown,
 }
@@ -98,6 +106,8 @@ pub struct Route {
     pub application: usize,
     /// Whether it is surely there; false where a branch decides.
     pub certain: bool,
+    /// What its consumer does with a handshake.
+    pub connect: Connect,
 }
 
 impl Level {
@@ -193,21 +203,49 @@ pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
         names.sort_by_key(|(_, binding)| binding.target);
         for (name, binding) in names {
             for possible in &binding.values {
-                let Some(router) = protocol_router(possible) else {
-                    continue;
+                let at = applications.len();
+                let sure = binding.values.len() == 1;
+                let found = match protocol_router(possible) {
+                    Some((router, span)) => (span, router),
+                    None => {
+                        let Some(served) = dispatch::websocket(program, possible) else {
+                            continue;
+                        };
+                        if possible.span.source == source && seen.insert(possible.span) {
+                            let mut walk = Walk::new(program, at, &mut routes);
+                            let websocket = match &served {
+                                Some(served) => walk.application(served, sure),
+                                None => WebSocket::Nothing,
+                            };
+                            let (target, wrappers) = walk.found();
+                            applications.push(Application {
+                                name: name.clone(),
+                                source,
+                                span: possible.span,
+                                websocket,
+                                target,
+                                wrappers,
+                                serves_django: true,
+                            });
+                        }
+                        continue;
+                    }
                 };
                 // An application that another module imports is still the one where it is written.
-                if router.1.source != source || !seen.insert(router.1) {
+                if found.0.source != source || !seen.insert(found.0) {
                     continue;
                 }
-                let at = applications.len();
-                let websocket = follow(&router.0, at, binding.values.len() == 1, &mut routes);
+                let mut walk = Walk::new(program, at, &mut routes);
+                let websocket = follow(&found.1, &mut walk, sure);
+                let (target, wrappers) = walk.found();
                 applications.push(Application {
                     name: name.clone(),
                     source,
-                    span: router.1,
+                    span: found.0,
                     websocket,
-                    serves_django: serves_django(&router.0),
+                    target,
+                    wrappers,
+                    serves_django: serves_django(&found.1),
                 });
             }
         }
@@ -215,8 +253,69 @@ pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
     (applications, routes)
 }
 
+/// What the patterns of a URLconf begin with, whatever they lead to; `None` where not all of them
+/// can be seen.
+pub fn urlconf(program: &Program<'_>, dotted: &str) -> Option<Vec<Level>> {
+    let sources = program.modules.named(dotted);
+    let [source] = sources.as_slice() else {
+        return None;
+    };
+    let module = program.module(source.id)?;
+    let binding = module.get("urlpatterns")?;
+    let Data::Sequence(list) = &certain(&binding.values)?.data else {
+        return None;
+    };
+    if !list.complete || module.reopened(binding).is_some() || list.items.len() > MAX_ROUTES {
+        return None;
+    }
+    list.items
+        .iter()
+        .map(|item| {
+            let Data::Call(call) = &certain(item)?.data else {
+                return None;
+            };
+            let (function, called) = pattern_function(call)?;
+            let (pattern, span) = pattern(call, function)?;
+            Some(Level {
+                function,
+                called,
+                pattern,
+                span,
+                endpoint: false,
+                wrapper: None,
+                regex: Arc::default(),
+            })
+        })
+        .collect()
+}
+
+/// Which of Django's functions a call is, and its name.
+fn pattern_function(call: &Call) -> Option<(Function, String)> {
+    let symbol = call.function.data.symbol();
+    let called = symbol.rsplit('.').next().unwrap_or_default().to_owned();
+    match called.as_str() {
+        "path" => Some((Function::Path, called)),
+        "re_path" | "url" => Some((Function::RePath, called)),
+        _ => None,
+    }
+}
+
+/// The pattern that a call of such a function names, with its bytes.
+fn pattern(call: &Call, function: Function) -> Option<(String, Span)> {
+    let name = match function {
+        Function::Path => "route",
+        Function::RePath => "regex",
+    };
+    let value = call
+        .argument(0, name)
+        .and_then(|values| certain(values))
+        .filter(|value| !value.is_default())?;
+    let text = value.data.as_text()?;
+    (text.len() <= MAX_PATTERN).then(|| (text.to_owned(), value.span))
+}
+
 /// The call of ProtocolTypeRouter in a value, through wrappers.
-fn protocol_router(possible: &Possible) -> Option<(Arc<Call>, Span)> {
+pub(super) fn protocol_router(possible: &Possible) -> Option<(Arc<Call>, Span)> {
     let mut at = possible.clone();
     for _ in 0..MAX_WRAPPERS {
         let Data::Call(call) = &at.data else {
@@ -231,7 +330,7 @@ fn protocol_router(possible: &Possible) -> Option<(Arc<Call>, Span)> {
 }
 
 /// Whether a function is the class of that name in Channels, or a subclass of it.
-fn is_a(function: &Data, name: &str) -> bool {
+pub(super) fn is_a(function: &Data, name: &str) -> bool {
     let mut at = function.clone();
     for _ in 0..MAX_WRAPPERS {
         match at {
@@ -257,14 +356,17 @@ fn serves_django(router: &Call) -> bool {
         .get("http")
         .and_then(|(_, values)| certain(values))
         .is_some_and(|value| match &value.data {
-            Data::Call(call) => {
-                call.function.data.symbol() == "django.core.asgi.get_asgi_application"
-            }
+            Data::Call(call) => is_django(call),
             _ => false,
         })
 }
 
-fn follow(router: &Call, application: usize, sure: bool, routes: &mut Vec<Route>) -> WebSocket {
+/// Whether a call makes Django's own ASGI application.
+pub(super) fn is_django(call: &Call) -> bool {
+    call.function.data.symbol() == "django.core.asgi.get_asgi_application"
+}
+
+fn follow(router: &Call, walk: &mut Walk<'_>, sure: bool) -> WebSocket {
     let Some(Data::Dictionary(protocols)) = router
         .argument(0, "application_mapping")
         .and_then(|values| certain(values))
@@ -281,11 +383,6 @@ fn follow(router: &Call, application: usize, sure: bool, routes: &mut Vec<Route>
     };
     let mut kind = WebSocket::Unknown;
     for value in values {
-        let mut walk = Walk {
-            application,
-            routes,
-            levels: Vec::new(),
-        };
         kind = walk.application(value, sure && values.len() == 1);
     }
     if values.len() == 1 {
@@ -297,22 +394,25 @@ fn follow(router: &Call, application: usize, sure: bool, routes: &mut Vec<Route>
 
 /// A walk through nested routers.
 struct Walk<'a> {
+    program: &'a Program<'a>,
     application: usize,
     routes: &'a mut Vec<Route>,
     levels: Vec<Level>,
+    target: Option<Possible>,
+    wrappers: Vec<Possible>,
 }
 
 /// What a router's entry leads to, through its wrappers.
 struct Unwrapped {
     /// What is inside.
     inner: Possible,
-    /// The outermost wrapper.
-    wrapper: Option<(String, Span)>,
+    /// The wrappers, the outermost first.
+    wrappers: Vec<Possible>,
 }
 
 fn unwrap(value: &Possible) -> Unwrapped {
     let mut inner = value.clone();
-    let mut wrapper = None;
+    let mut wrappers = Vec::new();
     for _ in 0..MAX_WRAPPERS {
         let Data::Call(call) = &inner.data else { break };
         let symbol = call.function.data.symbol();
@@ -330,16 +430,35 @@ fn unwrap(value: &Possible) -> Unwrapped {
         let Some(argument) = argument.and_then(|values| certain(values)) else {
             break;
         };
-        wrapper.get_or_insert((symbol, inner.span));
-        inner = argument.clone();
+        let argument = argument.clone();
+        let outer = std::mem::replace(&mut inner, argument);
+        wrappers.push(outer);
     }
-    Unwrapped { inner, wrapper }
+    Unwrapped { inner, wrappers }
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(program: &'a Program<'a>, application: usize, routes: &'a mut Vec<Route>) -> Self {
+        Self {
+            program,
+            application,
+            routes,
+            levels: Vec::new(),
+            target: None,
+            wrappers: Vec::new(),
+        }
+    }
+
+    /// What stands behind the wrappers, and these.
+    fn found(self) -> (Option<Possible>, Vec<Possible>) {
+        (self.target, self.wrappers)
+    }
+
     /// Follows what serves the websocket protocol.
     fn application(&mut self, value: &Possible, sure: bool) -> WebSocket {
         let unwrapped = unwrap(value);
+        self.wrappers = unwrapped.wrappers;
+        self.target = Some(unwrapped.inner.clone());
         match &unwrapped.inner.data {
             Data::Call(call) if is_a(&call.function.data, "URLRouter") => {
                 if self.router(call, sure) {
@@ -351,6 +470,7 @@ impl Walk<'_> {
             Data::Call(call) if call.function.data.symbol().ends_with(".as_asgi") => {
                 WebSocket::Everything
             }
+            Data::Call(call) if is_django(call) => WebSocket::Django,
             _ => WebSocket::Unknown,
         }
     }
@@ -396,33 +516,10 @@ impl Walk<'_> {
         let Data::Call(call) = &entry.data else {
             return false;
         };
-        let symbol = call.function.data.symbol();
-        let called = symbol.rsplit('.').next().unwrap_or_default().to_owned();
-        let function = match called.as_str() {
-            "path" => Function::Path,
-            "re_path" | "url" => Function::RePath,
-            _ => return false,
+        let Some((function, called)) = pattern_function(call) else {
+            return false;
         };
-        let pattern = call
-            .argument(
-                0,
-                if function == Function::Path {
-                    "route"
-                } else {
-                    "regex"
-                },
-            )
-            .and_then(|values| certain(values))
-            .filter(|value| {
-                !value.is_default()
-                    && value
-                        .data
-                        .as_text()
-                        .is_some_and(|text| text.len() <= MAX_PATTERN)
-            });
-        let Some((Some(pattern), span)) =
-            pattern.map(|value| (value.data.as_text().map(str::to_owned), value.span))
-        else {
+        let Some((pattern, span)) = pattern(call, function) else {
             return false;
         };
         let view = call
@@ -436,7 +533,13 @@ impl Walk<'_> {
                 Data::Call(call) if is_a(&call.function.data, "URLRouter") => Some(call.clone()),
                 _ => None,
             });
-        let wrapper = unwrapped.and_then(|unwrapped| unwrapped.wrapper);
+        let wrapper = unwrapped.and_then(|unwrapped| {
+            let wrapper = unwrapped.wrappers.into_iter().next()?;
+            match &wrapper.data {
+                Data::Call(call) => Some((call.function.data.symbol(), wrapper.span)),
+                _ => None,
+            }
+        });
         let nested = inner.is_some();
         self.levels.push(Level {
             function,
@@ -452,6 +555,9 @@ impl Walk<'_> {
             None => {
                 self.routes.push(Route {
                     levels: self.levels.clone(),
+                    connect: view.as_ref().map_or(Connect::Unknown, |view| {
+                        super::consumer::connect(self.program, view)
+                    }),
                     consumer: view,
                     place: call.places.get(1).copied().unwrap_or(entry.span),
                     span: entry.span,

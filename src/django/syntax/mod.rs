@@ -1,7 +1,7 @@
 //! The syntax of a Python module, as far as settings, entry points and routing use it.
 //!
 //! The tree-sitter tree becomes a small owned tree with spans. What it does not know
-//! (comprehensions, lambdas, `await`) is [`Kind::Other`]: an expression of unknown value, never
+//! (lambdas, `yield`, slices) is [`Kind::Other`]: an expression of unknown value, never
 //! an error. Nesting beyond a limit is unknown too, so that nobody's stack is at the mercy
 //! of a file.
 
@@ -85,18 +85,36 @@ pub enum Action {
         name: String,
         /// The base classes.
         bases: Vec<Expression>,
+        /// What stands in it.
+        body: Vec<Statement>,
     },
     /// `def name`.
-    Function {
-        /// The name.
-        name: String,
-    },
+    Function(Function),
     /// `del a`.
     Delete(Vec<Expression>),
-    /// `raise`, `return`: nothing after it runs.
-    Leave,
+    /// `raise error`: nothing after it runs.
+    Raise(Option<Expression>),
+    /// `return value`: nothing after it runs.
+    Return(Option<Expression>),
+    /// `pass`, and a docstring.
+    Nothing,
     /// Anything else.
     Other,
+}
+
+/// A function as it is written; its body runs only when somebody calls it.
+#[derive(Debug)]
+pub struct Function {
+    /// The name.
+    pub name: String,
+    /// Whether it is `async def`.
+    pub asynchronous: bool,
+    /// Whether a decorator may have put something else in its place.
+    pub decorated: bool,
+    /// The names of its parameters.
+    pub parameters: Vec<String>,
+    /// What it does.
+    pub body: Vec<Statement>,
 }
 
 /// `a.b` of `import a.b as c`.
@@ -192,6 +210,21 @@ pub enum Kind {
     },
     /// `name := value`.
     Walrus(String, Box<Expression>),
+    /// `await value`.
+    Await(Box<Expression>),
+    /// `[element for target in items if test]`, also with other brackets.
+    Comprehension {
+        /// What each round gives; for a dictionary the key.
+        element: Box<Expression>,
+        /// The value of a dictionary's pair.
+        value: Option<Box<Expression>>,
+        /// What each round assigns.
+        target: Box<Expression>,
+        /// What it goes through.
+        items: Box<Expression>,
+        /// Which rounds count.
+        tests: Vec<Expression>,
+    },
     /// Anything else; its value is unknown.
     Other,
 }

@@ -3,8 +3,8 @@
 use tree_sitter::Node;
 
 use super::{
-    Action, Argument, Expression, ImportedModule, ImportedName, Item, Kind, Module, ModuleName,
-    Piece, Statement,
+    Action, Argument, Expression, Function, ImportedModule, ImportedName, Item, Kind, Module,
+    ModuleName, Piece, Statement,
 };
 use crate::grammar;
 use crate::source::{Source, Span};
@@ -141,16 +141,22 @@ impl<'a> Reader<'a> {
                 Action::Class {
                     name: self.field(node, "name"),
                     bases,
+                    body: self.body(node, "body", depth),
                 }
             }
-            "function_definition" => Action::Function {
-                name: self.field(node, "name"),
-            },
+            "function_definition" => Action::Function(self.function(node, depth)),
             "decorated_definition" => match node.child_by_field_name("definition") {
                 // A decorator may put anything in a function's place; a class stays one.
-                Some(definition) => self.action(definition, depth + 1),
+                Some(definition) => match self.action(definition, depth + 1) {
+                    Action::Function(function) => Action::Function(Function {
+                        decorated: true,
+                        ..function
+                    }),
+                    action => action,
+                },
                 None => Action::Other,
             },
+            "pass_statement" => Action::Nothing,
             "delete_statement" => {
                 let mut cursor = node.walk();
                 Action::Delete(
@@ -159,13 +165,45 @@ impl<'a> Reader<'a> {
                         .collect(),
                 )
             }
-            "raise_statement" | "return_statement" => Action::Leave,
+            "raise_statement" => Action::Raise(
+                node.named_child(0)
+                    .map(|error| self.expression(error, depth + 1)),
+            ),
+            "return_statement" => Action::Return(
+                node.named_child(0)
+                    .map(|value| self.expression(value, depth + 1)),
+            ),
             _ => Action::Other,
+        }
+    }
+
+    fn function(&self, node: Node<'_>, depth: usize) -> Function {
+        let mut parameters = Vec::new();
+        if let Some(list) = node.child_by_field_name("parameters") {
+            let mut cursor = list.walk();
+            for parameter in list.named_children(&mut cursor) {
+                let name = match parameter.kind() {
+                    "identifier" => Some(parameter),
+                    "comment" => None,
+                    _ => parameter
+                        .child_by_field_name("name")
+                        .or_else(|| parameter.named_child(0)),
+                };
+                parameters.extend(name.map(|name| self.slice(name).to_owned()));
+            }
+        }
+        Function {
+            name: self.field(node, "name"),
+            asynchronous: self.slice(node).starts_with("async"),
+            decorated: false,
+            parameters,
+            body: self.body(node, "body", depth),
         }
     }
 
     fn simple(&self, node: Node<'_>, depth: usize) -> Action {
         match node.kind() {
+            "string" => Action::Nothing,
             "assignment" => {
                 let mut targets = Vec::new();
                 let mut at = node;
@@ -402,11 +440,49 @@ impl<'a> Reader<'a> {
                 self.field(node, "name"),
                 self.boxed(node.child_by_field_name("value"), depth)?,
             ),
+            "await" => Kind::Await(self.boxed(node.named_child(0), depth)?),
+            "list_comprehension"
+            | "generator_expression"
+            | "set_comprehension"
+            | "dictionary_comprehension" => self.comprehension(node, depth)?,
             _ => return None,
         })
     }
 
+    /// A comprehension with one `for`.
+    fn comprehension(&self, node: Node<'_>, depth: usize) -> Option<Kind> {
+        let body = node.child_by_field_name("body")?;
+        let (element, value) = if body.kind() == "pair" {
+            let value = self.boxed(body.child_by_field_name("value"), depth)?;
+            (body.child_by_field_name("key")?, Some(value))
+        } else {
+            (body, None)
+        };
+        let mut clauses = None;
+        let mut tests = Vec::new();
+        let mut cursor = node.walk();
+        for clause in node.named_children(&mut cursor) {
+            match clause.kind() {
+                "for_in_clause" if clauses.is_none() => clauses = Some(clause),
+                "for_in_clause" => return None,
+                "if_clause" => tests.push(self.expression(clause.named_child(0)?, depth + 1)),
+                _ => {}
+            }
+        }
+        let clause = clauses?;
+        Some(Kind::Comprehension {
+            element: self.boxed(Some(element), depth)?,
+            value,
+            target: self.boxed(clause.child_by_field_name("left"), depth)?,
+            items: self.boxed(clause.child_by_field_name("right"), depth)?,
+            tests,
+        })
+    }
+
     fn arguments(&self, node: Node<'_>, depth: usize) -> Vec<Argument> {
+        if node.kind() == "generator_expression" {
+            return vec![Argument::Positional(self.expression(node, depth + 1))];
+        }
         if node.kind() != "argument_list" {
             return vec![Argument::Splice];
         }

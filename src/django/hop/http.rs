@@ -1,0 +1,210 @@
+//! What Django answers where a handshake reaches it as a plain HTTP request.
+
+use super::{Django, answers, ends, undecided};
+use crate::django::data::Data;
+use crate::django::settings::Redirects;
+use crate::django::trusted_header::{Header, header};
+use crate::django::{Https, origin};
+use crate::handshake::{Because, Passage, Request};
+
+impl Django<'_> {
+    pub(super) fn as_http(&self, request: &Request, mut because: Vec<Because>) -> Passage {
+        match self.settings.exempts(&request.path) {
+            Some(false) => {}
+            Some(true) => {
+                let setting = self.settings.get("SECURE_REDIRECT_EXEMPT");
+                because.extend(setting.certain().map(|value| Because {
+                    span: value.span,
+                    message: "spares it from the redirect to https".to_owned(),
+                }));
+                return self.urlconf(request, because);
+            }
+            None => {
+                return undecided(
+                    "what SECURE_REDIRECT_EXEMPT spares is not in the files",
+                    because,
+                );
+            }
+        }
+        let redirect = match self.settings.redirects() {
+            Redirects::No => return self.urlconf(request, because),
+            Redirects::Unknown | Redirects::Perhaps(_) => {
+                return undecided(
+                    "whether SECURE_SSL_REDIRECT is on is not in the files",
+                    because,
+                );
+            }
+            Redirects::Yes(value) => value,
+        };
+        let setting = self.settings.get("SECURE_PROXY_SSL_HEADER");
+        let Some(value) = setting.certain() else {
+            return undecided(
+                "SECURE_PROXY_SSL_HEADER is not to be known from the files",
+                because,
+            );
+        };
+        let sent = match header(value) {
+            Header::Malformed(_) => {
+                because.push(Because {
+                    span: value.span,
+                    message: "no pair, so Django raises ImproperlyConfigured".to_owned(),
+                });
+                return answers(500, because);
+            }
+            Header::Unknown => {
+                return undecided(
+                    "SECURE_PROXY_SSL_HEADER is not to be known from the files",
+                    because,
+                );
+            }
+            Header::Off => None,
+            Header::Pair { name, value } => {
+                let (Some(name), Some(secure)) = (name.data.as_text(), value.data.as_text()) else {
+                    return undecided(
+                        "SECURE_PROXY_SSL_HEADER is not to be known from the files",
+                        because,
+                    );
+                };
+                let name = name
+                    .strip_prefix("HTTP_")
+                    .unwrap_or_default()
+                    .replace('_', "-");
+                let line = request.lines(&name).next().map(|line| line.value.clone());
+                match line {
+                    Some(line) => match line
+                        .decide(|sent| sent.split(',').next().map(str::trim) == Some(secure))
+                    {
+                        Some(secure) => Some(secure),
+                        None => {
+                            return undecided(
+                                "the value of the trusted header is unknown",
+                                because,
+                            );
+                        }
+                    },
+                    None => None,
+                }
+            }
+        };
+        // An absent header leaves the server's own word (django/http/request.py `scheme`).
+        let secure = match sent {
+            Some(secure) => secure,
+            None if request.tls => true,
+            None => match self.model.servers_know_https(self.project, self.settings) {
+                Https::Unknown => false,
+                _ => return undecided("the server may know the scheme by itself", because),
+            },
+        };
+        if secure {
+            return self.urlconf(request, because);
+        }
+        because.push(Because {
+            span: value.span,
+            message: match &value.data {
+                Data::Absent => "no SECURE_PROXY_SSL_HEADER says that the client used TLS",
+                _ => "does not say that the client used TLS",
+            }
+            .to_owned(),
+        });
+        let setting = self.settings.get("SECURE_SSL_HOST");
+        if matches!(
+            setting.certain().map(|host| &host.data),
+            Some(Data::Absent | Data::None)
+        ) && let Some(passage) = self.disallowed(request, &mut because)
+        {
+            return passage;
+        }
+        because.push(Because {
+            span: redirect.span,
+            message: if request.host.is_empty() {
+                "SECURE_SSL_REDIRECT answers 301 to the same URL".to_owned()
+            } else {
+                format!(
+                    "SECURE_SSL_REDIRECT answers 301 to https://{}{}: to itself",
+                    request.host, request.path
+                )
+            },
+        });
+        answers(301, because)
+    }
+
+    /// 400 where ALLOWED_HOSTS does not hold the host (django/http/request.py, get_host).
+    fn disallowed(&self, request: &Request, because: &mut Vec<Because>) -> Option<Passage> {
+        let forwarded = self.settings.get("USE_X_FORWARDED_HOST");
+        let plain = matches!(
+            forwarded.certain().map(|value| &value.data),
+            Some(Data::Absent | Data::Bool(false))
+        );
+        if request.host.is_empty() || !plain && request.lines("x-forwarded-host").next().is_some() {
+            return None;
+        }
+        let hosts = origin::allowed_hosts(self.settings, true)?;
+        if origin::allows_host(&hosts, &request.host) {
+            return None;
+        }
+        let setting = self.settings.get("ALLOWED_HOSTS");
+        because.extend(setting.certain().map(|value| Because {
+            span: value.span,
+            message: format!("does not hold the host `{}`: DisallowedHost", request.host),
+        }));
+        Some(answers(400, std::mem::take(because)))
+    }
+
+    /// What the URLconf answers: 404 for a path that none of its patterns begins with.
+    fn urlconf(&self, request: &Request, mut because: Vec<Because>) -> Passage {
+        if self
+            .settings
+            .runs("django.middleware.common.CommonMiddleware")
+            == Some(true)
+            && let Some(passage) = self.disallowed(request, &mut because)
+        {
+            return passage;
+        }
+        let setting = self.settings.get("ROOT_URLCONF");
+        let named = setting.certain().and_then(|value| {
+            let name = value.data.as_text()?;
+            Some((value.span, self.model.urlconfs.get(name)?))
+        });
+        if let Some((span, patterns)) = named {
+            let path = request.path.trim_start_matches('/');
+            // django/middleware/common.py should_redirect_with_slash: only where that would match.
+            let slashed = format!("{path}/");
+            let misses = |path: &str| {
+                patterns
+                    .iter()
+                    .all(|pattern| pattern.rest(path) == Some(None))
+            };
+            if misses(path) && misses(&slashed) {
+                because.push(Because {
+                    span,
+                    message: "no pattern of the URLconf takes this path".to_owned(),
+                });
+                return answers(404, because);
+            }
+        }
+        if let Some(route) = self.channels_route(&request.path) {
+            because.push(Because {
+                span: route,
+                message: "takes the path, but only as a WebSocket".to_owned(),
+            });
+            return ends(None, because);
+        }
+        undecided(
+            "the URLconf decides: 404 unless a view serves the socket",
+            because,
+        )
+    }
+
+    /// The Channels route of this application that would take the path.
+    fn channels_route(&self, path: &str) -> Option<crate::source::Span> {
+        let home = self.home();
+        let routes = self.model.routes.iter().filter(|route| {
+            let application = &self.model.applications[route.application];
+            self.model.home(self.project, application.source) == home
+        });
+        routes
+            .filter(|route| route.matches(path) == Some(true))
+            .map(|route| route.span)
+            .next()
+    }
+}

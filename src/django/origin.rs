@@ -1,0 +1,222 @@
+//! Which origins and hosts Django and Channels let in.
+//!
+//! channels/security/websocket.py OriginValidator: an entry is `*`, a host (`.example.com` with
+//! its subdomains), or an origin with scheme and perhaps port, compared part by part.
+//! django/http/request.py validate_host: the same without schemes.
+
+use super::data::{Data, certain};
+use super::settings::Settings;
+
+/// The entries of a list that is wholly known, with the bytes of each; with `defaults`, what the
+/// environment may replace counts as well.
+pub fn entries(data: &Data, defaults: bool) -> Option<Vec<(&str, crate::source::Span)>> {
+    let Data::Sequence(list) = data else {
+        return None;
+    };
+    if !list.complete {
+        return None;
+    }
+    list.items
+        .iter()
+        .map(|item| {
+            let item = certain(item).filter(|item| defaults || !item.is_default())?;
+            Some((item.data.as_text()?, item.span))
+        })
+        .collect()
+}
+
+/// ALLOWED_HOSTS as Django reads it; `None` where the files do not say. With `defaults`, what the
+/// environment may replace counts as well.
+pub fn allowed_hosts(settings: &Settings, defaults: bool) -> Option<Vec<String>> {
+    let setting = settings.get("ALLOWED_HOSTS");
+    let value = setting.certain()?;
+    if value.is_default() && !defaults {
+        return None;
+    }
+    let hosts: Vec<String> = match &value.data {
+        Data::Absent => Vec::new(),
+        data => entries(data, defaults)?
+            .into_iter()
+            .map(|(host, _)| host.to_owned())
+            .collect(),
+    };
+    if !hosts.is_empty() {
+        return Some(hosts);
+    }
+    // Without entries DEBUG decides.
+    let debug = settings.get("DEBUG");
+    match debug
+        .certain()
+        .filter(|debug| defaults || !debug.is_default())?
+        .data
+    {
+        Data::Bool(true) => Some(
+            ["localhost", "127.0.0.1", "[::1]"]
+                .map(str::to_owned)
+                .to_vec(),
+        ),
+        Data::Bool(false) | Data::Absent => Some(hosts),
+        _ => None,
+    }
+}
+
+/// django/http/request.py is_same_domain.
+pub fn is_same_domain(host: &str, pattern: &str) -> bool {
+    let pattern = pattern.to_lowercase();
+    match pattern.strip_prefix('.') {
+        _ if pattern.is_empty() => false,
+        Some(domain) => host == domain || host.ends_with(&pattern),
+        None => host == pattern,
+    }
+}
+
+/// Whether ALLOWED_HOSTS lets a host in.
+pub fn allows_host(hosts: &[String], host: &str) -> bool {
+    hosts
+        .iter()
+        .any(|pattern| pattern == "*" || is_same_domain(host, pattern))
+}
+
+/// The parts of what urllib.parse.urlparse makes of an origin or an entry.
+#[derive(Debug, PartialEq, Eq)]
+struct Parsed {
+    scheme: String,
+    host: Option<String>,
+    port: Option<u16>,
+    /// Whether Python raises ValueError for its port or its brackets.
+    broken: bool,
+}
+
+fn parse(text: &str) -> Parsed {
+    let (scheme, rest) = match text.split_once(':') {
+        Some((scheme, rest))
+            if scheme.starts_with(|char: char| char.is_ascii_alphabetic())
+                && scheme.bytes().all(|byte| {
+                    byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-' | b'.')
+                }) =>
+        {
+            (scheme.to_ascii_lowercase(), rest)
+        }
+        _ => (String::new(), text),
+    };
+    let Some(authority) = rest.strip_prefix("//") else {
+        return Parsed {
+            scheme,
+            host: None,
+            port: None,
+            broken: false,
+        };
+    };
+    let end = authority.find(['/', '?', '#']).unwrap_or(authority.len());
+    let authority = &authority[..end];
+    let authority = authority
+        .rsplit_once('@')
+        .map_or(authority, |(_, host)| host);
+    let (host, port) = match authority
+        .strip_prefix('[')
+        .and_then(|v6| v6.split_once(']'))
+    {
+        Some((host, after)) => (host, after.strip_prefix(':').unwrap_or_default()),
+        None => authority.split_once(':').unwrap_or((authority, "")),
+    };
+    let broken = !port.is_empty() && port.parse::<u16>().is_err()
+        || authority.contains('[') != authority.contains(']');
+    Parsed {
+        scheme,
+        host: (!host.is_empty()).then(|| host.to_lowercase()),
+        port: port.parse().ok(),
+        broken,
+    }
+}
+
+impl Parsed {
+    fn port(&self) -> Option<u16> {
+        self.port.or(match self.scheme.as_str() {
+            "http" | "ws" => Some(80),
+            "https" | "wss" => Some(443),
+            _ => None,
+        })
+    }
+}
+
+/// Whether an entry lets an origin in; `None` where Python raises an exception.
+pub fn allows_origin(pattern: &str, origin: Option<&str>) -> Option<bool> {
+    if pattern == "*" {
+        return Some(true);
+    }
+    let Some(origin) = origin else {
+        return Some(false);
+    };
+    let origin = parse(origin);
+    let Some(host) = origin.host.as_deref() else {
+        return Some(false);
+    };
+    let entry = parse(&pattern.to_lowercase());
+    if entry.scheme.is_empty() {
+        let name = parse(&format!("//{pattern}")).host;
+        return Some(is_same_domain(host, name.as_deref().unwrap_or(pattern)));
+    }
+    if origin.broken || entry.broken {
+        return None;
+    }
+    Some(
+        entry.scheme == origin.scheme
+            && entry.port() == origin.port()
+            && is_same_domain(host, entry.host.as_deref().unwrap_or_default()),
+    )
+}
+
+/// Whether a list of entries lets an origin in, as `any()` tries them.
+pub fn validates<'a>(
+    patterns: impl IntoIterator<Item = &'a str>,
+    origin: Option<&str>,
+) -> Option<bool> {
+    for pattern in patterns {
+        if allows_origin(pattern, origin)? {
+            return Some(true);
+        }
+    }
+    Some(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn origins_are_let_in_as_channels_does() {
+        let origin = "https://example.com";
+        for (pattern, expected) in [
+            ("*", true),
+            ("example.com", true),
+            (".example.com", true),
+            ("Example.com", true),
+            ("https://example.com", true),
+            ("https://.example.com", true),
+            ("https://example.com:443", true),
+            ("https://example.com/path/", true),
+            ("example.com/", true),
+            ("*.example.com", false),
+            ("https://*.example.com", false),
+            ("wss://example.com", false),
+            ("http://example.com", false),
+            ("//example.com", false),
+            ("example.com:443", false),
+            ("https://example.com:8443", false),
+            ("www.example.com", false),
+            ("", false),
+        ] {
+            assert_eq!(
+                allows_origin(pattern, Some(origin)),
+                Some(expected),
+                "{pattern}"
+            );
+        }
+        assert_eq!(validates(["*"], None), Some(true));
+        assert_eq!(validates(["example.com"], None), Some(false));
+        assert_eq!(
+            allows_origin(".example.com", Some("http://a.example.com:1")),
+            Some(true)
+        );
+    }
+}
