@@ -137,7 +137,7 @@ impl<'a> Django<'a> {
         let mut servers = self.model.servers(self.project, self.home());
         let here = |command: &&Command| command.port() == Some(request.port);
         if servers.iter().any(here) {
-            servers.retain(|command| here(&command));
+            servers.retain(|command| here(command));
         }
         let first = servers.first().copied();
         let serves = |command: &&Command| match self.model.object(command) {
