@@ -64,7 +64,7 @@ impl Model {
 }
 
 /// A path that the route takes, as far as its patterns are plain text.
-fn sample(route: &Route) -> String {
+pub(super) fn sample(route: &Route) -> String {
     let mut path = String::new();
     for level in &route.levels {
         if level.function == Function::RePath {

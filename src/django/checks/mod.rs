@@ -2,6 +2,8 @@
 
 pub mod library;
 pub mod proxy_header;
+pub mod proxy_header_inverted;
+pub mod redirect_exempt;
 pub mod routing;
 pub mod ssl_redirect;
 

@@ -15,7 +15,10 @@ use crate::rule::Severity;
 use crate::source::Span;
 
 /// The values of the setting in each production module, once for each place that writes one.
-fn each(cx: &Context<'_>, mut visit: impl FnMut(&Settings, &Setting<'_>, &Possible, Header)) {
+pub(super) fn each(
+    cx: &Context<'_>,
+    mut visit: impl FnMut(&Settings, &Setting<'_>, &Possible, Header),
+) {
     let mut seen: HashSet<Span> = HashSet::new();
     for settings in cx.django.production() {
         let setting = settings.get("SECURE_PROXY_SSL_HEADER");
@@ -29,7 +32,7 @@ fn each(cx: &Context<'_>, mut visit: impl FnMut(&Settings, &Setting<'_>, &Possib
 
 /// Whether a header may carry another value than it usually does: a proxy of the project names it,
 /// or the edge is known to send just this one.
-fn may_differ(cx: &Context<'_>, sent: &str, value: &Possible) -> bool {
+pub(super) fn may_differ(cx: &Context<'_>, sent: &str, value: &Possible) -> bool {
     let edge = cx.project.config.edge.sends();
     let mut by_edge = edge
         .iter()
@@ -39,7 +42,7 @@ fn may_differ(cx: &Context<'_>, sent: &str, value: &Possible) -> bool {
 }
 
 /// Lowers the severity where the value is only one of several, or may be replaced.
-fn doubts(mut finding: Finding, setting: &Setting<'_>, value: &Possible) -> Finding {
+pub(super) fn doubts(mut finding: Finding, setting: &Setting<'_>, value: &Possible) -> Finding {
     if value.is_default() {
         finding.severity = finding.severity.min(Severity::Warning);
         finding = finding.note("this is only the default: the environment may replace it");
@@ -57,7 +60,7 @@ fn doubts(mut finding: Finding, setting: &Setting<'_>, value: &Possible) -> Find
 }
 
 /// What the edge really sends, as the lines to write.
-fn canonical(cx: &Context<'_>) -> String {
+pub(super) fn canonical(cx: &Context<'_>) -> String {
     let sends = cx.project.config.edge.sends();
     let (name, value) = sends
         .iter()
