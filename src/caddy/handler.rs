@@ -98,6 +98,10 @@ pub struct Handler {
     pub in_route: bool,
     /// A template decides whether it is written.
     pub conditional: bool,
+    /// Its arguments without the matcher.
+    pub args: Vec<Word>,
+    /// The lines of its block; empty for a block of handlers.
+    pub lines: Vec<Directive>,
 }
 
 /// All handlers of a site.
@@ -273,6 +277,7 @@ impl<'a> Builder<'a> {
             .first()
             .is_some_and(|word| word.unknown.is_some());
         let (matcher, args) = self.matcher(directive, scope);
+        let is_block = matches!(name, "handle" | "handle_path" | "route");
         let id = u32::try_from(self.handlers.all.len()).unwrap_or(u32::MAX);
         self.handlers.all.push(Handler {
             name: name.to_owned(),
@@ -283,6 +288,12 @@ impl<'a> Builder<'a> {
             parent,
             in_route,
             conditional: directive.conditional,
+            args: args.to_vec(),
+            lines: if is_block {
+                Vec::new()
+            } else {
+                directive.children().to_vec()
+            },
         });
         let action = if hidden {
             Action::Plugin

@@ -168,7 +168,11 @@ fn all(tests: &[Test], request: &Request) -> Result<bool, Doubt> {
 }
 
 impl Test {
-    fn decide(&self, request: &Request) -> Result<bool, Doubt> {
+    /// Whether `request` satisfies it.
+    ///
+    /// # Errors
+    /// Why that cannot be decided.
+    pub fn decide(&self, request: &Request) -> Result<bool, Doubt> {
         match self {
             Self::Path(patterns) => any(patterns, |pattern| path_matches(pattern, &request.path)),
             Self::PathRegexp(regex) => match regex {

@@ -38,6 +38,8 @@ pub struct Options {
     pub auto_https_line: Option<Span>,
     /// The order of directives.
     pub order: Order,
+    /// The `servers` blocks.
+    pub servers: Vec<Directive>,
 }
 
 /// A site.
@@ -308,6 +310,7 @@ fn read_options(block: &Directive, options: &mut Options) {
             }
             "order" if line.conditional => options.order.certain = false,
             "order" => options.order.apply(line),
+            "servers" => options.servers.push(line.clone()),
             _ => {}
         }
     }

@@ -15,6 +15,7 @@ use super::proxy::{HeaderLine, Proxy};
 use crate::finding::Undecided;
 use crate::handshake::{Browser, Endpoint, Evidence, Request, endpoints, known_endpoint};
 use crate::project::Project;
+use crate::project::config::Declared;
 use crate::source::Span;
 
 /// Handlers that are looked at in one site while routes are searched: a generated file ends here.
@@ -153,6 +154,15 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
             }
         }
     }
+    let unreached = project.config.endpoints.iter().filter(|declared| {
+        !routes.iter().any(
+            |route| matches!(&route.evidence, Evidence::Declared { endpoint } if *endpoint == declared.endpoint),
+        )
+    });
+    let answered: Vec<Route> = unreached
+        .flat_map(|declared| answered(model, declared))
+        .collect();
+    routes.extend(answered);
     routes.sort_by(|a, b| {
         let key = |route: &Route| (route.config, route.site, route.proxy, route.path.clone());
         key(a)
@@ -186,6 +196,48 @@ fn reaches(site: &Site, proxy: HandlerId, host: &str, path: &str, ports: &super:
             _ => false,
         }
     })
+}
+
+/// The routes of an endpoint that no proxy gets to see: in each site the first proxy that would take
+/// it, did nothing answer before.
+fn answered(model: &Model, declared: &Declared) -> Vec<Route> {
+    let path = declared.path().split(['?', '#']).next().unwrap_or("/");
+    let asked = declared.host();
+    let mut routes = Vec::new();
+    for (config, one) in model.configs.iter().enumerate() {
+        for (site, at) in one.sites.iter().enumerate() {
+            if asked.as_ref().is_some_and(|asked| !at.takes(asked)) || at.is_fragment() {
+                continue;
+            }
+            let host = asked.clone().unwrap_or_else(|| host(at, &[]));
+            let tls = at
+                .addresses
+                .first()
+                .is_some_and(|address| address.is_tls(&one.options.ports));
+            let request = Request::handshake(Browser::Chrome, tls, &host, 443, path);
+            if !matches!(walk(&at.handlers, &request, true).end, End::Answered(..)) {
+                continue;
+            }
+            let proxy = at.handlers.proxies().find(|(id, _, _)| {
+                let mut chain = at.handlers.chain(*id);
+                chain.all(|handler| handler.matcher.decide(&request) == Ok(true))
+            });
+            let Some((proxy, _, _)) = proxy else { continue };
+            routes.push(Route {
+                config,
+                site,
+                proxy,
+                path: path.to_owned(),
+                host,
+                path_named: true,
+                evidence: Evidence::Declared {
+                    endpoint: declared.endpoint.clone(),
+                },
+                declared: declared.span,
+            });
+        }
+    }
+    routes
 }
 
 /// Handshakes on a route that the files leave open for want of a value, an import or a plugin.

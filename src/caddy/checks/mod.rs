@@ -1,9 +1,62 @@
 //! Caddy's rules, one place for each: why a handshake is lost, in words.
 
+pub mod answered;
+pub mod exact_path;
 pub mod headers;
 pub mod https_redirect;
+mod lost;
+mod mend;
+pub mod never_matches;
 pub mod plain_upstream;
+pub mod request_header;
 pub mod rewritten;
+
+use super::expand::Directive;
+use super::handler::{Action, Handler};
+use super::model::Config;
+use super::route::Route;
+use crate::context::Context;
+
+/// The configurations that have routes, with these.
+fn by_config<'a>(cx: &'a Context<'_>) -> Vec<(&'a Config, Vec<&'a Route>)> {
+    let configs = cx.caddy.configs.iter().enumerate();
+    configs
+        .map(|(at, config)| {
+            let routes = cx.caddy.routes.iter().filter(|route| route.config == at);
+            (config, routes.collect())
+        })
+        .filter(|(_, routes): &(_, Vec<_>)| !routes.is_empty())
+        .collect()
+}
+
+/// Whether a route's handshake arrives over TLS, and at which port; `None` for a fragment.
+fn listener_of(cx: &Context<'_>, route: &Route) -> Option<(bool, u16)> {
+    let ports = &cx.caddy.configs[route.config].options.ports;
+    let address = cx.caddy.site(route).addresses.first()?;
+    (!address.unknown).then(|| (address.is_tls(ports), address.listens(ports)))
+}
+
+/// Whether a `servers` block is about that port: it names a listener, or none.
+fn concerns(servers: &Directive, port: u16) -> bool {
+    servers.arg(0).is_none_or(|listener| {
+        listener
+            .rsplit_once(':')
+            .is_some_and(|(_, own)| own.parse() == Ok(port))
+    })
+}
+
+/// A directive without its matcher, its block with it, indented once.
+fn proxy_lines(cx: &Context<'_>, handler: &Handler) -> String {
+    let text = cx.project.slice(handler.span);
+    let is_block = matches!(handler.action, Action::Block(..));
+    match handler.matcher.span.filter(|_| !is_block) {
+        Some(span) => {
+            let matcher = format!(" {}", cx.project.slice(span));
+            indented(&text.replacen(&matcher, "", 1), 1)
+        }
+        None => indented(text, 1),
+    }
+}
 
 /// `text`, which began somewhere on its line, with its lines indented by `tabs` and by what its
 /// further lines are indented more than the least of them.
