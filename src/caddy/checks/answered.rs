@@ -14,9 +14,7 @@ use crate::source::Span;
 /// `caddy/answered-before-proxy`.
 pub fn answered_before_proxy(cx: &Context<'_>, report: &mut Report<'_>) {
     let groups = by_culprit(cx, |lost| match lost.cause {
-        Cause::Answered(by) if !is_redirected_to_tls(cx, lost, by) => {
-            Some(lost.handler(by).head)
-        }
+        Cause::Answered(by) if !is_redirected_to_tls(cx, lost, by) => Some(lost.handler(by).head),
         _ => None,
     });
     for group in &groups {

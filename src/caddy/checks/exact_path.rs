@@ -62,8 +62,13 @@ fn missed<'a>(cx: &'a Context<'_>, host: Option<&str>, path: &str) -> Vec<Found<
             if host.is_some_and(|host| !site.takes(host)) || site.is_fragment() {
                 continue;
             }
-            let own = site.addresses.iter().find(|address| !address.host.is_empty());
-            let host = host.map(str::to_owned).or(own.map(|own| own.host.replace('*', "x")));
+            let own = site
+                .addresses
+                .iter()
+                .find(|address| !address.host.is_empty());
+            let host = host
+                .map(str::to_owned)
+                .or(own.map(|own| own.host.replace('*', "x")));
             let request = arriving(config, site, &host.unwrap_or_default(), path);
             let handlers = &site.handlers;
             for frozen in [true, false] {
@@ -146,7 +151,10 @@ fn explain(cx: &Context<'_>, group: &[Miss<'_>], report: &mut Report<'_>) {
         None if pattern == "/" => "takes the front page alone: a path is exact".to_owned(),
         None => format!("takes `{pattern}` alone: a path is exact unless it ends in `*`"),
     };
-    let listed: Vec<String> = group.iter().map(|miss| format!("`{}`", miss.path)).collect();
+    let listed: Vec<String> = group
+        .iter()
+        .map(|miss| format!("`{}`", miss.path))
+        .collect();
     let mut finding = report.finding(
         format!(
             "`{pattern}` does not take the handshake for {}",
@@ -191,7 +199,9 @@ fn explain(cx: &Context<'_>, group: &[Miss<'_>], report: &mut Report<'_>) {
         )));
     }
     let (both, edits) = both(cx, first, folder);
-    finding = finding.help(format!("name both, the path and what is below it:\n\n{both}"));
+    finding = finding.help(format!(
+        "name both, the path and what is below it:\n\n{both}"
+    ));
     if let Some(edits) = edits {
         finding = finding.fix(mend::safe("take the path and what is below it", edits));
     }
@@ -209,8 +219,8 @@ fn both(cx: &Context<'_>, miss: &Miss<'_>, folder: &str) -> (String, Option<Vec<
             text: both.clone(),
         };
         let name = handler.matcher.name.as_deref().unwrap_or_default();
-        let own = handler.matcher.paths().count() == 1
-            && cx.project.slice(pattern.span) == pattern.text;
+        let own =
+            handler.matcher.paths().count() == 1 && cx.project.slice(pattern.span) == pattern.text;
         return (format!("@{name} path {both}"), own.then(|| vec![edit]));
     }
     let mut name: String = folder
@@ -250,11 +260,7 @@ fn both(cx: &Context<'_>, miss: &Miss<'_>, folder: &str) -> (String, Option<Vec<
 }
 
 /// `/` alone in front of a proxy for sockets: nginx's habit, for Caddy the front page.
-fn front_page(
-    cx: &Context<'_>,
-    report: &mut Report<'_>,
-    told: &BTreeMap<Span, Vec<Miss<'_>>>,
-) {
+fn front_page(cx: &Context<'_>, report: &mut Report<'_>, told: &BTreeMap<Span, Vec<Miss<'_>>>) {
     let mut seen: Vec<Span> = Vec::new();
     for route in &cx.caddy.routes {
         let site = cx.caddy.site(route);

@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use super::mend;
 use crate::caddy::handler::Handler;
 use crate::caddy::proxy::{
     Change, Evaluated, HANDSHAKE, HeaderLine, Proxy, evaluate, is_single, opens,
@@ -56,12 +57,10 @@ pub fn unknown_placeholder(cx: &Context<'_>, report: &mut Report<'_>) {
             );
         }
         finding = evidence(finding, route);
-        Some(
-            finding
-                .note(origin(&literal))
-                .note(format!("{WHY}. Without such lines Caddy passes the handshake on as it came"))
-                .help(removal(cx, &losses, handler, proxy)),
-        )
+        finding = finding
+            .note(origin(&literal))
+            .note(format!("{WHY}. Without such lines Caddy passes the handshake on as it came"));
+        Some(removed(cx, finding, &losses, handler, proxy))
     })
     .into_iter()
     .for_each(|finding| report.push(finding));
@@ -107,7 +106,7 @@ pub fn header_up(cx: &Context<'_>, report: &mut Report<'_>) {
                 "Caddy sorts `header_up` too: it adds, then sets, then deletes, then replaces, wherever the lines stand",
             );
         }
-        Some(finding.help(removal(cx, &losses, handler, proxy)))
+        Some(removed(cx, finding, &losses, handler, proxy))
     })
     .into_iter()
     .for_each(|finding| report.push(finding));
@@ -235,8 +234,14 @@ fn origin(literal: &str) -> String {
     "Caddy 2 leaves every placeholder that it does not know as text".to_owned()
 }
 
-/// What to delete, and what remains where that is one line.
-fn removal(cx: &Context<'_>, losses: &[&Loss<'_>], handler: &Handler, proxy: &Proxy) -> String {
+/// What to delete, what remains where that is one line, and the edits that do it.
+fn removed(
+    cx: &Context<'_>,
+    finding: Finding,
+    losses: &[&Loss<'_>],
+    handler: &Handler,
+    proxy: &Proxy,
+) -> Finding {
     let mut lines: Vec<Span> = losses.iter().map(|loss| loss.line.span).collect();
     lines.sort();
     lines.dedup();
@@ -248,9 +253,24 @@ fn removal(cx: &Context<'_>, losses: &[&Loss<'_>], handler: &Handler, proxy: &Pr
             lines.len()
         )
     };
-    if lines.len() == proxy.lines.len() {
-        format!("{text}:\n\n{}", cx.project.slice(handler.head))
+    let (text, edits) = if lines.len() == proxy.lines.len() {
+        (
+            format!("{text}:\n\n{}", cx.project.slice(handler.head)),
+            Some(vec![mend::delete_block(handler)]),
+        )
     } else {
-        text
+        (text, mend::delete_lines(cx, &lines))
+    };
+    let finding = finding.help(text);
+    match edits {
+        Some(edits) => finding.fix(mend::safe(
+            if lines.len() == 1 {
+                "delete the line"
+            } else {
+                "delete the lines"
+            },
+            edits,
+        )),
+        None => finding,
     }
 }

@@ -27,7 +27,11 @@ fn indent<'a>(cx: &'a Context<'_>, span: Span) -> Option<&'a str> {
 fn step(indent: &str) -> &str {
     if indent.starts_with(' ') {
         let width = indent.len();
-        &indent[..if width.is_multiple_of(4) { 4 } else { 2.min(width) }]
+        &indent[..if width.is_multiple_of(4) {
+            4
+        } else {
+            2.min(width)
+        }]
     } else {
         "\t"
     }
@@ -76,7 +80,9 @@ pub(super) fn into_handle(cx: &Context<'_>, handler: &Handler) -> Option<Edit> {
         Some(span) if handler.head.contains(span) => {
             let at = (span.start - handler.span.start) as usize;
             let end = (span.end - handler.span.start) as usize;
-            let rest = text[end..].strip_prefix([' ', '\t']).unwrap_or(&text[end..]);
+            let rest = text[end..]
+                .strip_prefix([' ', '\t'])
+                .unwrap_or(&text[end..]);
             (
                 format!("handle {} {{", cx.project.slice(span)),
                 format!("{}{rest}", &text[..at]),

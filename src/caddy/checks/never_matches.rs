@@ -58,7 +58,10 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
         finding = falls_through(finding, first).note(why);
         let path = if matcher.paths().next().is_some() {
             let paths: Vec<&str> = matcher.paths().map(|word| word.text.as_str()).collect();
-            format!(" {{\n\tpath {}\n\theader Upgrade websocket\n}}", paths.join(" "))
+            format!(
+                " {{\n\tpath {}\n\theader Upgrade websocket\n}}",
+                paths.join(" ")
+            )
         } else {
             " header Upgrade websocket".to_owned()
         };
@@ -231,7 +234,9 @@ fn methods(cx: &Context<'_>, report: &mut Report<'_>) {
             .label(handler.head, "sends it on so");
         report.push(
             evidence(finding, route)
-                .note("a handshake is a GET (RFC 6455, section 4.1): the upstream answers 400 or 405")
+                .note(
+                    "a handshake is a GET (RFC 6455, section 4.1): the upstream answers 400 or 405",
+                )
                 .help("delete the line, or give it a matcher that leaves the sockets alone"),
         );
     }
@@ -319,7 +324,9 @@ pub fn misses_browsers(cx: &Context<'_>, report: &mut Report<'_>) {
         let name = culprit.matcher.name.as_deref().unwrap_or("websockets");
         report.push(
             finding
-                .note("a value in a `header` matcher is compared as a whole and with regard to case")
+                .note(
+                    "a value in a `header` matcher is compared as a whole and with regard to case",
+                )
                 .help(format!(
                     "leave Connection out, Upgrade says it all:\n\n@{name} header Upgrade websocket"
                 )),
@@ -328,7 +335,11 @@ pub fn misses_browsers(cx: &Context<'_>, report: &mut Report<'_>) {
 }
 
 /// Whether the route's proxy and another one dial the same.
-fn same_upstreams(cx: &Context<'_>, other: &crate::caddy::handler::Handler, route: &route::Route) -> bool {
+fn same_upstreams(
+    cx: &Context<'_>,
+    other: &crate::caddy::handler::Handler,
+    route: &route::Route,
+) -> bool {
     let own = cx.caddy.site(route).handlers.get(route.proxy);
     let texts = |handler| {
         let mut texts: Vec<String> = proxy_of(handler)
@@ -358,7 +369,9 @@ fn missing_spellings(
             handler.matcher.tests.iter().any(|test| match test {
                 Test::Header(field, values) if field.eq_ignore_ascii_case("connection") => {
                     values.iter().any(|value| {
-                        value.text.contains(if lower { "upgrade" } else { "Upgrade" })
+                        value
+                            .text
+                            .contains(if lower { "upgrade" } else { "Upgrade" })
                     })
                 }
                 _ => false,

@@ -51,7 +51,9 @@ pub fn request_header(cx: &Context<'_>, report: &mut Report<'_>) {
             ),
         };
         let what = match (&first.left, &first.literal) {
-            (_, Some(literal)) => format!("`{literal}` is no placeholder of Caddy 2: it stays text"),
+            (_, Some(literal)) => {
+                format!("`{literal}` is no placeholder of Caddy 2: it stays text")
+            }
             (None, None) => format!("removes {header}"),
             (Some(_), None) => match header {
                 "Connection" => "has no token `Upgrade`".to_owned(),
@@ -120,12 +122,12 @@ fn losses_of<'a>(cx: &'a Context<'_>, route: &'a Route) -> Vec<Loss<'a>> {
         let Some((by, line)) = lines.next() else {
             continue;
         };
-        let literal = line
-            .word()
-            .and_then(|word| match evaluate(word, &request, &handlers.defined) {
-                Evaluated::Literal(_, literal) => Some(literal),
-                _ => None,
-            });
+        let literal =
+            line.word()
+                .and_then(|word| match evaluate(word, &request, &handlers.defined) {
+                    Evaluated::Literal(_, literal) => Some(literal),
+                    _ => None,
+                });
         found.push(Loss {
             route,
             by,
