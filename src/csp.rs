@@ -99,16 +99,32 @@ fn judge_one<'a>(policy: &'a str, site: Site<'_>) -> Option<Blocked<'a>> {
         // Of several directives of one name, the first counts.
         directives().find(|(name, _)| name.eq_ignore_ascii_case(wanted))
     };
-    let (directive, sources) = named("connect-src").or_else(|| named("default-src"))?;
-    let mut expressions = sources.split_ascii_whitespace().peekable();
-    let only = expressions.peek().copied();
-    if only.is_none() || (only == Some(sources) && sources.eq_ignore_ascii_case("'none'")) {
+    let fetched_by = |wanted| named(wanted).or_else(|| named("default-src"));
+    let (directive, sources) = fetched_by("connect-src")?;
+    // Where no script may run, no page opens a socket: the policy of an API, whose sockets the
+    // pages of another site open.
+    if named("connect-src").is_none()
+        && ["script-src", "script-src-elem"]
+            .map(fetched_by)
+            .iter()
+            .flatten()
+            .all(|(_, sources)| is_nothing(sources))
+    {
+        return None;
+    }
+    let mut expressions = sources.split_ascii_whitespace();
+    if is_nothing(sources) {
         return Some(Blocked::Everything { directive });
     }
     if expressions.any(|source| may_match(source, site)) {
         return None;
     }
     Some(Blocked::NoSource { directive, sources })
+}
+
+/// Whether a list of sources allows nothing.
+fn is_nothing(sources: &str) -> bool {
+    sources.is_empty() || sources.eq_ignore_ascii_case("'none'")
 }
 
 fn split(directive: &str) -> (&str, &str) {
@@ -221,6 +237,8 @@ mod tests {
             ("connect-src 'self'; connect-src 'none'", true),
             ("upgrade-insecure-requests", true),
             ("connect-src wss://$host", true),
+            ("default-src 'none'", true),
+            ("default-src 'none'; frame-ancestors 'none'", true),
             ("connect-src", false),
             ("connect-src 'none'", false),
             ("default-src 'none'; script-src 'self'", false),
@@ -264,7 +282,7 @@ mod tests {
         assert_eq!(blocked.map(Blocked::directive), Some("connect-src"));
         assert!(blocked.is_some_and(|blocked| blocked.why().contains("never matches")));
         assert_eq!(
-            Policy::new("default-src 'none'").judge(site),
+            Policy::new("default-src 'none'; script-src 'self'").judge(site),
             Some(Blocked::Everything {
                 directive: "default-src"
             })

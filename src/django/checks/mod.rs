@@ -1,5 +1,6 @@
 //! The checks of Django's rules, one place per rule.
 
+pub mod csp;
 pub mod library;
 pub mod proxy_header;
 pub mod proxy_header_inverted;
