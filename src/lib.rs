@@ -25,4 +25,5 @@ pub mod project;
 pub mod rule;
 pub mod source;
 pub mod syntax;
+pub mod trace;
 pub mod value;

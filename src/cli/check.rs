@@ -1,16 +1,15 @@
 //! `wslint check`.
 
 use std::collections::BTreeSet;
-use std::io::{self, IsTerminal, Read, Write};
+use std::io::{self, Write};
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::{Failure, complain, working_directory};
+use super::{Color, Failure, complain, sources};
 use crate::check::{Selection, check_resolved};
 use crate::context::Context;
 use crate::output::{self, Checked, Format};
-use crate::project::config::check_endpoint;
 use crate::project::{self, Declared, Options, Plan, Problem};
 use crate::rule::{self, Severity, closest};
 use crate::source::Kind;
@@ -87,31 +86,18 @@ impl FailOn {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Color {
-    Auto,
-    Always,
-    Never,
-}
-
-impl Color {
-    /// Colour is for terminals, unless NO_COLOR (no-color.org) says otherwise.
-    fn wanted(self) -> bool {
-        match self {
-            Self::Always => true,
-            Self::Never => false,
-            Self::Auto => {
-                std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty())
-                    && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
-                    && io::stdout().is_terminal()
-            }
-        }
-    }
-}
-
 /// Runs the subcommand; the exit status.
 pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<u8, Failure> {
-    let (options, paths) = options(&arguments)?;
+    let (options, paths) = sources::Asked {
+        paths: &arguments.paths,
+        stdin_filename: arguments.stdin_filename.as_ref(),
+        endpoints: &arguments.endpoint,
+        exclude: &arguments.exclude,
+        config: arguments.config.as_ref(),
+        isolated: arguments.isolated,
+        force_exclude: arguments.force_exclude,
+    }
+    .options()?;
     let mut problems = Vec::new();
     let plans = project::plan(&paths, &options, &mut problems);
     check_names(&arguments, &plans)?;
@@ -151,45 +137,6 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<u8, Failu
         (true, true) => 1,
         (true, false) => 0,
     })
-}
-
-fn options(arguments: &Arguments) -> Result<(Options, Vec<PathBuf>), Failure> {
-    let cwd = working_directory()?;
-    for endpoint in &arguments.endpoint {
-        check_endpoint(endpoint)
-            .map_err(|message| Failure::Message(format!("--endpoint: {message}")))?;
-    }
-    for glob in &arguments.exclude {
-        globset::Glob::new(glob).map_err(|error| {
-            Failure::Message(format!("--exclude: `{glob}` is no glob: {}", error.kind()))
-        })?;
-    }
-    let mut paths = arguments.paths.clone();
-    let mut stdin = None;
-    if paths.iter().any(|path| path.as_os_str() == "-") {
-        let Some(name) = &arguments.stdin_filename else {
-            return Err(Failure::Message(
-                "`-` needs --stdin-filename NAME, to know what stdin holds".to_owned(),
-            ));
-        };
-        let mut bytes = Vec::new();
-        io::stdin()
-            .take(project::MAX_SOURCE_BYTES + 1)
-            .read_to_end(&mut bytes)
-            .map_err(|error| Failure::Message(format!("stdin: {error}")))?;
-        paths.retain(|path| path.as_os_str() != "-");
-        paths.push(name.clone());
-        stdin = Some((name.clone(), bytes));
-    }
-    let options = Options {
-        cwd,
-        config: arguments.config.clone(),
-        isolated: arguments.isolated,
-        exclude: arguments.exclude.clone(),
-        force_exclude: arguments.force_exclude,
-        stdin,
-    };
-    Ok((options, paths))
 }
 
 /// A misspelt rule on the command line would silently select nothing.

@@ -1,17 +1,22 @@
 //! The command line: one file a subcommand.
 //!
 //! Findings go to stdout and everything else to stderr. Exit status: 0 nothing at or above
-//! `--fail-on`, 1 findings, 2 could not do its work.
+//! `--fail-on` (`trace`: the handshake opens), 1 findings (it fails, or is undecided), 2 could not
+//! do its work.
 
 mod check;
 mod explain;
 mod rules;
+mod sources;
+mod trace;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use sources::Color;
 
 use crate::project;
 use crate::rule::Rule;
@@ -28,6 +33,8 @@ struct Cli {
 enum Command {
     /// Check nginx, Caddy and Django configuration
     Check(Box<check::Arguments>),
+    /// Follow one handshake through the configuration, hop by hop
+    Trace(Box<trace::Arguments>),
     /// Explain a rule: why it matters, how to mend it, examples, how it is proved
     Explain(explain::Arguments),
     /// List all rules
@@ -61,6 +68,7 @@ pub fn run(arguments: impl IntoIterator<Item = std::ffi::OsString>) -> ExitCode 
     let stdout = &mut io::BufWriter::new(io::stdout());
     let result = match cli.command {
         Command::Check(arguments) => check::run(*arguments, stdout),
+        Command::Trace(arguments) => trace::run(*arguments, stdout),
         Command::Explain(arguments) => explain::run(&arguments, stdout),
         Command::Rules(arguments) => rules::run(&arguments, stdout),
     };

@@ -38,6 +38,10 @@ impl Hop for Django<'_> {
         "django"
     }
 
+    fn is_application(&self) -> bool {
+        true
+    }
+
     fn place(&self) -> Span {
         Span::new(self.settings.source, 0..0)
     }

@@ -263,6 +263,10 @@ pub enum Takes {
 pub trait Hop {
     /// Its technology, as the group of its rules is called.
     fn layer(&self) -> &'static str;
+    /// Whether it is an application, behind which nothing stands.
+    fn is_application(&self) -> bool {
+        false
+    }
     /// Where it is written, for what no line of it decides.
     fn place(&self) -> Span;
     /// Every way into it, in the order of the files.

@@ -35,10 +35,10 @@ struct JsonFinding<'a> {
 }
 
 #[derive(Serialize)]
-struct Note<'a> {
+pub(super) struct Note<'a> {
     file: &'a str,
     range: Range,
-    message: &'a str,
+    pub(super) message: &'a str,
 }
 
 #[derive(Serialize)]
@@ -56,7 +56,7 @@ struct JsonEdit<'a> {
 }
 
 #[derive(Serialize)]
-struct Range {
+pub(super) struct Range {
     start: Position,
     end: Position,
 }
@@ -77,7 +77,7 @@ struct Summary {
     undecided: usize,
 }
 
-fn range(project: &Project, span: Span) -> Range {
+pub(super) fn range(project: &Project, span: Span) -> Range {
     let position = |byte: u32| {
         let at = project.source(span.source).position(byte as usize);
         Position {
@@ -96,7 +96,7 @@ fn file(project: &Project, span: Span) -> &str {
     &project.source(span.source).display
 }
 
-fn note<'a>(project: &'a Project, span: Span, message: &'a str) -> Note<'a> {
+pub(super) fn note<'a>(project: &'a Project, span: Span, message: &'a str) -> Note<'a> {
     Note {
         file: file(project, span),
         range: range(project, span),

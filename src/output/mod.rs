@@ -5,6 +5,9 @@ mod full;
 mod github;
 mod json;
 mod sarif;
+mod trace;
+
+pub use trace::{TraceFormat, write_trace};
 
 use std::io::{self, Write};
 

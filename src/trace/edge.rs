@@ -1,0 +1,121 @@
+//! An edge as a hop: it ends TLS, and says so to what is behind it in its own way.
+
+use crate::edge::{Edge, EdgeChain, Origin};
+use crate::handshake::{
+    Because, Entrance, Header, Hop, Outcome, Passage, Reply, Request, Takes, Upstream,
+};
+use crate::source::Span;
+use crate::value::Value;
+
+/// One edge of a chain.
+#[derive(Debug)]
+pub(super) struct EdgeHop {
+    edge: &'static Edge,
+    /// Whether it speaks TLS to the origin for clients that use TLS.
+    tls: bool,
+    /// The headers that it sets for clients that use TLS.
+    sends: Vec<(String, String)>,
+    declared: Span,
+}
+
+/// The edges of a project, outermost first.
+pub(super) fn edges(chain: &EdgeChain) -> Vec<EdgeHop> {
+    let Some(declared) = chain.declared else {
+        return Vec::new();
+    };
+    let last = chain.edges.len().saturating_sub(1);
+    chain
+        .edges
+        .iter()
+        .enumerate()
+        .filter(|(_, edge)| edge.ends_tls)
+        .map(|(number, edge)| EdgeHop {
+            edge,
+            // Each inner edge is reached over TLS; only the innermost one speaks to a proxy.
+            tls: number < last || chain.tls.unwrap_or(matches!(edge.origin, Origin::Tls)),
+            sends: if number == last {
+                chain.sends()
+            } else {
+                let own = edge.sends.iter();
+                own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+                    .collect()
+            },
+            declared,
+        })
+        .collect()
+}
+
+impl Hop for EdgeHop {
+    fn layer(&self) -> &'static str {
+        "edge"
+    }
+
+    fn place(&self) -> Span {
+        self.declared
+    }
+
+    fn entrances(&self) -> Vec<Entrance> {
+        Vec::new()
+    }
+
+    fn takes(&self, _tls: bool, _host: &str, _port: u16) -> Takes {
+        Takes::ByDefault
+    }
+
+    fn receive(&self, request: &Request) -> Passage {
+        let mut sent = request.clone();
+        let tls = request.tls && self.tls;
+        let mut says = Vec::new();
+        for (name, value) in &self.sends {
+            // What it says of a client without TLS: `http` for `https`, `ws` for `wss`.
+            let value = match (request.tls, value.as_str()) {
+                (true, value) => value.to_owned(),
+                (false, "wss") => "ws".to_owned(),
+                (false, value) => value.replace("https", "http"),
+            };
+            sent.headers
+                .retain(|line| !line.name.eq_ignore_ascii_case(name));
+            says.push(format!("`{name}: {value}`"));
+            sent.headers.push(Header {
+                name: name.clone(),
+                value: Value::Known(value),
+                from: Some(self.declared),
+            });
+        }
+        sent.headers.push(Header {
+            name: "Host".to_owned(),
+            value: Value::Known(request.host.clone()),
+            from: None,
+        });
+        let title = self.edge.title;
+        let begins = match (request.tls, tls) {
+            (true, false) => {
+                format!("{title} ends TLS here and speaks plain HTTP to what is behind it")
+            }
+            (_, true) => format!("{title} ends TLS here and speaks TLS to what is behind it"),
+            (false, false) => format!("{title} passes plain HTTP on"),
+        };
+        let message = if says.is_empty() {
+            format!("{begins}, without a header that tells of the client's TLS")
+        } else {
+            format!("{begins}, with {}", says.join(" and "))
+        };
+        Passage {
+            at: Some(self.declared),
+            outcome: Outcome::Forwards {
+                to: vec![Upstream {
+                    tls,
+                    host: Value::Known(request.host.clone()),
+                    port: Value::Known(if tls { 443 } else { 80 }),
+                    from: self.declared,
+                }],
+                request: Box::new(sent),
+                reply: Reply::Intact,
+            },
+            because: vec![Because {
+                span: self.declared,
+                message,
+            }],
+        }
+    }
+}

@@ -1,0 +1,649 @@
+//! A handshake's way through a project, hop by hop, and what a browser meets at its end.
+//!
+//! Only [`stack`] knows which technologies there are; the rest knows hops.
+
+mod edge;
+mod stack;
+mod target;
+
+pub use target::{Origin, Target};
+
+use std::collections::BTreeSet;
+
+use crate::context::Context;
+use crate::finding::Finding;
+use crate::handshake::{
+    Because, Browser, Entrance, Header, Hop, Judged, Outcome, Passage, Reply, Request, Upstream,
+    judge,
+};
+use crate::source::Span;
+use crate::value::Value;
+use stack::{First, Stack};
+
+/// How many hops a handshake passes at most: real stacks have three or four.
+const MAX_HOPS: usize = 12;
+
+/// How many passages one browser's handshake may take over all upstreams.
+const MAX_PASSAGES: usize = 256;
+
+/// How many ways in are tried: a repository of a thousand virtual hosts is not traced whole.
+const MAX_WAYS: usize = 1000;
+
+/// What becomes of a handshake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// The socket opens.
+    Opens,
+    /// It does not.
+    Fails,
+    /// Cannot be decided from the files.
+    Undecided,
+}
+
+impl Verdict {
+    /// Its name in output.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Opens => "opens",
+            Self::Fails => "fails",
+            Self::Undecided => "undecided",
+        }
+    }
+
+    /// Which one is reported where several ways differ: what fails for some, fails.
+    const fn weight(self) -> u8 {
+        match self {
+            Self::Opens => 0,
+            Self::Undecided => 1,
+            Self::Fails => 2,
+        }
+    }
+}
+
+/// One hop that received the handshake.
+#[derive(Clone, Debug)]
+pub struct Step {
+    /// Its technology.
+    pub layer: &'static str,
+    /// The block that took the request, or the file.
+    pub at: Span,
+    /// The request as it arrived.
+    pub arrived: Request,
+    /// What it did, and why.
+    pub passage: Passage,
+    /// The upstream that the handshake was followed to.
+    pub followed: Option<Upstream>,
+    /// The rule that names what is lost here.
+    pub rule: Option<String>,
+}
+
+/// The way of one browser's handshake.
+#[derive(Clone, Debug)]
+pub struct Run {
+    /// What becomes of it.
+    pub verdict: Verdict,
+    /// The status that the client sees; `None` where the files do not decide it, or where there
+    /// is none.
+    pub status: Option<u16>,
+    /// The hops, in order.
+    pub steps: Vec<Step>,
+    /// Why it ends so, in words.
+    pub reasons: Vec<String>,
+    /// The step at which it is lost.
+    pub lost_at: Option<usize>,
+}
+
+/// One way into the project, for both browsers.
+#[derive(Clone, Debug)]
+pub struct Way {
+    /// The URL that leads there.
+    pub url: String,
+    /// What opens this way, where it was tried for itself.
+    pub entrance: Option<Span>,
+    /// What each browser's handshake meets, in the order of [`Browser::ALL`].
+    pub runs: [Run; 2],
+    /// Whether the first hop answers by itself; of a path that every server is asked for, those
+    /// that pass it on mean it.
+    pub answers_itself: bool,
+}
+
+impl Way {
+    /// What holds for both browsers.
+    pub fn verdict(&self) -> Verdict {
+        self.decisive().verdict
+    }
+
+    /// The run that decides the verdict.
+    pub fn decisive(&self) -> &Run {
+        let [chrome, firefox] = &self.runs;
+        if firefox.verdict.weight() > chrome.verdict.weight() {
+            firefox
+        } else {
+            chrome
+        }
+    }
+
+    /// Which of several ways decides: those that pass the handshake on before those that answer
+    /// by themselves, and what fails first.
+    pub fn order(&self) -> impl Ord + use<> {
+        (
+            self.answers_itself,
+            std::cmp::Reverse(self.verdict().weight()),
+        )
+    }
+
+    /// Whether the browsers meet with different things.
+    pub fn differs(&self) -> bool {
+        self.runs[0].verdict != self.runs[1].verdict
+    }
+}
+
+/// Every way that a handshake for `target` may take into a project, the one that decides first;
+/// empty where nothing in it receives a handshake.
+pub fn trace(cx: &Context<'_>, target: &Target, only: Option<&BTreeSet<String>>) -> Vec<Way> {
+    let stack = Stack::of(cx);
+    let tracer = Tracer {
+        edges: edge::edges(&cx.project.config.edge),
+        stack: &stack,
+    };
+    let mut ways = match &target.origin {
+        Some(origin) => tracer.url(target, origin),
+        None => tracer.path(target),
+    };
+    // Given files are what is asked about; what surrounds them is there for context.
+    if let Some(only) = only {
+        let given = |way: &Way| {
+            let steps = way.runs.iter().flat_map(|run| &run.steps);
+            steps
+                .flat_map(|step| {
+                    let because = step.passage.because.iter().map(|because| because.span);
+                    because.chain([step.at])
+                })
+                .any(|span| only.contains(&cx.project.source(span.source).path))
+        };
+        if ways.iter().any(given) {
+            ways.retain(given);
+        }
+    }
+    ways.sort_by_key(Way::order);
+    ways
+}
+
+struct Tracer<'a> {
+    edges: Vec<edge::EdgeHop>,
+    stack: &'a Stack<'a>,
+}
+
+/// Where a handshake stands.
+struct At<'r> {
+    hop: usize,
+    depth: usize,
+    passages: &'r mut usize,
+}
+
+impl Tracer<'_> {
+    /// The ways of a URL: those into the hops that fit it best.
+    fn url(&self, target: &Target, origin: &Origin) -> Vec<Way> {
+        let sent = |browser| {
+            Request::handshake(
+                browser,
+                origin.tls,
+                &origin.host,
+                origin.connects(),
+                &target.path,
+            )
+        };
+        let Some((arrives, _)) = self.through_edges(sent(Browser::Chrome)) else {
+            return Vec::new();
+        };
+        let firsts = self
+            .stack
+            .first(&arrives, origin.port.is_some() && self.edges.is_empty());
+        firsts
+            .into_iter()
+            .take(MAX_WAYS)
+            .map(|first| {
+                let runs = Browser::ALL.map(|browser| self.enter(sent(browser), &first));
+                way(target.text.clone(), None, runs)
+            })
+            .collect()
+    }
+
+    /// The ways of a path: into every server.
+    fn path(&self, target: &Target) -> Vec<Way> {
+        let behind_edge = !self.edges.is_empty();
+        let mut entrances: Vec<(usize, Entrance)> = Vec::new();
+        for (index, hop) in self.stack.hops.iter().enumerate() {
+            entrances.extend(
+                hop.entrances()
+                    .into_iter()
+                    .map(|entrance| (index, entrance)),
+            );
+        }
+        // An application behind a proxy of the same project is reached through that proxy.
+        let is_proxy = |index: usize| !self.stack.hops[index].is_application();
+        if entrances.iter().any(|(index, _)| is_proxy(*index)) {
+            entrances.retain(|(index, _)| is_proxy(*index));
+        }
+        if behind_edge {
+            let probe = Request::handshake(Browser::Chrome, true, "localhost", 443, "/");
+            let tls = self
+                .through_edges(probe)
+                .is_some_and(|(request, _)| request.tls);
+            if entrances.iter().any(|(_, entrance)| entrance.tls == tls) {
+                entrances.retain(|(_, entrance)| entrance.tls == tls);
+            }
+        }
+        entrances
+            .into_iter()
+            .take(MAX_WAYS)
+            .map(|(hop, entrance)| {
+                let host = if entrance.host.is_empty() {
+                    "localhost"
+                } else {
+                    &entrance.host
+                };
+                let tls = entrance.tls || behind_edge;
+                let default = if tls { 443 } else { 80 };
+                let port = if behind_edge { default } else { entrance.port };
+                let sent = |browser| Request::handshake(browser, tls, host, port, &target.path);
+                let first = First {
+                    hop,
+                    tls: entrance.tls,
+                    port: entrance.port,
+                };
+                let runs = Browser::ALL.map(|browser| self.enter(sent(browser), &first));
+                let scheme = if tls { "wss" } else { "ws" };
+                let shown_port = if port == default {
+                    String::new()
+                } else {
+                    format!(":{port}")
+                };
+                way(
+                    format!("{scheme}://{host}{shown_port}{}", target.path),
+                    Some(entrance.span),
+                    runs,
+                )
+            })
+            .collect()
+    }
+
+    /// The request as it comes out of the edges, and their steps.
+    fn through_edges(&self, mut request: Request) -> Option<(Request, Vec<Step>)> {
+        let mut steps = Vec::new();
+        for edge in &self.edges {
+            let passage = edge.receive(&request);
+            let Outcome::Forwards {
+                to, request: sent, ..
+            } = &passage.outcome
+            else {
+                return None;
+            };
+            let followed = to.first()?.clone();
+            let port = *followed.port.known()?;
+            let next = sent.clone().arriving(followed.tls, port)?;
+            steps.push(Step {
+                layer: edge.layer(),
+                at: edge.place(),
+                arrived: request,
+                passage,
+                followed: Some(followed),
+                rule: None,
+            });
+            request = next;
+        }
+        Some((request, steps))
+    }
+
+    fn enter(&self, request: Request, first: &First) -> Run {
+        let Some((mut request, mut steps)) = self.through_edges(request) else {
+            return undecided("what the edge sends is not in the files".to_owned());
+        };
+        // Something that is not in the files ends TLS, or maps a port, before this hop.
+        let note = if request.tls && !first.tls {
+            let unknown = "whatever ends TLS before it says so, or does not".to_owned();
+            request.headers.push(Header {
+                name: "X-Forwarded-Proto".to_owned(),
+                value: Value::Unknown(unknown),
+                from: None,
+            });
+            Some(format!(
+                "nothing here speaks TLS for `{}`: taken to be behind something that ends it (declare it as [edge])",
+                request.host
+            ))
+        } else if request.port != first.port && self.edges.is_empty() {
+            Some(format!(
+                "nothing here listens on port {}: taken to be mapped to port {}",
+                request.port, first.port
+            ))
+        } else {
+            None
+        };
+        (request.tls, request.port) = (first.tls, first.port);
+        let mut passages = 0;
+        let mut run = self.follow(
+            request,
+            At {
+                hop: first.hop,
+                depth: steps.len(),
+                passages: &mut passages,
+            },
+        );
+        if let Some(step) = run.steps.first_mut()
+            && let Some(message) = note
+        {
+            let span = step.at;
+            step.passage.because.insert(0, Because { span, message });
+        }
+        run.lost_at = run.lost_at.map(|at| at + steps.len());
+        steps.append(&mut run.steps);
+        Run { steps, ..run }
+    }
+
+    /// Lets a hop receive the request and follows it from there. The recursion is [`MAX_HOPS`] deep.
+    fn follow(&self, request: Request, at: At<'_>) -> Run {
+        let hop = self.stack.hops[at.hop].as_ref();
+        *at.passages += 1;
+        let passage = hop.receive(&request);
+        let first = passage.because.first().map(|because| because.span);
+        let mut step = Step {
+            layer: hop.layer(),
+            at: passage.at.or(first).unwrap_or_else(|| hop.place()),
+            arrived: request,
+            passage,
+            followed: None,
+            rule: None,
+        };
+        let (to, sent, reply) = match &step.passage.outcome {
+            Outcome::Answers { status: Some(101) } => {
+                return ends(Verdict::Opens, Some(101), step, None);
+            }
+            Outcome::Answers { status } => {
+                let why = match status {
+                    Some(status) => format!("it answers {status} by itself"),
+                    None => "nothing answers".to_owned(),
+                };
+                return ends(Verdict::Fails, *status, step, Some(why));
+            }
+            // Whatever an application makes of it, it opens no socket for what is no handshake.
+            Outcome::Undecided { why } if hop.is_application() => {
+                let why = why.clone();
+                return match judge(&step.arrived) {
+                    Judged::Lost(lost) => {
+                        let mut run = ends(Verdict::Fails, None, step, None);
+                        run.reasons = lost.into_iter().map(|(why, _)| why).collect();
+                        run
+                    }
+                    _ => ends(Verdict::Undecided, None, step, Some(why)),
+                };
+            }
+            Outcome::Undecided { why } => {
+                let why = why.clone();
+                return ends(Verdict::Undecided, None, step, Some(why));
+            }
+            Outcome::Forwards { to, request, reply } => {
+                (to.clone(), request.as_ref().clone(), reply.clone())
+            }
+        };
+        let mut seen: Vec<(Option<usize>, Request)> = Vec::new();
+        let mut runs: Vec<(Option<&Upstream>, Run)> = Vec::new();
+        for upstream in to.iter().map(Some).chain(to.is_empty().then_some(None)) {
+            let next = upstream.and_then(|upstream| self.stack.behind(at.hop, upstream));
+            let arriving = match (next, upstream) {
+                (Some(_), Some(upstream)) => {
+                    let port = upstream.port.known().copied().unwrap_or_default();
+                    match for_upstream(&sent, upstream).arriving(upstream.tls, port) {
+                        Some(request) => request,
+                        None => {
+                            let why = "the Host that it sends is not in the files".to_owned();
+                            runs.push((Some(upstream), undecided(why)));
+                            continue;
+                        }
+                    }
+                }
+                _ => sent.clone(),
+            };
+            // What the same hop does with the same request need not be asked twice.
+            if seen.contains(&(next, arriving.clone())) {
+                continue;
+            }
+            seen.push((next, arriving.clone()));
+            let run = match next {
+                None => outside(&sent),
+                Some(_) if at.depth + 1 >= MAX_HOPS => round(&step, hop.layer()),
+                Some(_) if *at.passages >= MAX_PASSAGES => {
+                    undecided("too many ways to follow them all".to_owned())
+                }
+                Some(next) => self.follow(
+                    arriving,
+                    At {
+                        hop: next,
+                        depth: at.depth + 1,
+                        passages: &mut *at.passages,
+                    },
+                ),
+            };
+            runs.push((upstream, run));
+        }
+        let count = runs.len();
+        let lost = |verdict| {
+            runs.iter()
+                .filter(|(_, run)| run.verdict == verdict)
+                .count()
+        };
+        let (fail, open) = (lost(Verdict::Fails), lost(Verdict::Opens));
+        let mixed = fail > 0 && open > 0;
+        // What opens only on some of the upstreams fails as often as the others are chosen.
+        let chosen = runs
+            .into_iter()
+            .rev()
+            .max_by_key(|(_, run)| run.verdict.weight());
+        let Some((upstream, mut run)) = chosen else {
+            return undecided("it is sent to nobody".to_owned());
+        };
+        step.followed = upstream.cloned();
+        if mixed && let Some(upstream) = upstream {
+            step.passage.because.push(Because {
+                span: upstream.from,
+                message: format!(
+                    "{fail} of {count} upstreams that differ lose it; a handshake that this one gets fails"
+                ),
+            });
+        }
+        if run.steps.is_empty() && run.verdict != Verdict::Opens {
+            run.lost_at = Some(0);
+        } else {
+            run.lost_at = run.lost_at.map(|at| at + 1);
+        }
+        // A handshake that arrived whole and leaves broken is lost here, whatever comes after.
+        let broken = matches!(judge(&sent), Judged::Lost(_))
+            && !matches!(judge(&step.arrived), Judged::Lost(_));
+        if broken && run.verdict == Verdict::Fails {
+            run.lost_at = Some(0);
+        }
+        if run.verdict == Verdict::Opens {
+            match reply {
+                Reply::Intact => {}
+                Reply::Replaced { status } => {
+                    (run.verdict, run.status, run.lost_at) = (Verdict::Fails, status, Some(0));
+                    run.reasons = vec![match status {
+                        Some(status) => format!("the upstream's 101 becomes {status}"),
+                        None => "the upstream's 101 never arrives".to_owned(),
+                    }];
+                }
+                Reply::Spoiled => {
+                    (run.verdict, run.status, run.lost_at) = (Verdict::Fails, Some(101), Some(0));
+                    run.reasons =
+                        vec!["the 101 arrives without what a browser must find in it".to_owned()];
+                }
+                Reply::Undecided { why } => {
+                    (run.verdict, run.status, run.lost_at) = (Verdict::Undecided, None, Some(0));
+                    run.reasons = vec![why];
+                }
+            }
+        }
+        run.steps.insert(0, step);
+        run
+    }
+}
+
+fn way(url: String, entrance: Option<Span>, runs: [Run; 2]) -> Way {
+    let answers_itself = runs.iter().all(|run| {
+        let mut proxies = run.steps.iter().filter(|step| step.layer != "edge");
+        proxies.next().is_some_and(|step| {
+            matches!(
+                step.passage.outcome,
+                Outcome::Answers { status } if status != Some(101)
+            )
+        })
+    });
+    Way {
+        url,
+        entrance,
+        runs,
+        // A URL leads to whoever takes it.
+        answers_itself: answers_itself && entrance.is_some(),
+    }
+}
+
+fn ends(verdict: Verdict, status: Option<u16>, step: Step, why: Option<String>) -> Run {
+    Run {
+        verdict,
+        status,
+        lost_at: (verdict != Verdict::Opens).then_some(0),
+        steps: vec![step],
+        reasons: why.into_iter().collect(),
+    }
+}
+
+fn undecided(why: String) -> Run {
+    Run {
+        verdict: Verdict::Undecided,
+        status: None,
+        steps: Vec::new(),
+        reasons: vec![why],
+        lost_at: None,
+    }
+}
+
+/// The request as it goes to one of several upstreams: a Host that names each of them by itself
+/// names this one.
+fn for_upstream(sent: &Request, upstream: &Upstream) -> Request {
+    let mut sent = sent.clone();
+    let Some(host) = upstream.host.known() else {
+        return sent;
+    };
+    for line in &mut sent.headers {
+        if let Value::OneOf(values) = &line.value
+            && line.name.eq_ignore_ascii_case("host")
+        {
+            let own = values.iter().find(|value| {
+                value
+                    .strip_prefix(host.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+            });
+            if let Some(own) = own {
+                line.value = Value::Known(own.clone());
+            }
+        }
+    }
+    sent
+}
+
+/// What a correct WebSocket server outside the project makes of the request.
+fn outside(sent: &Request) -> Run {
+    let (verdict, status, reasons) = match judge(sent) {
+        Judged::Opens => (Verdict::Opens, Some(101), Vec::new()),
+        Judged::Lost(lost) => (
+            Verdict::Fails,
+            None,
+            lost.into_iter().map(|(why, _)| why).collect(),
+        ),
+        Judged::Spoiled(_) => (
+            Verdict::Fails,
+            Some(101),
+            vec![
+                "the upstream answers for another Sec-WebSocket-Key than the browser's".to_owned(),
+            ],
+        ),
+        Judged::Undecided(why, _) => (Verdict::Undecided, None, vec![why]),
+    };
+    Run {
+        verdict,
+        status,
+        steps: Vec::new(),
+        reasons,
+        lost_at: None,
+    }
+}
+
+/// After more hops than any stack has: it goes round in circles.
+fn round(step: &Step, layer: &str) -> Run {
+    let why = format!(
+        "after {MAX_HOPS} hops it is still on its way: it comes back to {layer} for `{}` at port {}",
+        step.arrived.host, step.arrived.port
+    );
+    Run {
+        verdict: Verdict::Fails,
+        ..undecided(why)
+    }
+}
+
+/// The finding that names what a step loses: of its technology, on its lines.
+fn names<'f>(findings: &'f [Finding], step: &Step) -> Option<&'f Finding> {
+    let lines: Vec<Span> = step
+        .passage
+        .because
+        .iter()
+        .map(|because| because.span)
+        .chain([step.at])
+        .chain(step.followed.as_ref().map(|upstream| upstream.from))
+        .collect();
+    let touches = |span: Span| {
+        lines.iter().any(|line| {
+            line.source == span.source && line.start < span.end && span.start < line.end
+        })
+    };
+    findings
+        .iter()
+        .filter(|finding| {
+            matches!(finding.rule.split('/').next(), Some(group) if group == step.layer || group == "stack")
+        })
+        .filter_map(|finding| {
+            let primary = touches(finding.span);
+            let labels = finding
+                .labels
+                .iter()
+                .filter(|label| touches(label.span))
+                .count();
+            (primary || labels > 0).then_some((primary, finding.severity, labels, finding))
+        })
+        // The first of equals.
+        .rev()
+        .max_by_key(|(primary, severity, labels, _)| (*primary, *severity, *labels))
+        .map(|(.., finding)| finding)
+}
+
+/// Gives each step of `way` that loses the handshake the rule that says so, of what a check with
+/// the traced URL as a declared endpoint found.
+pub fn name_rules(way: &mut Way, findings: &[Finding]) {
+    for run in &mut way.runs {
+        if run.verdict != Verdict::Fails {
+            continue;
+        }
+        let Some(lost_at) = run.lost_at else { continue };
+        // Where nothing names it at the place of the loss, what was done to it before may.
+        let mut named = None;
+        for at in (0..=lost_at.min(run.steps.len().saturating_sub(1))).rev() {
+            let Some(step) = run.steps.get_mut(at) else {
+                continue;
+            };
+            if let Some(finding) = names(findings, step)
+                && named.is_none_or(|name: &Finding| name.rule == finding.rule)
+            {
+                step.rule = Some(finding.rule.to_string());
+                named = Some(finding);
+            }
+        }
+    }
+}

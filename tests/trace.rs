@@ -1,0 +1,302 @@
+//! `wslint trace`: the verdict, the status and the way, as the contract has them.
+
+mod support;
+
+use serde_json::{Value, json};
+use support::{Said, folder, repository, validate, wslint, wslint_with};
+
+/// An nginx that proxies `/ws/` to the project's own daphne, and redirects port 80.
+const NGINX: &str = "\
+events {}
+http {
+  server { listen 80; server_name a.example; return 301 https://$host$request_uri; }
+  server {
+    listen 443 ssl;
+    server_name a.example;
+    location /ws/ {
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection \"upgrade\";
+      proxy_pass http://127.0.0.1:8000;
+    }
+    location /plain/ { proxy_pass http://127.0.0.1:8000; }
+    location /other/ { proxy_pass http://elsewhere:9000; }
+    location /firefox/ {
+      proxy_http_version 1.1;
+      proxy_set_header Upgrade $http_upgrade;
+      proxy_set_header Connection $connection;
+      proxy_pass http://elsewhere:9000;
+    }
+  }
+  map $http_connection $connection { Upgrade upgrade; default close; }
+}
+";
+
+const ASGI: &str = "\
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.urls import path
+from chat import Chat
+application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/chat/', Chat.as_asgi())])})
+";
+
+const CHAT: &str = "\
+from channels.generic.websocket import WebsocketConsumer
+class Chat(WebsocketConsumer): pass
+";
+
+/// A proxy and its application in one repository.
+fn stack() -> tempfile::TempDir {
+    folder(&[
+        ("nginx.conf", NGINX),
+        (
+            "p/settings.py",
+            "ROOT_URLCONF = 'p.urls'\nINSTALLED_APPS = ['channels']\n",
+        ),
+        ("p/asgi.py", ASGI),
+        ("chat.py", CHAT),
+        ("manage.py", "DJANGO_SETTINGS_MODULE = 'p.settings'\n"),
+        (
+            "Procfile",
+            "web: daphne -b 127.0.0.1 -p 8000 p.asgi:application\n",
+        ),
+    ])
+}
+
+fn traced(folder: &std::path::Path, target: &str) -> (Said, Value) {
+    let said = wslint(folder, &["trace", "--format", "json", target]);
+    validate(&repository().join("schema/trace.schema.json"), &said.stdout);
+    let json = said.json();
+    let status = match json["verdict"].as_str() {
+        Some("opens") => 0,
+        _ => 1,
+    };
+    assert_eq!(said.status, Some(status), "{said:#?}");
+    assert_eq!(json["request"]["url"], target);
+    (said, json)
+}
+
+fn layers(json: &Value) -> Vec<&str> {
+    let hops = json["hops"].as_array().expect("hops");
+    hops.iter()
+        .filter_map(|hop| hop["layer"].as_str())
+        .collect()
+}
+
+#[test]
+fn a_handshake_is_followed_to_the_application() {
+    let stack = stack();
+    let (_, json) = traced(stack.path(), "wss://a.example/ws/chat/?room=1");
+    assert_eq!(
+        (&json["verdict"], &json["status"]),
+        (&json!("opens"), &json!(101)),
+        "{json:#}"
+    );
+    assert_eq!(layers(&json), ["nginx", "django"]);
+    let nginx = &json["hops"][0];
+    assert_eq!(nginx["file"], "nginx.conf");
+    assert_eq!(nginx["outcome"], "forwards");
+    assert_eq!(nginx["to"], "http://127.0.0.1:8000/ws/chat/?room=1");
+    assert_eq!(nginx["headers"]["upgrade"], "websocket");
+    assert_eq!(nginx["rule"], Value::Null);
+    assert_eq!(json["hops"][1]["status"], 101);
+    assert_eq!(json.get("clients"), None);
+}
+
+#[test]
+fn what_the_application_or_the_proxy_answers_is_what_the_client_sees() {
+    let stack = stack();
+    for (url, status, layers_of) in [
+        (
+            "wss://a.example/ws/nowhere/",
+            json!(500),
+            &["nginx", "django"][..],
+        ),
+        ("ws://a.example/ws/chat/", json!(301), &["nginx"]),
+        ("wss://a.example/nothing", json!(404), &["nginx"]),
+    ] {
+        let (_, json) = traced(stack.path(), url);
+        assert_eq!(json["verdict"], "fails", "{json:#}");
+        assert_eq!(json["status"], status, "{json:#}");
+        assert_eq!(layers(&json), layers_of, "{json:#}");
+    }
+}
+
+#[test]
+fn an_upgrade_that_is_stripped_fails_without_a_status_and_names_the_rule() {
+    let stack = stack();
+    let (_, json) = traced(stack.path(), "wss://a.example/other/");
+    assert_eq!(
+        (&json["verdict"], &json["status"]),
+        (&json!("fails"), &Value::Null)
+    );
+    let hop = &json["hops"][0];
+    assert_eq!(hop["rule"], "nginx/upgrade-not-forwarded", "{json:#}");
+    assert_eq!(hop["headers"].get("upgrade"), None);
+}
+
+#[test]
+fn where_browsers_differ_both_are_told() {
+    let stack = stack();
+    let (_, json) = traced(stack.path(), "wss://a.example/firefox/");
+    assert_eq!(json["verdict"], "fails", "{json:#}");
+    assert_eq!(
+        json["clients"],
+        json!({"chrome": "opens", "firefox": "fails"})
+    );
+}
+
+#[test]
+fn an_edge_is_a_hop_that_ends_tls() {
+    let edge = "[edge]\nkind = \"alb\"\n";
+    let redirects = folder(&[("nginx.conf", NGINX), ("wslint.toml", edge)]);
+    let (_, json) = traced(redirects.path(), "wss://a.example/ws/");
+    assert_eq!(json["status"], 301, "{json:#}");
+    assert_eq!(layers(&json), ["edge", "nginx"]);
+    let edge = &json["hops"][0];
+    assert_eq!(edge["to"], "http://a.example/ws/");
+    assert_eq!(edge["headers"]["x-forwarded-proto"], "https");
+    assert_eq!(edge["file"], "wslint.toml");
+}
+
+#[test]
+fn a_path_is_asked_of_every_server() {
+    let stack = stack();
+    let (_, json) = traced(stack.path(), "/ws/chat/");
+    assert_eq!(json["verdict"], "opens", "{json:#}");
+    let because = json["hops"][0]["because"].to_string();
+    assert!(because.contains("one of 2 ways in"), "{because}");
+    let (_, json) = traced(stack.path(), "/plain/");
+    assert_eq!(json["verdict"], "fails", "{json:#}");
+}
+
+#[test]
+fn upstreams_that_differ_are_told() {
+    let caddy = "a.example {\n\treverse_proxy localhost:8001 localhost:8002\n}\n:8001 {\n\trespond 403\n}\n";
+    let folder = folder(&[("Caddyfile", caddy)]);
+    let (_, json) = traced(folder.path(), "wss://a.example/ws");
+    assert_eq!(
+        (&json["verdict"], &json["status"]),
+        (&json!("fails"), &json!(403)),
+        "{json:#}"
+    );
+    let because = json["hops"][0]["because"].to_string();
+    assert!(because.contains("1 of 2 upstreams"), "{because}");
+    assert_eq!(json["hops"][0]["to"], "http://localhost:8001/ws");
+}
+
+#[test]
+fn a_circle_ends() {
+    let caddy = ":8001 {\n\treverse_proxy localhost:8001\n}\n";
+    let folder = folder(&[("Caddyfile", caddy)]);
+    let (_, json) = traced(folder.path(), "ws://localhost:8001/ws");
+    assert_eq!(
+        (&json["verdict"], &json["status"]),
+        (&json!("fails"), &Value::Null),
+        "{json:#}"
+    );
+}
+
+#[test]
+fn nothing_that_receives_is_undecided() {
+    for (files, word) in [
+        (&[("README.md", "x")][..], "no nginx, Caddy or Django file"),
+        (
+            &[("requirements.txt", "channels\n")],
+            "nothing in this project receives it",
+        ),
+    ] {
+        let folder = folder(files);
+        let (said, json) = traced(folder.path(), "wss://a.example/ws");
+        assert_eq!(json["verdict"], "undecided");
+        assert_eq!(json["hops"], json!([]));
+        assert!(said.stderr.contains(word), "{said:#?}");
+    }
+}
+
+#[test]
+fn what_is_no_websocket_url_or_path_is_2() {
+    let folder = stack();
+    for arguments in [
+        &["trace"][..],
+        &["trace", "https://a.example/ws"],
+        &["trace", "ws"],
+        &["trace", "/ws", "missing"],
+        &["trace", "/ws", "-"],
+        &["trace", "/ws", "--config", "missing.toml"],
+    ] {
+        let said = wslint(folder.path(), arguments);
+        assert_eq!(said.status, Some(2), "{arguments:?}: {said:#?}");
+        assert_eq!(said.stdout, "");
+        assert!(!said.stderr.is_empty());
+    }
+}
+
+#[test]
+fn stdin_is_traced_in_its_place() {
+    let stack = stack();
+    let text = NGINX.replace("proxy_set_header Upgrade $http_upgrade;\n", "\n");
+    let arguments = [
+        "trace",
+        "--format",
+        "json",
+        "wss://a.example/ws/chat/",
+        "--stdin-filename",
+        "nginx.conf",
+        "-",
+    ];
+    let said = wslint_with(stack.path(), &arguments, text.as_bytes());
+    assert_eq!(said.json()["verdict"], "fails", "{said:#?}");
+}
+
+#[test]
+fn the_story_is_told_with_lines() {
+    let stack = stack();
+    let said = wslint(stack.path(), &["trace", "wss://a.example/other/"]);
+    assert_eq!(said.status, Some(1));
+    for needed in [
+        "wss://a.example/other/  Chrome and Firefox",
+        "1. nginx  nginx.conf:14",
+        "location /other/ { proxy_pass http://elsewhere:9000; }",
+        "GET /other/ HTTP/1.",
+        "Upgrade: (gone)",
+        "lost here:",
+        "`wslint explain nginx/upgrade-not-forwarded`",
+        "close code 1006",
+    ] {
+        assert!(
+            said.stdout.contains(needed),
+            "no {needed} in\n{}",
+            said.stdout
+        );
+    }
+    let colored = wslint(stack.path(), &["trace", "--color", "always", "/ws/chat/"]);
+    assert!(
+        colored.stdout.contains("\u{1b}[1;32mopens"),
+        "{}",
+        colored.stdout
+    );
+}
+
+#[test]
+fn the_308_incident_is_traced_to_the_machine_that_answers() {
+    let broken = "tests/incidents/308-balancer/broken";
+    let said = wslint(
+        repository(),
+        &[
+            "trace",
+            "--format",
+            "json",
+            "wss://inscribe.example.com/ws/",
+            broken,
+        ],
+    );
+    let json = said.json();
+    assert_eq!(
+        (&json["verdict"], &json["status"]),
+        (&json!("fails"), &json!(308)),
+        "{json:#}"
+    );
+    assert_eq!(layers(&json), ["edge", "caddy", "caddy"]);
+    assert_eq!(json["hops"][1]["to"], "http://inscribe-1.example.com/ws/");
+    assert_eq!(json["hops"][2]["rule"], "caddy/plain-http-upstream");
+}
