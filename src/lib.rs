@@ -13,6 +13,7 @@ pub mod check;
 pub mod cli;
 pub mod context;
 pub mod csp;
+pub mod deploy;
 pub mod django;
 pub mod edge;
 pub mod finding;

@@ -279,6 +279,10 @@ impl<'a> Builder<'a> {
                 kind => kind,
             };
             references.extend(found.into_iter().map(|tail| (tail, kind)));
+            if source.kind == Kind::Command {
+                let nginx = crate::deploy::references(source).into_iter();
+                references.extend(nginx.map(|tail| (tail, Kind::Nginx)));
+            }
         }
         // Tails by their last part, so that one pass over all files finds what any of them means.
         let mut named: HashMap<&str, Vec<(&str, Kind)>> = HashMap::new();

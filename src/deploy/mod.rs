@@ -1,0 +1,429 @@
+//! How files come into containers: the volumes of compose files, and the COPY and ADD lines of
+//! Dockerfiles, as far as they tell which configuration a server in it reads.
+
+mod compose;
+mod dockerfile;
+
+use std::collections::BTreeMap;
+
+use crate::project::Project;
+use crate::source::{Kind, Source};
+
+/// Containers of one project. Real ones have a few; a generated bomb ends here.
+const MAX_CONTAINERS: usize = 200;
+
+/// Files and folders that are put into one container.
+const MAX_MOUNTS: usize = 200;
+
+/// Whose nginx a container runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Base {
+    /// The image that nginx publishes.
+    NginxImage,
+    /// Debian's package.
+    Debian,
+    /// Something else, or nothing that could be told.
+    Other,
+}
+
+/// A file or folder that is put somewhere in a container.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mount {
+    /// Its path in the project, or a glob; `None` if it is not there.
+    pub from: Option<String>,
+    /// Its path in the container; with a `/` at its end if the file keeps its name in that folder.
+    pub to: String,
+    /// A volume hides what the image has at its place.
+    pub hides: bool,
+}
+
+/// A container and what is put into it, in order.
+#[derive(Clone, Debug)]
+pub struct Container {
+    /// Whose nginx it runs.
+    pub base: Base,
+    /// What is put into it.
+    pub mounts: Vec<Mount>,
+    /// Something else changes nginx's configuration in it, too.
+    pub altered: bool,
+}
+
+/// The containers that the compose files and Dockerfiles of `project` describe.
+pub fn containers(project: &Project) -> Vec<Container> {
+    let mut containers = Vec::new();
+    for source in project.of_kind(Kind::Command) {
+        if containers.len() >= MAX_CONTAINERS || !source.text.contains("nginx") {
+            continue;
+        }
+        if is_compose(source) {
+            containers.extend(compose::containers(project, source));
+        } else if is_dockerfile(source) {
+            containers.extend(dockerfile::container(project, source, None, None));
+        }
+    }
+    containers.truncate(MAX_CONTAINERS);
+    for container in &mut containers {
+        container.mounts.truncate(MAX_MOUNTS);
+    }
+    containers
+}
+
+/// The paths in the project, by their tail, of what `source` puts where nginx looks for its
+/// configuration.
+pub fn references(source: &Source) -> Vec<String> {
+    if !source.text.contains("/etc/nginx") {
+        return Vec::new();
+    }
+    let pairs = if is_compose(source) {
+        compose::pairs(source)
+    } else if is_dockerfile(source) {
+        dockerfile::pairs(source)
+    } else {
+        return Vec::new();
+    };
+    let mut tails = Vec::new();
+    for (from, to) in pairs {
+        let tail = from
+            .split('/')
+            .filter(|part| !matches!(*part, "" | "." | ".."))
+            .collect::<Vec<_>>()
+            .join("/");
+        let read =
+            to.starts_with("/etc/nginx/") && (to.ends_with(".conf") || to.ends_with(".template"));
+        if !tail.is_empty() && read && !tail.contains(['$', '*']) {
+            tails.push(tail);
+        }
+    }
+    tails
+}
+
+fn is_compose(source: &Source) -> bool {
+    source.name().ends_with(".yml") || source.name().ends_with(".yaml")
+}
+
+fn is_dockerfile(source: &Source) -> bool {
+    source.name().to_ascii_lowercase().contains("dockerfile")
+}
+
+impl Container {
+    /// Where in the container each of `paths` (sorted, relative to the project's root) lies: its
+    /// path there and its index.
+    pub fn placed(&self, paths: &[(&str, u32)]) -> Vec<(String, u32)> {
+        let mut placed: BTreeMap<String, u32> = BTreeMap::new();
+        for mount in &self.mounts {
+            let Some(from) = &mount.from else { continue };
+            let to = mount.to.trim_end_matches('/');
+            if mount.hides {
+                let within = format!("{to}/");
+                placed.retain(|path, _| path != to && !path.starts_with(&within));
+            }
+            for (path, index) in within(paths, from) {
+                let place = match path.strip_prefix(from.as_str()) {
+                    // A folder brings what it holds; the project itself is one, too.
+                    _ if from.is_empty() => format!("{to}/{path}"),
+                    Some(rest) if rest.starts_with('/') => format!("{to}{rest}"),
+                    Some("") if !mount.to.ends_with('/') => mount.to.clone(),
+                    _ => format!("{to}/{}", path.rsplit('/').next().unwrap_or(path)),
+                };
+                placed.insert(place, index);
+            }
+        }
+        // docker-entrypoint.d/20-envsubst-on-templates.sh of the image.
+        if self.base == Base::NginxImage {
+            let written: Vec<(String, u32)> = placed
+                .iter()
+                .filter_map(|(path, index)| {
+                    let name = path
+                        .strip_prefix("/etc/nginx/templates/")?
+                        .strip_suffix(".template")?;
+                    Some((format!("/etc/nginx/conf.d/{name}"), *index))
+                })
+                .collect();
+            placed.extend(written);
+        }
+        placed.into_iter().collect()
+    }
+}
+
+/// The paths that are `from`, lie in it, or match it.
+fn within<'a>(paths: &[(&'a str, u32)], from: &str) -> Vec<(&'a str, u32)> {
+    if from.contains('*') {
+        let Ok(glob) = globset::GlobBuilder::new(from)
+            .literal_separator(true)
+            .build()
+        else {
+            return Vec::new();
+        };
+        let glob = glob.compile_matcher();
+        let matching = paths.iter().filter(|(path, _)| glob.is_match(path));
+        return matching.copied().collect();
+    }
+    let first = paths.partition_point(|(path, _)| *path < from);
+    paths[first..]
+        .iter()
+        .take_while(|(path, _)| path.starts_with(from))
+        .filter(|(path, _)| {
+            from.is_empty() || path.len() == from.len() || path.as_bytes()[from.len()] == b'/'
+        })
+        .copied()
+        .collect()
+}
+
+/// Whose nginx an image of that name holds.
+fn base_of(image: &str) -> Base {
+    let name = image.split('@').next().unwrap_or(image);
+    let (path, name) = name.rsplit_once('/').unwrap_or(("", name));
+    let name = name.split(':').next().unwrap_or(name);
+    let published = matches!(
+        (path, name),
+        (
+            "" | "library"
+                | "docker.io"
+                | "docker.io/library"
+                | "public.ecr.aws/docker/library"
+                | "public.ecr.aws/nginx",
+            "nginx"
+        ) | ("nginxinc" | "docker.io/nginxinc", "nginx-unprivileged")
+    );
+    if published {
+        Base::NginxImage
+    } else {
+        Base::Other
+    }
+}
+
+/// Whether a shell command changes nginx's configuration in a way that nobody can follow.
+fn alters(script: &str) -> bool {
+    script.split(['&', ';', '|', '\n']).any(|command| {
+        let mut words = command
+            .split(|c: char| {
+                c.is_whitespace() || matches!(c, '"' | '\'' | ',' | '[' | ']' | '(' | ')')
+            })
+            .filter(|word| !word.is_empty());
+        let first = words.next().unwrap_or_default();
+        let names = command.contains("/etc/nginx") || command.contains("nginx.conf");
+        // `echo "daemon off;" >> /etc/nginx/nginx.conf` leaves its second half here.
+        let is_daemon = first == ">>" && words.clone().eq(["/etc/nginx/nginx.conf"]);
+        names
+            && !is_daemon
+            && !matches!(
+                first,
+                "rm" | "mkdir"
+                    | "chown"
+                    | "chmod"
+                    | "chgrp"
+                    | "touch"
+                    | "ls"
+                    | "cat"
+                    | "ln"
+                    | "unlink"
+                    | "test"
+            )
+    })
+}
+
+/// Whether something that we can't see lies where nginx looks for its configuration.
+fn is_configuration(to: &str) -> bool {
+    let to = to.trim_end_matches('/');
+    matches!(to, "/" | "/etc" | "/etc/nginx" | "/docker-entrypoint.d")
+        || to.ends_with(".conf")
+        || to.contains("$")
+        || [
+            "/etc/nginx/conf.d",
+            "/etc/nginx/templates",
+            "/etc/nginx/sites-enabled",
+            "/docker-entrypoint.d/",
+        ]
+        .iter()
+        .any(|place| to.starts_with(place))
+}
+
+/// `path` relative to `folder`, with `.` and `..` resolved; `None` if it leaves the project.
+fn join(folder: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
+/// Whether the project has `path`: a file, a folder or a glob.
+fn exists(project: &Project, path: &str) -> bool {
+    path.is_empty()
+        || path.contains('*')
+        || project.files.contains(path)
+        || project.files.has_folder(path)
+}
+
+/// `text` with `$NAME`, `${NAME}` and `${NAME:-default}` replaced; a name that nobody sets stays.
+fn substitute(text: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find('$') {
+        out.push_str(&rest[..at]);
+        let after = &rest[at + 1..];
+        let (name, default, length) = match after.strip_prefix('{') {
+            Some(braced) => {
+                let Some(end) = braced.find('}') else { break };
+                let inner = &braced[..end];
+                let (name, default) = match inner.split_once(":-").or_else(|| inner.split_once('-'))
+                {
+                    Some((name, default)) => (name, Some(default.to_owned())),
+                    None => (inner, None),
+                };
+                (name, default, end + 2)
+            }
+            None => {
+                let end = after
+                    .find(|c: char| !c.is_ascii_alphanumeric() && c != '_')
+                    .unwrap_or(after.len());
+                (&after[..end], None, end)
+            }
+        };
+        match value(name).or(default) {
+            Some(value) => out.push_str(&value),
+            None => out.push_str(&rest[at..=at + length]),
+        }
+        rest = &after[length..];
+    }
+    out.push_str(rest);
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Base, whether it is altered, and where each file lies.
+    fn seen(files: &[(&str, &str)]) -> Vec<(Base, bool, Vec<(String, String)>)> {
+        let project = Project::in_memory(files.iter().copied()).expect("valid");
+        let mut paths: Vec<(&str, u32)> = (0..)
+            .zip(&project.sources)
+            .map(|(index, source)| (source.path.as_str(), index))
+            .collect();
+        paths.sort_unstable();
+        containers(&project)
+            .iter()
+            .map(|container| {
+                let placed = container.placed(&paths).into_iter();
+                let name = |index: u32| project.sources[index as usize].path.clone();
+                let placed = placed.filter(|(path, _)| path.contains("nginx"));
+                let placed = placed.map(|(path, index)| (path, name(index))).collect();
+                (container.base, container.altered, placed)
+            })
+            .collect()
+    }
+
+    fn pair(at: &str, from: &str) -> (String, String) {
+        (at.to_owned(), from.to_owned())
+    }
+
+    #[test]
+    fn volumes_of_both_forms_are_followed() {
+        let compose = "services:\n  web:\n    image: nginx:1.27-alpine\n    volumes:\n      - ./nginx/conf.d:/etc/nginx/conf.d:ro\n      - type: bind\n        source: ${CONF:-./nginx}/main.conf\n        target: /etc/nginx/nginx.conf\n      - certs:/etc/letsencrypt\n  db: {image: postgres}\n";
+        let files = [
+            ("docker-compose.yml", compose),
+            ("nginx/conf.d/a.conf", "server { }"),
+            ("nginx/main.conf", "events { }"),
+        ];
+        assert_eq!(
+            seen(&files),
+            [(
+                Base::NginxImage,
+                false,
+                vec![
+                    pair("/etc/nginx/conf.d/a.conf", "nginx/conf.d/a.conf"),
+                    pair("/etc/nginx/nginx.conf", "nginx/main.conf")
+                ]
+            )]
+        );
+    }
+
+    #[test]
+    fn a_compose_file_builds_what_its_dockerfile_says() {
+        let compose = "x-web: &web\n  build: {context: ., dockerfile: web/Dockerfile}\nservices:\n  web:\n    <<: *web\n    volumes: [\"./web/t:/etc/nginx/templates\"]\n";
+        let dockerfile = "ARG BASE=nginx\nFROM node AS build\nRUN sed -i x /etc/nginx/nginx.conf\nFROM ${BASE}:1.27\n# why\nRUN rm /etc/nginx/conf.d/default.conf \\\n && echo \"daemon off;\" >> /etc/nginx/nginx.conf\nCOPY --from=build /app/dist /usr/share/nginx/html\nCOPY [\"web/site.conf\", \"/etc/nginx/conf.d/\"]\n";
+        let files = [
+            ("compose.yaml", compose),
+            ("web/Dockerfile", dockerfile),
+            ("web/site.conf", "server { }"),
+            ("web/t/x.conf.template", "server { }"),
+        ];
+        let found = seen(&files);
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert_eq!(
+            found[0],
+            (
+                Base::NginxImage,
+                false,
+                vec![
+                    pair("/etc/nginx/conf.d/site.conf", "web/site.conf"),
+                    pair("/etc/nginx/conf.d/x.conf", "web/t/x.conf.template"),
+                    pair(
+                        "/etc/nginx/templates/x.conf.template",
+                        "web/t/x.conf.template"
+                    ),
+                ]
+            )
+        );
+        assert_eq!(
+            found[1].2,
+            [pair("/etc/nginx/conf.d/site.conf", "web/site.conf")]
+        );
+    }
+
+    #[test]
+    fn what_nobody_can_follow_is_said() {
+        for line in [
+            "RUN sed -i 's/a/b/' /etc/nginx/nginx.conf",
+            "COPY gone.conf /etc/nginx/nginx.conf",
+            "COPY --from=build /x /etc/nginx/conf.d/",
+            "ADD https://example.com/x.conf /etc/nginx/conf.d/",
+            "CMD [\"nginx\", \"-c\", \"/etc/nginx/other.conf\"]",
+            "RUN <<EOF\necho 'x' > /etc/nginx/conf.d/y.conf\nEOF",
+            "COPY a.conf $CONF",
+        ] {
+            let dockerfile =
+                format!("FROM nginx\nCOPY a.conf /etc/nginx/conf.d/default.conf\n{line}\n");
+            let found = seen(&[("Dockerfile", &dockerfile), ("a.conf", "server { }")]);
+            assert!(found[0].1, "{line}");
+        }
+    }
+
+    #[test]
+    fn debian_s_package_is_known_and_other_images_are_not() {
+        let debian = "FROM debian:12\nRUN apt-get update && apt-get install -y nginx\nCOPY site /etc/nginx/sites-available/site\nRUN ln -s /etc/nginx/sites-available/site /etc/nginx/sites-enabled/\n";
+        let found = seen(&[("Dockerfile", debian), ("site", "server { }")]);
+        assert_eq!(found[0].0, Base::Debian);
+        assert!(
+            found[0]
+                .2
+                .contains(&pair("/etc/nginx/sites-enabled/site", "site"))
+        );
+        for image in [
+            "bitnami/nginx",
+            "nginx-proxy",
+            "${REGISTRY}/nginx",
+            "me/nginx",
+        ] {
+            assert_eq!(base_of(image), Base::Other, "{image}");
+        }
+    }
+
+    #[test]
+    fn broken_yaml_ends_quietly() {
+        for compose in [
+            "services: [nginx\n a: b: c",
+            "services:\n  nginx: *none\n",
+            "&a nginx: {<<: *a}\nservices: *a",
+        ] {
+            seen(&[("compose.yml", compose)]);
+        }
+    }
+}
