@@ -2,12 +2,13 @@
 //!
 //! nginx resolves a relative path against the folder of the main file, also in nested includes
 //! (ngx_conf_full_name with conf_prefix), and expands globs with glob(3): sorted, without dot
-//! files. A repository rarely mirrors the server's root, so an absolute path is looked for by
-//! its tail: next to the main file, then upward.
+//! files. A repository rarely mirrors the server's root, so an absolute path is looked for where a
+//! container that holds the main file has it, then by its tail: next to the main file, then upward.
 
 use std::collections::{BTreeSet, HashMap};
 
 use super::model::Included;
+use crate::deploy::{self, Base};
 use crate::project::Project;
 use crate::syntax::{Tree, Word};
 
@@ -192,6 +193,62 @@ pub(super) struct Files<'a> {
     folders: HashMap<&'a str, BTreeSet<&'a str>>,
     /// The folders of main files, each with a `/` at its end, sorted.
     mains: Vec<String>,
+    /// The containers that some of them are put into.
+    containers: Vec<Placed>,
+    /// Files that are read in place of others which say the same: `sites-enabled/a` is a link to
+    /// `sites-available/a`, or a copy.
+    originals: HashMap<u32, u32>,
+}
+
+/// A container with the nginx files in it.
+struct Placed {
+    base: Base,
+    altered: bool,
+    /// By their path in the container.
+    files: Vec<(String, u32)>,
+}
+
+impl Placed {
+    /// Whether its main file is the one that its base comes with.
+    fn has_stock_main(&self) -> bool {
+        !self.altered
+            && self.base != Base::Other
+            && !self
+                .files
+                .iter()
+                .any(|(path, _)| path == "/etc/nginx/nginx.conf")
+    }
+
+    /// The files that `path` names in it, in the order of glob(3).
+    fn find(&self, path: &str) -> Vec<u32> {
+        if !is_glob(path) {
+            let found = self.files.iter().find(|(at, _)| at == path);
+            return found.map(|(_, tree)| *tree).into_iter().collect();
+        }
+        let Some(glob) = glob(path) else {
+            return Vec::new();
+        };
+        self.files
+            .iter()
+            .filter(|(at, _)| glob.is_match(at) && !is_hidden(at))
+            .map(|(_, tree)| *tree)
+            .collect()
+    }
+}
+
+/// A pattern as glob(3) reads it: braces mean nothing.
+fn glob(path: &str) -> Option<globset::GlobMatcher> {
+    let pattern = path.replace('{', "[{]").replace('}', "[}]");
+    let glob = globset::GlobBuilder::new(&pattern)
+        .literal_separator(true)
+        .build();
+    Some(glob.ok()?.compile_matcher())
+}
+
+fn is_hidden(path: &str) -> bool {
+    path.rsplit('/')
+        .next()
+        .is_some_and(|name| name.starts_with('.'))
 }
 
 impl<'a> Files<'a> {
@@ -202,6 +259,8 @@ impl<'a> Files<'a> {
             by_name: HashMap::new(),
             folders: HashMap::new(),
             mains: Vec::new(),
+            containers: Vec::new(),
+            originals: HashMap::new(),
         };
         for (index, tree) in trees.iter().enumerate() {
             let source = project.source(tree.source);
@@ -220,7 +279,62 @@ impl<'a> Files<'a> {
         }
         files.paths.sort_unstable();
         files.mains.sort_unstable();
+        files.containers = deploy::containers(project)
+            .into_iter()
+            .map(|container| Placed {
+                base: container.base,
+                altered: container.altered,
+                files: container.placed(&files.paths),
+            })
+            .filter(|placed| !placed.files.is_empty())
+            .collect();
+        for (path, tree) in &files.paths {
+            if let Some((outer, name)) = path.split_once("sites-enabled/")
+                && let [original] = files.find(&format!("{outer}sites-available/{name}"))[..]
+                && let (copy, original_tree) = (&trees[*tree as usize], &trees[original as usize])
+                && project.source(copy.source).text == project.source(original_tree.source).text
+            {
+                files.originals.insert(*tree, original);
+            }
+        }
         files
+    }
+
+    /// Whether a file is a link to another of the project, or a copy of it.
+    pub(super) fn is_copy(&self, tree: u32) -> bool {
+        self.originals.contains_key(&tree)
+    }
+
+    /// The fragments that the stock main file of a container includes, for each of those that
+    /// have one.
+    pub(super) fn stock_sites(&self) -> Vec<Vec<u32>> {
+        let mut sites = Vec::new();
+        for placed in self
+            .containers
+            .iter()
+            .filter(|placed| placed.has_stock_main())
+        {
+            // The images' nginx.conf ends with conf.d; Debian's goes on with sites-enabled.
+            let mut found = placed.find("/etc/nginx/conf.d/*.conf");
+            if placed.base == Base::Debian {
+                found.extend(placed.find("/etc/nginx/sites-enabled/*"));
+            }
+            if !found.is_empty() && !sites.contains(&found) {
+                sites.push(found);
+            }
+        }
+        sites
+    }
+
+    /// What an absolute path names in the containers that hold `main`; `None` if in none of them.
+    fn mounted(&self, path: &str, main: u32) -> Option<Vec<u32>> {
+        let holding = self
+            .containers
+            .iter()
+            .filter(|placed| placed.files.iter().any(|(_, tree)| *tree == main));
+        holding
+            .map(|placed| placed.find(path))
+            .find(|found| !found.is_empty())
     }
 
     fn path(&self, tree: u32, trees: &[Tree]) -> &'a str {
@@ -244,30 +358,13 @@ impl<'a> Files<'a> {
         {
             return Vec::new();
         }
-        // Braces mean nothing to glob(3).
-        let pattern = path.replace('{', "[{]").replace('}', "[}]");
-        let Ok(glob) = globset::GlobBuilder::new(&pattern)
-            .literal_separator(true)
-            .build()
-        else {
+        let Some(glob) = glob(path) else {
             return Vec::new();
         };
-        let glob = glob.compile_matcher();
         self.paths[first..]
             .iter()
             .take_while(|(path, _)| path.starts_with(literal))
-            .filter(|(found, _)| {
-                let hidden = found
-                    .rsplit('/')
-                    .next()
-                    .is_some_and(|name| name.starts_with('.'));
-                (!hidden
-                    || path
-                        .rsplit('/')
-                        .next()
-                        .is_some_and(|name| name.starts_with('.')))
-                    && glob.is_match(found)
-            })
+            .filter(|(found, _)| (!is_hidden(found) || is_hidden(path)) && glob.is_match(found))
             .map(|(_, tree)| *tree)
             .collect()
     }
@@ -345,14 +442,27 @@ impl<'a> Files<'a> {
         }
     }
 
-    /// What `word`, the argument of an `include` in a configuration that starts in `folder`, means.
+    /// What `word`, the argument of an `include` in a configuration that starts with `main`, means.
     pub(super) fn resolve(
         &self,
         word: &Word,
-        folder: &str,
+        main: u32,
         complete: bool,
         trees: &[Tree],
     ) -> Included {
+        match self.look_up(word, main, complete, trees) {
+            Included::Files(mut found) if !self.originals.is_empty() => {
+                for tree in &mut found {
+                    *tree = self.originals.get(tree).copied().unwrap_or(*tree);
+                }
+                Included::Files(found)
+            }
+            other => other,
+        }
+    }
+
+    fn look_up(&self, word: &Word, main: u32, complete: bool, trees: &[Tree]) -> Included {
+        let folder = self.project.source(trees[main as usize].source).folder();
         let path = word.text.as_str();
         if word.templated || path.contains("${") || path.is_empty() {
             return Included::Missing("a template supplies the name of this include".to_owned());
@@ -372,6 +482,15 @@ impl<'a> Files<'a> {
             }
         }
         let absolute = path.starts_with('/');
+        // Relative paths are relative to the main file's folder, in a container as well.
+        let inside = if absolute {
+            path.to_owned()
+        } else {
+            format!("/etc/nginx/{path}")
+        };
+        if let Some(found) = self.mounted(&inside, main) {
+            return Included::Files(found);
+        }
         if !absolute && complete {
             let found = join(folder, path)
                 .map(|path| self.find(&path))

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 
 use super::files::Files;
-use super::model::{Config, Context, Included, Item, ROOT, surroundings};
+use super::model::{Config, Context, Included, Item, ROOT, fits_http};
 use crate::finding::Undecided;
 use crate::project::Project;
 use crate::source::{SourceId, Span};
@@ -29,7 +29,10 @@ pub(super) fn configurations(
     trees: &[Tree],
     undecided: &mut Vec<Undecided>,
 ) -> Vec<Config> {
-    let tops: Vec<Context> = trees.iter().map(|tree| surroundings(tree.top())).collect();
+    let tops: Vec<Context> = trees
+        .iter()
+        .map(|tree| super::model::surroundings(tree.top()))
+        .collect();
     let is_main: Vec<bool> = tops.iter().map(|top| *top == Context::Main).collect();
     let files = Files::new(project, trees, &is_main);
     let mut expander = Expander {
@@ -42,7 +45,20 @@ pub(super) fn configurations(
     let mut configs: Vec<Config> = Vec::new();
     let all = 0..trees.len() as u32;
     for main in all.clone().filter(|tree| is_main[*tree as usize]) {
-        configs.push(expander.expand(main, true));
+        configs.push(expander.expand(&[main], Surroundings::None));
+    }
+    // What a container adds to the stock nginx.conf of its image has its context from there.
+    for sites in files.stock_sites() {
+        let sites: Vec<u32> = sites
+            .into_iter()
+            .filter(|tree| {
+                fits_http(&trees[*tree as usize], tops[*tree as usize])
+                    && !expander.used[*tree as usize]
+            })
+            .collect();
+        if !sites.is_empty() {
+            configs.push(expander.expand(&sites, Surroundings::Stock));
+        }
     }
     // A fragment that another fragment includes has its context from there.
     let mut included = vec![false; trees.len()];
@@ -50,10 +66,12 @@ pub(super) fn configurations(
         .clone()
         .filter(|tree| !expander.used[*tree as usize] && !is_main[*tree as usize])
     {
+        included[tree as usize] |= files.is_copy(tree);
         for other in expander.direct(tree) {
             included[other as usize] |= other != tree;
         }
     }
+    let shared = shared(&expander, &tops, &included);
     let fragments = |included: bool, flags: &[bool]| -> Vec<u32> {
         all.clone()
             .filter(|tree| !is_main[*tree as usize] && flags[*tree as usize] == included)
@@ -64,11 +82,77 @@ pub(super) fn configurations(
         .chain(fragments(true, &included))
     {
         // Those of the second round remain only where fragments include each other in a circle.
-        if !expander.used[tree as usize] {
-            configs.push(expander.expand(tree, false));
+        if expander.used[tree as usize] || files.is_copy(tree) {
+            continue;
         }
+        let mut roots = vec![tree];
+        if tops[tree as usize] == Context::Http
+            && let Some(others) = shared.get(expander.folder(tree))
+        {
+            roots.extend(others.iter().filter(|other| **other != tree));
+            roots.sort_by_key(|tree| expander.path(*tree).to_owned());
+        }
+        configs.push(expander.expand(&roots, Surroundings::Unknown));
     }
     configs
+}
+
+/// What surrounds the files that a configuration starts with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Surroundings {
+    /// Nothing: it is a main file.
+    None,
+    /// The `http` block of an installation's own nginx.conf, which sets nothing that matters to a
+    /// handshake.
+    Stock,
+    /// A file that is not in the project.
+    Unknown,
+}
+
+/// Folders whose files `http` includes together.
+const TOGETHER: &[&str] = &["conf.d", "http.d", "sites-enabled", "vhosts", "vhosts.d"];
+
+/// What belongs to all servers of such a folder: its fragments that hold no server, by folder.
+/// Where two define the same, one of them is not in use, and nothing says which.
+fn shared(
+    expander: &Expander<'_>,
+    tops: &[Context],
+    included: &[bool],
+) -> HashMap<String, Vec<u32>> {
+    let mut shared: HashMap<String, Vec<u32>> = HashMap::new();
+    let mut defined: HashMap<(String, String), usize> = HashMap::new();
+    for tree in 0..tops.len() as u32 {
+        let folder = expander.folder(tree);
+        let together = TOGETHER.contains(&folder.rsplit('/').next().unwrap_or_default())
+            && (!folder.ends_with(".d") || expander.path(tree).ends_with(".conf"));
+        let free = fits_http(&expander.trees[tree as usize], tops[tree as usize])
+            && !expander.used[tree as usize]
+            && !included[tree as usize];
+        let directives = || expander.trees[tree as usize].top();
+        if !together || !free || directives().any(|directive| directive.name() == "server") {
+            continue;
+        }
+        for directive in directives() {
+            let name = match directive.name() {
+                "map" | "geo" | "split_clients" => directive.args().last(),
+                "upstream" => directive.args().first(),
+                "proxy_http_version" => directive.name_word(),
+                _ => None,
+            };
+            if let Some(name) = name {
+                *defined
+                    .entry((folder.to_owned(), name.text.clone()))
+                    .or_default() += 1;
+            }
+        }
+        shared.entry(folder.to_owned()).or_default().push(tree);
+    }
+    for ((folder, _), times) in defined {
+        if times > 1 {
+            shared.remove(&folder);
+        }
+    }
+    shared
 }
 
 struct Expander<'a> {
@@ -94,16 +178,20 @@ impl Expander<'_> {
         self.files.project.source(id).folder()
     }
 
+    fn path(&self, tree: u32) -> &str {
+        let id: SourceId = self.trees[tree as usize].source;
+        &self.files.project.source(id).path
+    }
+
     /// The files that `tree` includes itself.
     fn direct(&self, tree: u32) -> Vec<u32> {
-        let folder = self.folder(tree).to_owned();
         self.trees[tree as usize]
             .all()
             .filter(|directive| directive.name() == "include" && directive.args().len() == 1)
             .filter_map(|directive| {
                 match self
                     .files
-                    .resolve(&directive.args()[0], &folder, false, self.trees)
+                    .resolve(&directive.args()[0], tree, false, self.trees)
                 {
                     Included::Files(found) => Some(found),
                     _ => None,
@@ -113,19 +201,24 @@ impl Expander<'_> {
             .collect()
     }
 
-    fn expand(&mut self, main: u32, complete: bool) -> Config {
-        let folder = self.folder(main).to_owned();
-        let mut config = Config::new(main, folder.clone(), complete);
+    /// The configuration that starts with the files `roots`, one after the other.
+    fn expand(&mut self, roots: &[u32], surroundings: Surroundings) -> Config {
+        let main = roots.first().copied().unwrap_or_default();
+        let complete = surroundings != Surroundings::Unknown;
+        let mut config = Config::new(roots.to_vec(), self.folder(main).to_owned(), complete);
         let mut known: HashMap<&str, Included> = HashMap::new();
-        let mut frames = vec![Frame {
-            tree: main,
+        let frame = |tree: &u32| Frame {
+            tree: *tree,
             next: 0,
             via: ROOT,
-        }];
+        };
+        let mut frames: Vec<Frame> = roots.iter().rev().map(frame).collect();
         // Blocks that are open: their item, where their nodes end, and in which frame.
         let mut open: Vec<(u32, u32, usize)> = Vec::new();
         let mut spent = false;
-        self.used[main as usize] = true;
+        for root in roots {
+            self.used[*root as usize] = true;
+        }
         let trees = self.trees;
         while let Some(frame) = frames.last_mut() {
             let (tree, node, via) = (frame.tree, frame.next, frame.via);
@@ -184,7 +277,7 @@ impl Expander<'_> {
             }
             let found = known
                 .entry(&word.text)
-                .or_insert_with(|| self.files.resolve(word, &folder, complete, trees))
+                .or_insert_with(|| self.files.resolve(word, main, complete, trees))
                 .clone();
             let span = directive.head();
             let found = self.enter(found, &config.items, &mut frames, item, span);
@@ -194,10 +287,13 @@ impl Expander<'_> {
         for (item, ..) in open {
             config.items[item as usize].end = end;
         }
-        if !complete {
+        if surroundings == Surroundings::Stock {
+            config.top = Context::Http;
+        } else if !complete {
             // Includes at its top count as well.
             let top = config.items.iter().filter(|item| item.parent == ROOT);
-            config.top = surroundings(top.map(|item| trees[item.tree as usize].at(item.node)));
+            config.top =
+                super::model::surroundings(top.map(|item| trees[item.tree as usize].at(item.node)));
         }
         config
     }
@@ -326,6 +422,90 @@ mod tests {
             ),
         ]);
         assert_eq!(names, ["found"]);
+    }
+
+    /// The messages of findings (by rule) and notes of a project.
+    fn outcome(files: &[(&str, &str)]) -> (Vec<String>, Vec<String>) {
+        let project = Project::in_memory(files.iter().copied()).expect("valid");
+        let outcome = crate::check::check(&project, &crate::check::Selection::default());
+        let rules = outcome
+            .findings
+            .iter()
+            .map(|finding| finding.rule.to_string());
+        let notes = outcome.undecided.iter().map(|note| note.message.clone());
+        (rules.collect(), notes.collect())
+    }
+
+    const SITE: &str = "server { listen 80; location /ws/ { proxy_pass http://a; } }";
+
+    #[test]
+    fn a_container_ties_a_fragment_to_its_image_s_main_file() {
+        let lost = (vec!["nginx/upgrade-not-forwarded".to_owned()], vec![]);
+        let dockerfile = "FROM node AS build\nRUN make\nFROM nginx:alpine\nCOPY nginx.conf /etc/nginx/conf.d/default.conf\n";
+        assert_eq!(
+            outcome(&[("nginx.conf", SITE), ("Dockerfile", dockerfile)]),
+            lost
+        );
+        let compose = "services:\n  web:\n    image: nginx\n    volumes:\n      - ./site:/etc/nginx/templates\n";
+        let compose = ("compose.yml", compose);
+        assert_eq!(outcome(&[("site/a.conf.template", SITE), compose]), lost);
+        // A neighbour in it supplies the pair.
+        let headers = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+        let files = [
+            ("site/a.conf.template", SITE),
+            ("site/b.conf.template", headers),
+            compose,
+        ];
+        assert_eq!(outcome(&files), (vec![], vec![]));
+        // Nobody knows what stands around it, or it is changed on the way.
+        let (findings, notes) = outcome(&[("nginx.conf", SITE)]);
+        assert_eq!((findings.len(), notes.len()), (0, 1), "{notes:?}");
+        let altered = format!("{dockerfile}RUN sed -i 's/x/y/' /etc/nginx/nginx.conf\n");
+        let (findings, notes) = outcome(&[("nginx.conf", SITE), ("Dockerfile", &altered)]);
+        assert_eq!((findings.len(), notes.len()), (0, 1), "{notes:?}");
+    }
+
+    #[test]
+    fn a_main_file_reads_what_its_container_holds() {
+        let compose = "services:\n  web:\n    image: nginx\n    volumes:\n      - ./deploy/main.conf:/etc/nginx/nginx.conf\n      - ./sites:/etc/nginx/extra\n";
+        let (names, notes) = order(&[
+            (
+                "deploy/main.conf",
+                "events {}\nhttp { include /etc/nginx/extra/*.conf; include extra/one.conf; }",
+            ),
+            ("sites/one.conf", "found;"),
+            ("other/extra/two.conf", "wrong;"),
+            ("docker-compose.yml", compose),
+        ]);
+        assert_eq!((names, notes), (vec!["found".to_owned(); 2], vec![]));
+    }
+
+    #[test]
+    fn what_a_folder_s_servers_share_belongs_to_each() {
+        let headers = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+        let own = "server { listen 80; location /ws/ { proxy_pass http://a; proxy_set_header Host $host; } }";
+        let shared = ("conf.d/00-proxy.conf", headers);
+        assert_eq!(
+            outcome(&[shared, ("conf.d/site.conf", SITE)]),
+            (vec![], vec![])
+        );
+        let discarded = (vec!["nginx/headers-not-inherited".to_owned()], vec![]);
+        assert_eq!(outcome(&[shared, ("conf.d/site.conf", own)]), discarded);
+        // Elsewhere files that lie side by side have nothing to do with each other.
+        let (findings, notes) = outcome(&[("x/00-proxy.conf", headers), ("x/site.conf", SITE)]);
+        assert_eq!((findings.len(), notes.len()), (0, 1), "{notes:?}");
+    }
+
+    #[test]
+    fn a_site_and_its_link_are_one() {
+        let files = [
+            ("sites-available/a.conf", SITE),
+            ("sites-enabled/a.conf", SITE),
+        ];
+        assert_eq!(outcome(&files).1.len(), 1);
+        let main = ("nginx.conf", "events {}\nhttp { include sites-enabled/*; }");
+        let (findings, notes) = outcome(&[files[0], files[1], main]);
+        assert_eq!((findings.len(), notes.len()), (1, 0), "{notes:?}");
     }
 
     #[test]

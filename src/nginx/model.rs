@@ -140,11 +140,13 @@ pub struct Level {
 /// One configuration: a main file, or a fragment that no file of the project includes.
 #[derive(Debug)]
 pub struct Config {
-    /// The file it starts from, as an index into [`Arena::trees`].
-    pub main: u32,
-    /// The folder of that file.
+    /// The files it starts from, as indices into [`Arena::trees`]: one main file, or the fragments
+    /// that `http` includes together.
+    pub roots: Vec<u32>,
+    /// The folder of the first of them.
     pub folder: String,
-    /// Whether it starts from a main file, so that nothing unseen surrounds it.
+    /// Whether it starts from a main file, or its container's stock one, so that nothing unseen
+    /// surrounds it.
     pub complete: bool,
     /// The context of its top: `Main`, or the one that a fragment is made for.
     pub top: Context,
@@ -173,10 +175,10 @@ pub struct Config {
 }
 
 impl Config {
-    /// A configuration that starts from the file `main`, without its items.
-    pub(super) fn new(main: u32, folder: String, complete: bool) -> Self {
+    /// A configuration that starts from the files `roots`, without its items.
+    pub(super) fn new(roots: Vec<u32>, folder: String, complete: bool) -> Self {
         Self {
-            main,
+            roots,
             folder,
             complete,
             top: Context::Main,
@@ -345,7 +347,9 @@ impl Config {
                 why: "the file that includes this one is not in the project".to_owned(),
             });
         }
-        self.template_level(ROOT, self.main, None, templates);
+        for root in self.roots.clone() {
+            self.template_level(ROOT, root, None, templates);
+        }
         for item in 0..self.items.len() as u32 {
             let Item {
                 tree, node, parent, ..
@@ -528,6 +532,28 @@ fn is_script(name: &str) -> bool {
     ]
     .iter()
     .any(|start| name.starts_with(start))
+}
+
+/// Whether a file may stand in `http`, where the directives at its top seem to be made for `top`.
+pub(super) fn fits_http(tree: &Tree, top: Context) -> bool {
+    match top {
+        Context::Http => true,
+        // Lines such as `proxy_set_header` fit everywhere, others in a server or location only.
+        Context::Location => !tree.top().any(|directive| {
+            matches!(
+                directive.name(),
+                "proxy_pass"
+                    | "return"
+                    | "rewrite"
+                    | "set"
+                    | "if"
+                    | "try_files"
+                    | "alias"
+                    | "internal"
+            )
+        }),
+        _ => false,
+    }
 }
 
 /// The context that directives at the top of a file belong to.
