@@ -300,8 +300,11 @@ fn substitute(text: &str, value: &dyn Fn(&str) -> Option<String>) -> String {
 mod tests {
     use super::*;
 
+    /// Paths in the container and in the project.
+    type Pairs = Vec<(String, String)>;
+
     /// Base, whether it is altered, and where each file lies.
-    fn seen(files: &[(&str, &str)]) -> Vec<(Base, bool, Vec<(String, String)>)> {
+    fn seen(files: &[(&str, &str)]) -> Vec<(Base, bool, Pairs)> {
         let project = Project::in_memory(files.iter().copied()).expect("valid");
         let mut paths: Vec<(&str, u32)> = (0..)
             .zip(&project.sources)

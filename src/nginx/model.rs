@@ -140,10 +140,11 @@ pub struct Level {
 /// One configuration: a main file, or a fragment that no file of the project includes.
 #[derive(Debug)]
 pub struct Config {
-    /// The files it starts from, as indices into [`Arena::trees`]: one main file, or the fragments
-    /// that `http` includes together.
+    /// The file it starts from, as an index into [`Arena::trees`].
+    pub main: u32,
+    /// That file, and the other fragments that `http` includes with it.
     pub roots: Vec<u32>,
-    /// The folder of the first of them.
+    /// The folder of that file.
     pub folder: String,
     /// Whether it starts from a main file, or its container's stock one, so that nothing unseen
     /// surrounds it.
@@ -178,6 +179,7 @@ impl Config {
     /// A configuration that starts from the files `roots`, without its items.
     pub(super) fn new(roots: Vec<u32>, folder: String, complete: bool) -> Self {
         Self {
+            main: roots.first().copied().unwrap_or_default(),
             roots,
             folder,
             complete,

@@ -170,8 +170,36 @@ impl<'a> Place<'a> {
         self.route.effective.lines(self.view).collect()
     }
 
+    /// Points at the servers that break, where others read the same location from the same file
+    /// and do not.
+    fn in_servers(&self, mut finding: Finding) -> Finding {
+        let location = self.head(self.location());
+        let same = self.cx.nginx.routes.iter().filter_map(|route| {
+            let place = Place {
+                cx: self.cx,
+                route,
+                view: self.cx.nginx.view(route.config),
+            };
+            (place.head(place.location()) == location).then_some(place)
+        });
+        let (broken, whole): (Vec<_>, Vec<_>) = same.partition(|place| place.route.loss.is_some());
+        if whole.is_empty() {
+            return finding;
+        }
+        for place in broken.iter().take(MAX_PLACES) {
+            let mut outward = place.view.outward(place.location());
+            let server =
+                outward.find(|level| *level != ROOT && place.view.context(*level) == Block::Server);
+            if let Some(server) = server {
+                finding = finding.label(place.head(server), "it breaks in this server");
+            }
+        }
+        finding
+    }
+
     /// Says why sockets are expected here, unless the finding points there anyway.
     fn because(&self, finding: Finding) -> Finding {
+        let finding = self.in_servers(finding);
         let (span, message) = match self.route.evidence.first() {
             Some(Evidence::Declared { endpoint }) => {
                 let declared = self

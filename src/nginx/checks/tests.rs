@@ -625,3 +625,31 @@ fn a_bomb_of_includes_loses_no_finding_beside_it() {
     );
     assert_eq!(findings(&files).len(), 1);
 }
+
+#[test]
+fn a_snippet_that_breaks_in_one_server_names_it() {
+    let files = [
+        (
+            "nginx.conf",
+            "events {}\nhttp { server { listen 80; proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; include ws.conf; }\nserver { listen 81; include ws.conf; } }",
+        ),
+        ("ws.conf", "location /ws/ { proxy_pass http://a; }"),
+    ];
+    let project = Project::in_memory(files).expect("valid");
+    let outcome = check(&project, &Selection::default());
+    let [finding] = &outcome.findings[..] else {
+        panic!("{:?}", outcome.findings);
+    };
+    let label = finding
+        .labels
+        .iter()
+        .find(|label| label.message == "it breaks in this server")
+        .expect("the server is named");
+    assert_eq!(
+        project
+            .source(label.span.source)
+            .position(label.span.start as usize)
+            .line,
+        3
+    );
+}
