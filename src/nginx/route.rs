@@ -248,7 +248,8 @@ fn is_of_upgrade(name: &str) -> bool {
     let prefixed = ["http_", "sent_", "upstream_", "arg_", "cookie_"]
         .iter()
         .any(|prefix| name.starts_with(prefix));
-    !prefixed && (name.contains("connection_upgrade") || name == "proxy_connection")
+    !prefixed
+        && (name.contains("connection_upgrade") || matches!(&*name, "proxy_connection" | "upgrade"))
 }
 
 /// The locations that send requests on, with the evidence that their own lines give.

@@ -27,10 +27,49 @@ pub(crate) fn trials() -> Vec<Trial> {
                 trials.push(Trial::test(format!("{name} ({on})"), move || {
                     holds(rule, example, handshake, version).map_err(Failed::from)
                 }));
+                if let Some(mended) = mended(example) {
+                    let name = format!("{name} (fixed, {on})");
+                    trials.push(Trial::test(name, move || {
+                        holds(rule, &mended, handshake, version).map_err(Failed::from)
+                    }));
+                }
             }
         }
     }
     trials
+}
+
+/// A breaking example with the fixes that wslint offers for it, so that it should work; `None` if
+/// it offers none.
+fn mended(example: &Example) -> Option<Example> {
+    if !example.breaks {
+        return None;
+    }
+    let mut mended = Example {
+        breaks: false,
+        ..example.clone()
+    };
+    let mut fixed = false;
+    // One fix at a time: each is made for the files as they are.
+    for _ in 0..8 {
+        let project = project(&mended).ok()?;
+        let outcome = check(&project, &Selection::default());
+        let Some(fix) = outcome
+            .findings
+            .iter()
+            .find_map(|finding| finding.fix.as_ref())
+        else {
+            break;
+        };
+        fixed = true;
+        let files = mended.files.to_mut();
+        for edit in fix.edits.iter().rev() {
+            let path = &project.source(edit.span.source).path;
+            let (_, text) = files.iter_mut().find(|(known, _)| known == path)?;
+            text.to_mut().replace_range(edit.span.range(), &edit.text);
+        }
+    }
+    fixed.then_some(mended)
 }
 
 fn project(example: &Example) -> Result<Project, String> {

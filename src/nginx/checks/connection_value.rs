@@ -58,6 +58,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             let finding = report.finding(message, span, label).note(
                 "a server opens a WebSocket only if `upgrade` is one of the comma-separated values of Connection (RFC 6455, 4.2.1); else it answers 400, 404 or 426",
             );
+            let finding = super::with_fix(finding, super::fixes::headers(&place));
             with_help(place.because(finding), place.instead(Half::Connection, *item))
         });
     }

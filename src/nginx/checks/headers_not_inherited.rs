@@ -63,6 +63,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 place.level(*inner),
                 repeat.join("\n")
             ));
+            let finding = super::with_fix(finding, super::fixes::headers(&place));
             match place.version_help() {
                 Some(help) => finding.help(help),
                 None => finding,

@@ -78,10 +78,11 @@ fn explicit(place: &Place<'_>, item: ItemId, version: &str, report: &Report<'_>)
         )
     };
     let finding = report.finding(message, place.head(item), label);
-    place.because(finding).note(note).help(format!(
+    let finding = place.because(finding).note(note).help(format!(
         "write instead:\n{}proxy_http_version 1.1;",
         place.indent(item)
-    ))
+    ));
+    super::with_fix(finding, super::fixes::version(place))
 }
 
 fn default(place: &Place<'_>, report: &Report<'_>) -> Finding {
@@ -92,9 +93,10 @@ fn default(place: &Place<'_>, report: &Report<'_>) -> Finding {
     let finding = report
         .finding(message, place.pass(), "HTTP/1.0 by default before nginx 1.29.7")
         .note("a server has to ignore an Upgrade that arrives in HTTP/1.0 (RFC 9110, 7.8): python's websockets answers 505 and tornado says 101 and closes, while node's ws, aiohttp and uvicorn let it pass");
-    place.because(finding).help(format!(
+    let finding = place.because(finding).help(format!(
         "write in {}:\n{}proxy_http_version 1.1;",
         place.level(place.own_level()),
         place.indent(place.route.pass)
-    ))
+    ));
+    super::with_fix(finding, super::fixes::version(place))
 }

@@ -66,7 +66,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 let overridden = view.directive(*earlier).head();
                 finding = finding.label(overridden, "without effect: the last map of a variable wins");
             }
-            finding
+            super::with_fix(finding, super::fixes::map(&place, *step))
                 .note(
                     "an upstream opens a WebSocket only if the token `upgrade` arrives in Connection (RFC 6455, 4.2.1); the map must give it for `websocket`, and for nothing else",
                 )

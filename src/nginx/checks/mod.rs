@@ -5,6 +5,7 @@
 
 pub mod cannot_upgrade;
 pub mod connection_value;
+mod fixes;
 pub mod handshake_headers_dropped;
 pub mod headers_not_inherited;
 pub mod http_version;
@@ -17,6 +18,8 @@ pub mod upgrade_not_forwarded;
 pub mod upgrade_value;
 pub mod upstream_address;
 
+#[cfg(test)]
+mod fix_tests;
 #[cfg(test)]
 mod tests;
 #[cfg(test)]
@@ -367,6 +370,14 @@ const MAP: &str = "map $http_upgrade $connection_upgrade {
     default upgrade;
     ''      close;
 }";
+
+/// Attaches a fix, if there is one.
+fn with_fix(finding: Finding, fix: Option<crate::finding::Fix>) -> Finding {
+    match fix {
+        Some(fix) => finding.fix(fix),
+        None => finding,
+    }
+}
 
 /// Adds several help messages.
 fn with_help(mut finding: Finding, help: Vec<String>) -> Finding {

@@ -35,6 +35,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             let finding = finding.note(format!(
                 "a server opens a WebSocket only if both `Upgrade: websocket` and `Connection: upgrade` arrive (RFC 6455, 4.2.1), and {instead}"
             ));
+            let finding = super::with_fix(finding, super::fixes::headers(&place));
             if place.route.effective.level == Some(place.own_level()) {
                 with_help(finding, place.lines_to_add(&[*missing]))
             } else {

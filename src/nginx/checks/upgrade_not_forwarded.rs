@@ -37,7 +37,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             if own && connection.is_some() {
                 help.push("and remove the other `Connection` line".to_owned());
             }
-            with_help(finding, help)
+            super::with_fix(with_help(finding, help), super::fixes::headers(&place))
         });
     }
     causes.report(report);

@@ -68,7 +68,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 help.truncate(1);
                 help.extend(place.instead(Half::Connection, *other));
             }
-            with_help(finding, help)
+            super::with_fix(with_help(finding, help), super::fixes::headers(&place))
         });
     }
     causes.report(report);
