@@ -2,8 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::model::{ItemId, View};
-use super::words::{Part, parts};
+use super::model::View;
 use crate::syntax::Word;
 
 /// An address in its parts.
@@ -82,24 +81,9 @@ pub(super) fn without_scheme(view: View<'_>, word: &Word) -> bool {
 /// literal `proxy_pass` elsewhere makes an upstream of its own, which matches host and port
 /// (ngx_http_upstream_init_request).
 pub(super) fn is_resolved(view: View<'_>, address: Address<'_>) -> bool {
+    let host = address.host.to_ascii_lowercase();
+    let names = view.names();
     address.is_literal()
-        || (address.port.is_none()
-            && view
-                .config
-                .upstreams
-                .keys()
-                .any(|name| name.eq_ignore_ascii_case(address.host)))
-        || literal_passes(view).any(|pass| {
-            pass.host.eq_ignore_ascii_case(address.host) && pass.reached() == address.reached()
-        })
-}
-
-/// The addresses of all `proxy_pass` directives without variables.
-fn literal_passes(view: View<'_>) -> impl Iterator<Item = Address<'_>> {
-    (0..view.config.items.len() as ItemId)
-        .map(move |item| view.directive(item))
-        .filter(|directive| directive.name() == "proxy_pass")
-        .filter_map(|directive| directive.arg(0))
-        .filter(|url| !parts(url).iter().any(|part| !matches!(part, Part::Text(_))))
-        .filter_map(Address::read)
+        || (address.port.is_none() && names.upstreams.contains(&host))
+        || names.passes.contains(&(host, address.reached()))
 }

@@ -171,6 +171,8 @@ pub struct Config {
     pub locations: Vec<Location>,
     /// See [`upgrade_variable`](super::evidence::upgrade_variable).
     pub(super) upgrade_variable: OnceLock<Option<String>>,
+    /// See [`View::names`].
+    pub(super) names: OnceLock<super::setting::Names>,
     /// Some file that `http` includes is not in the project.
     unseen_http: bool,
 }
@@ -194,6 +196,7 @@ impl Config {
             servers: Vec::new(),
             locations: Vec::new(),
             upgrade_variable: OnceLock::new(),
+            names: OnceLock::new(),
             unseen_http: false,
         }
     }

@@ -1,6 +1,9 @@
 //! The other directives that decide about a handshake, and at which level each of them is in
 //! force: a level that has none of its own takes those of the next one outward.
 
+use std::collections::HashSet;
+
+use super::address::Address;
 use super::model::{ItemId, Unseen, View};
 
 /// The directives that [`View::setting`] knows.
@@ -47,6 +50,17 @@ impl Setting {
     }
 }
 
+/// What the directives of a configuration name, in lower case.
+#[derive(Debug, Default)]
+pub(super) struct Names {
+    /// Variables that are the whole of an argument, without `$`.
+    words: HashSet<String>,
+    /// Host and port of each `proxy_pass` without variables.
+    pub(super) passes: HashSet<(String, u16)>,
+    /// The `upstream` blocks.
+    pub(super) upstreams: HashSet<String>,
+}
+
 impl<'a> View<'a> {
     /// The directives called `name` that stand at `level` itself.
     pub fn own(self, level: ItemId, name: &'a str) -> impl Iterator<Item = ItemId> + 'a {
@@ -67,20 +81,37 @@ impl<'a> View<'a> {
     /// Whether something in the configuration may define the variable `name`: a map, a `set`, or
     /// whatever directive of a module names it as it would name its own.
     pub fn may_define(self, name: &str) -> bool {
-        let key = name.to_ascii_lowercase();
-        if self.config.maps.contains_key(&key) || self.config.sets.contains_key(&key) {
-            return true;
-        }
-        (0..self.config.items.len() as u32).any(|item| {
-            let directive = self.directive(item);
-            !matches!(
-                directive.name(),
-                "proxy_set_header" | "add_header" | "log_format" | "if"
-            ) && directive.args().iter().any(|word| {
-                word.text
-                    .strip_prefix('$')
-                    .is_some_and(|own| own.eq_ignore_ascii_case(name))
-            })
+        let name = name.to_ascii_lowercase();
+        let config = self.config;
+        config.maps.contains_key(&name)
+            || config.sets.contains_key(&name)
+            || self.names().words.contains(&name)
+    }
+
+    /// What the directives name, read once.
+    pub(super) fn names(self) -> &'a Names {
+        self.config.names.get_or_init(|| {
+            let mut names = Names::default();
+            for item in 0..self.config.items.len() as u32 {
+                let directive = self.directive(item);
+                match directive.name() {
+                    "proxy_set_header" | "add_header" | "log_format" | "if" => continue,
+                    "proxy_pass" => names.passes.extend(
+                        directive
+                            .arg(0)
+                            .filter(|url| !url.contains('$'))
+                            .and_then(Address::read)
+                            .map(|pass| (pass.host.to_ascii_lowercase(), pass.reached())),
+                    ),
+                    _ => {}
+                }
+                let words = directive.args().iter();
+                let words = words.filter_map(|word| word.text.strip_prefix('$'));
+                names.words.extend(words.map(str::to_ascii_lowercase));
+            }
+            let upstreams = self.config.upstreams.keys();
+            names.upstreams = upstreams.map(|name| name.to_ascii_lowercase()).collect();
+            names
         })
     }
 

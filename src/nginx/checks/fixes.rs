@@ -6,6 +6,9 @@
 //! edited level reaches. `"upgrade"` is written only where nothing but sockets passes; elsewhere
 //! the value comes from a map, which the `http` block gets if it has none.
 
+use std::cell::OnceCell;
+use std::collections::HashSet;
+
 use super::{Place, line_of};
 use crate::finding::Applicability::{Safe, Unsafe};
 use crate::finding::{Applicability, Edit, Fix};
@@ -13,7 +16,7 @@ use crate::handshake::{Header, Request};
 use crate::nginx::evidence::upgrade_variable;
 use crate::nginx::headers::{Effective, Half, Line, handshakes, outgoing};
 use crate::nginx::model::{Context as Block, ItemId, ROOT, View};
-use crate::nginx::route::{Loss, Route};
+use crate::nginx::route::Loss;
 use crate::nginx::variables::{Scope, Step};
 use crate::source::{Source, Span};
 use crate::syntax::Word;
@@ -122,6 +125,8 @@ struct Plan<'p, 'a> {
     /// Whether the value for Connection is written by us; else it is that of an outer level.
     connection: Option<Connection>,
     applicability: Applicability,
+    /// The blocks of routes that the edits mend, collected when first asked for.
+    mended: OnceCell<HashSet<ItemId>>,
 }
 
 /// What is written as the value of Connection.
@@ -143,6 +148,7 @@ impl<'p, 'a> Plan<'p, 'a> {
             decided: Vec::new(),
             connection: None,
             applicability: Safe,
+            mended: OnceCell::new(),
         }
     }
 
@@ -384,14 +390,21 @@ impl<'p, 'a> Plan<'p, 'a> {
 
     /// Whether a block is a route that the same edits mend.
     fn is_mended(&self, block: ItemId) -> bool {
-        let ours = self.place.route;
-        self.place.cx.nginx.routes.iter().any(|route: &Route| {
-            route.config == ours.config
-                && route.block == block
-                && route.loss.is_some()
-                && route.effective.level == ours.effective.level
-                && (route.location == ours.location || ours.effective.level != Some(self.own))
-        })
+        let mended = self.mended.get_or_init(|| {
+            let ours = self.place.route;
+            let routes = self.place.cx.nginx.routes.iter();
+            routes
+                .filter(|route| {
+                    route.config == ours.config
+                        && route.loss.is_some()
+                        && route.effective.level == ours.effective.level
+                        && (route.location == ours.location
+                            || ours.effective.level != Some(self.own))
+                })
+                .map(|route| route.block)
+                .collect()
+        });
+        mended.contains(&block)
     }
 
     /// A directive of the level's own block to write lines after: its last header, else what it
