@@ -73,6 +73,8 @@ pub struct Request {
     pub tls: bool,
     /// The host that it asks for, lower case, without port; empty when every server is asked.
     pub host: String,
+    /// The Host line as it was sent: with the port, where the client names one.
+    pub authority: String,
     /// The port that it arrives at.
     pub port: u16,
     /// The method; a handshake's is GET.
@@ -104,6 +106,11 @@ impl Request {
         Self {
             tls,
             host: host.to_ascii_lowercase(),
+            // Browsers leave out the port that the scheme has by default.
+            authority: match (tls, port) {
+                (true, 443) | (false, 80) => host.to_owned(),
+                _ => format!("{host}:{port}"),
+            },
             port,
             method: "GET".to_owned(),
             path: path.to_owned(),
@@ -125,7 +132,8 @@ impl Request {
     pub fn arriving(mut self, tls: bool, port: u16) -> Option<Self> {
         let sent = self.lines("host").next().map(|host| host.value.clone());
         if let Some(host) = sent {
-            let host = host.known()?.to_ascii_lowercase();
+            self.authority = host.known()?.clone();
+            let host = self.authority.to_ascii_lowercase();
             // An IPv6 address ends in a bracket; what follows the last colon is a port.
             self.host = match host.rsplit_once(':') {
                 Some((name, digits)) if digits.bytes().all(|byte| byte.is_ascii_digit()) => {

@@ -301,11 +301,11 @@ fn evaluate(scope: &mut Scope<'_>, line: &Line<'_>) -> Value {
     }
 }
 
-/// The request as it leaves for the upstream of `location`.
-pub fn outgoing(
-    view: View<'_>,
-    location: ItemId,
-    request: &Request,
+/// The request as `proxy_pass` sends it: the lines in force where `scope` is, nginx's own, and
+/// those of `request` that no line takes the place of.
+pub(super) fn outgoing(
+    scope: &mut Scope<'_>,
+    request: Request,
     target: Option<Version>,
 ) -> Request {
     // nginx sends none of these on unless a line sets them (ngx_http_proxy_headers).
@@ -318,13 +318,13 @@ pub fn outgoing(
         "Expect",
         "Proxy-Connection",
     ];
+    let (view, location) = (scope.view, scope.location);
     let effective = Effective::at(view, location);
-    let mut scope = Scope::new(view, request, location);
     let mut headers = Vec::new();
     let mut set: Vec<&str> = Vec::new();
     for line in effective.lines(view) {
         set.push(line.name);
-        let value = evaluate(&mut scope, &line);
+        let value = evaluate(scope, &line);
         if value != Value::Known(String::new()) {
             headers.push(Header {
                 name: line.name.to_owned(),
@@ -335,6 +335,13 @@ pub fn outgoing(
     }
     let is_set = |name: &str| set.iter().any(|line| line.eq_ignore_ascii_case(name));
     let modern = target.map(|version| version >= KEEPALIVE_BY_DEFAULT);
+    if !is_set("Host") {
+        headers.push(Header {
+            name: "Host".to_owned(),
+            value: scope.text("$proxy_host"),
+            from: None,
+        });
+    }
     if !is_set("Connection") && modern != Some(true) {
         headers.push(Header {
             name: "Connection".to_owned(),
@@ -359,7 +366,7 @@ pub fn outgoing(
             (Some(_), _) | (None, Some(true) | None) => Protocol::Http11,
         },
         headers,
-        ..request.clone()
+        ..request
     }
 }
 

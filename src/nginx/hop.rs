@@ -1,12 +1,14 @@
-//! nginx as a hop: which server and location a request meets, and what becomes of it there.
+//! nginx as a hop: which server a request meets, and what becomes of it there.
 
-use super::location::Found;
-use super::model::{Context, ItemId, View};
-use super::{headers, variables};
-use crate::handshake::{Because, Entrance, Hop, Outcome, Passage, Reply, Request, Takes, Upstream};
+use super::listener::{By, Chosen};
+use super::model::{ROOT, View};
+use super::phases::{self, Answer, End, Event, Journey, What};
+use crate::handshake::{Because, Entrance, Hop, Outcome, Passage, Request, Takes};
 use crate::project::Version;
 use crate::source::Span;
-use crate::value::Value;
+
+/// From this version on a listener of plain HTTP/2 also understands HTTP/1.1.
+const PREFACE_IS_DETECTED: Version = [1, 25, 1];
 
 /// One configuration, ready to receive requests.
 #[derive(Clone, Copy, Debug)]
@@ -31,24 +33,23 @@ impl Hop for Nginx<'_> {
         let mut entrances = Vec::new();
         for (index, server) in (0..).zip(&self.view.config.servers) {
             let span = match server.item {
-                super::model::ROOT => self.place(),
+                ROOT => self.place(),
                 item => self.view.directive(item).head(),
             };
             // Without a `listen` nginx takes port 80.
-            let unwritten = server.listens.is_empty().then_some((80, false));
-            let written = server
-                .listens
-                .iter()
-                .map(|listen| (listen.port, listen.tls));
+            let unwritten = (!server.says_listen).then_some(80);
+            let written = server.listens.iter().map(|listen| listen.port);
             let ports: std::collections::BTreeSet<_> = written.chain(unwritten).collect();
-            for (port, tls) in ports {
-                let mut hosts = server.names.iter().map(|name| sample(name));
+            for port in ports {
+                let hosts = server.names.iter().map(|name| sample(name));
+                let unnamed = ["localhost", ""].map(str::to_owned);
                 // What no request can select is no way in.
-                let leads = |host: &String| self.view.find_server(host, port) == Some(index);
-                let host = hosts
-                    .find(leads)
-                    .or_else(|| ["localhost", ""].map(str::to_owned).into_iter().find(leads));
-                entrances.extend(host.map(|host| Entrance {
+                let leads = |host: String| {
+                    let chosen = self.view.choose_server(&host, port)?;
+                    (chosen.server == index).then_some((host, chosen.tls))
+                };
+                let found = hosts.chain(unnamed).find_map(leads);
+                entrances.extend(found.map(|(host, tls)| Entrance {
                     tls,
                     host,
                     port,
@@ -60,106 +61,119 @@ impl Hop for Nginx<'_> {
     }
 
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes {
-        let Some(index) = self.view.find_server(host, port) else {
-            return Takes::No;
-        };
-        let server = &self.view.config.servers[index as usize];
-        let speaks = |listen: &super::location::Listen| listen.port == port && listen.tls == tls;
-        if !(server.listens.iter().any(speaks) || server.listens.is_empty() && !tls) {
-            return Takes::No;
-        }
-        match server.rank(host) {
-            Some(_) => Takes::ByName,
-            None => Takes::ByDefault,
+        match self.view.choose_server(host, port) {
+            // Plain HTTP at a port for TLS is answered, with 400.
+            Some(chosen) if chosen.tls || !tls => match chosen.by {
+                By::Name => Takes::ByName,
+                By::Default | By::First | By::Only => Takes::ByDefault,
+            },
+            _ => Takes::No,
         }
     }
 
     fn receive(&self, request: &Request) -> Passage {
-        let mut because = Vec::new();
-        let outcome = self.decide(request, &mut because);
-        let at = because.last().map(|because: &Because| because.span);
-        Passage {
-            at,
-            outcome,
-            because,
+        let Some(chosen) = self.view.choose_server(&request.host, request.port) else {
+            return Passage {
+                at: None,
+                outcome: Outcome::Undecided {
+                    why: format!("no server listens on port {}", request.port),
+                },
+                because: Vec::new(),
+            };
+        };
+        let mut journey = self.journey(chosen, request);
+        if let Some(unseen) = journey.unseen.take() {
+            journey.end = End::Undecided {
+                why: unseen.why,
+                item: ROOT,
+            };
         }
+        self.passage(journey)
     }
 }
 
 impl Nginx<'_> {
-    fn decide(&self, request: &Request, because: &mut Vec<Because>) -> Outcome {
+    /// The one way that a request takes from the server that takes it.
+    pub fn journey(&self, chosen: Chosen, request: &Request) -> Journey {
         let view = self.view;
-        let Some(server) = view.find_server(&request.host, request.port) else {
-            return Outcome::Undecided {
-                why: format!("no server listens on port {}", request.port),
-            };
+        let item = view.config.servers[chosen.server as usize].item;
+        let message = match chosen.by {
+            By::Name => format!("takes the request: its name is `{}`", request.host),
+            By::Default => "takes the request: no name matches, and it is the default".to_owned(),
+            By::First => "takes the request: no name matches, and it is the first".to_owned(),
+            By::Only => "takes the request: no other server listens there".to_owned(),
         };
-        let item = view.config.servers[server as usize].item;
-        self.note(because, item, "this server takes the request");
-        if let Some(answers) = view.level(item).answers {
-            return self.answer(answers, because);
-        }
-        let location = match view.find_location(server, &request.path) {
-            Found::Location(index) => view.config.locations[index as usize].item,
-            Found::Slash(index) => {
-                let location = view.config.locations[index as usize].item;
-                self.note(
-                    because,
-                    location,
-                    "redirects to its own path, with a slash at the end",
-                );
-                return Outcome::Answers { status: Some(301) };
+        let event = Event {
+            item,
+            what: What::Server,
+            message,
+        };
+        let mut journey = match self.listener(chosen, request) {
+            Some((status, by)) => Journey {
+                server: chosen.server,
+                location: None,
+                events: Vec::new(),
+                end: End::Answers {
+                    status,
+                    by,
+                    item,
+                    to: None,
+                },
+                unseen: None,
+                assumed: Vec::new(),
+            },
+            None => {
+                let ways = phases::journeys(view, chosen.server, request, chosen.tls, self.target);
+                phases::decided(ways)
             }
-            Found::Nowhere => return Outcome::Answers { status: Some(404) },
-            Found::Unknown => {
-                return Outcome::Undecided {
-                    why: "an expression that could not be read chooses the location".to_owned(),
-                };
-            }
         };
-        self.note(because, location, "this location takes the path");
-        if let Some(answers) = view.level(location).answers {
-            return self.answer(answers, because);
-        }
-        let (block, pass) = match passing(view, location, request) {
-            Ok(found) => found,
-            Err(why) => return Outcome::Undecided { why },
-        };
-        self.note(because, pass, "sends it on");
-        let effective = headers::Effective::at(view, block);
-        if let Some(unseen) = effective.unseen {
-            return Outcome::Undecided { why: unseen.why };
-        }
-        if let Some(level) = effective.level {
-            self.note(because, level, "its headers apply");
-        }
-        let request = headers::outgoing(view, block, request, self.target);
-        Outcome::Forwards {
-            to: upstreams(view, pass, &request, block),
-            request: Box::new(request),
-            reply: Reply::Intact,
-        }
+        journey.events.insert(0, event);
+        journey
     }
 
-    fn answer(&self, item: ItemId, because: &mut Vec<Because>) -> Outcome {
-        self.note(because, item, "answers without asking the upstream");
-        let status = self.view.directive(item).arg(0).map(|status| {
-            // `return https://…` alone means 302.
-            status.parse().unwrap_or(302)
+    /// What the listener does before any phase begins.
+    fn listener(&self, chosen: Chosen, request: &Request) -> Option<(Option<u16>, Answer)> {
+        let view = self.view;
+        let server = view.config.servers[chosen.server as usize].item;
+        let rejects = || {
+            let item = view.in_force(server, "ssl_reject_handshake");
+            item.is_some_and(|item| view.directive(item).arg(0) == Some("on"))
+        };
+        // The bytes of a TLS handshake are no HTTP; what answers 400 to them speaks no TLS.
+        if request.tls && (!chosen.tls || rejects()) {
+            return Some((None, Answer::NoTls));
+        }
+        let old = self
+            .target
+            .is_some_and(|target| target < PREFACE_IS_DETECTED);
+        (chosen.http2 && !chosen.tls && old).then_some((None, Answer::Http2Only))
+    }
+
+    fn passage(&self, journey: Journey) -> Passage {
+        let view = self.view;
+        let head = |item| (item != ROOT).then(|| view.directive(item).head());
+        let server = view.config.servers[journey.server as usize].item;
+        let location = journey
+            .location
+            .map(|index| view.config.locations[index as usize].item);
+        let because = journey.events.into_iter().filter_map(|event| {
+            Some(Because {
+                span: head(event.item)?,
+                message: event.message,
+            })
         });
-        match status {
-            // nginx's own code for closing the connection without an answer.
-            Some(444) | None => Outcome::Answers { status: None },
-            status => Outcome::Answers { status },
-        }
-    }
-
-    fn note(&self, because: &mut Vec<Because>, item: ItemId, message: &str) {
-        if item != super::model::ROOT {
-            because.push(Because {
-                span: self.view.directive(item).head(),
-                message: message.to_owned(),
-            });
+        Passage {
+            at: location.and_then(head).or_else(|| head(server)),
+            because: because.collect(),
+            outcome: match journey.end {
+                End::Forwards(forwarded) => Outcome::Forwards {
+                    to: forwarded.to,
+                    request: Box::new(forwarded.request),
+                    reply: forwarded.reply,
+                },
+                End::Answers { status, .. } => Outcome::Answers { status },
+                End::Undecided { why, .. } => Outcome::Undecided { why },
+            },
         }
     }
 }
@@ -175,94 +189,13 @@ fn sample(name: &str) -> String {
     }
 }
 
-/// The block whose `proxy_pass` takes the request at `location`: an `if` of it, or itself.
-fn passing(
-    view: View<'_>,
-    location: ItemId,
-    request: &Request,
-) -> Result<(ItemId, ItemId), String> {
-    let mut taken = None;
-    for item in &view.level(location).rewrites {
-        if view.context(*item) != Context::If {
-            continue;
-        }
-        let level = view.level(*item);
-        let mut scope = variables::Scope::new(view, request, location);
-        let holds = scope.condition(view.directive(*item).args());
-        let decides = level.pass.is_some() || level.answers.is_some();
-        match holds {
-            Some(true) if level.answers.is_some() => {
-                return Err("an `if` that holds for a handshake answers it".to_owned());
-            }
-            Some(true) if level.pass.is_some() => taken = Some(*item),
-            None if decides => return Err("an `if` that the files do not decide".to_owned()),
-            _ => {}
-        }
-    }
-    let block = taken.unwrap_or(location);
-    match view.level(block).pass {
-        Some(pass) => Ok((block, pass)),
-        None => Err("nothing here sends the request on".to_owned()),
-    }
-}
-
-/// The servers that `proxy_pass` sends to.
-fn upstreams(view: View<'_>, pass: ItemId, request: &Request, block: ItemId) -> Vec<Upstream> {
-    let directive = view.directive(pass);
-    let Some(word) = directive.args().first() else {
-        return Vec::new();
-    };
-    let from = directive.head();
-    let mut scope = variables::Scope::new(view, request, block);
-    let value = scope.value(word);
-    let Some(url) = value.known() else {
-        return vec![Upstream {
-            tls: word.text.starts_with("https://"),
-            host: Value::Unknown("a variable names the upstream".to_owned()),
-            port: Value::Unknown("a variable names the upstream".to_owned()),
-            from,
-        }];
-    };
-    let Some((scheme, rest)) = url.split_once("://") else {
-        return Vec::new();
-    };
-    let tls = scheme == "https";
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
-    let servers: Vec<(&str, Span)> = match view.config.upstreams.get(authority) {
-        Some(upstream) => view
-            .children(*upstream)
-            .map(|server| view.directive(server))
-            .filter(|server| server.name() == "server")
-            .filter_map(|server| Some((server.arg(0)?, server.head())))
-            .collect(),
-        None => vec![(authority, from)],
-    };
-    let default = if tls { 443 } else { 80 };
-    servers
-        .into_iter()
-        .map(|(address, from)| {
-            let (host, port) = match address.rsplit_once(':') {
-                Some((host, port)) if !port.ends_with(']') => {
-                    (host, port.parse().unwrap_or(default))
-                }
-                _ => (address, default),
-            };
-            Upstream {
-                tls,
-                host: Value::Known(host.to_owned()),
-                port: Value::Known(port),
-                from,
-            }
-        })
-        .collect()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::handshake::{Browser, Protocol, has_token};
     use crate::nginx::Model;
     use crate::project::Project;
+    use crate::value::Value;
 
     fn passage(servers: &str, host: &str, target: &str) -> Passage {
         let conf = format!(

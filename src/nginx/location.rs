@@ -4,12 +4,15 @@
 //! remembered, and regular expressions are tried in order unless that prefix says `^~`;
 //! locations within the one that was found are searched the same way.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 use super::model::{Config, Context, ItemId, ROOT, View};
 use super::pattern::{MAX_REGEXES, Pattern};
 use crate::handshake::is_plain_http;
 use crate::syntax::{Directive, Tree};
+
+/// Ports of one `listen` that are told apart.
+const MAX_PORTS: usize = 256;
 
 /// How a location is matched.
 #[derive(Debug)]
@@ -93,6 +96,8 @@ impl Location {
 pub struct Server {
     /// Its directive, or [`ROOT`].
     pub item: ItemId,
+    /// Its first name as `$server_name` has it.
+    pub first_name: Option<String>,
     /// Its names, lower case.
     pub names: Vec<String>,
     /// Its names that are regular expressions.
@@ -100,6 +105,10 @@ pub struct Server {
     /// The ports that it listens on, with whether TLS is spoken there and whether it is the
     /// default server; empty where `listen` can't be read.
     pub listens: Vec<Listen>,
+    /// It says where it listens, even if that can't be read.
+    pub says_listen: bool,
+    /// A template says where it listens.
+    pub listens_anywhere: bool,
     /// The locations directly in it.
     pub locations: Siblings,
 }
@@ -151,15 +160,61 @@ impl Siblings {
     }
 }
 
-/// One `listen`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// One `listen` for TCP.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
+    /// The address: `*`, `127.0.0.1`, `[::]`.
+    pub address: String,
     /// The port.
     pub port: u16,
-    /// `ssl` or `quic`.
+    /// `ssl`.
     pub tls: bool,
+    /// `http2`.
+    pub http2: bool,
     /// `default_server`.
     pub default: bool,
+}
+
+impl Listen {
+    /// What a `listen` says; nothing for a socket in the file system and for QUIC.
+    fn read(directive: Directive<'_>) -> Vec<Self> {
+        let Some(text) = directive.arg(0) else {
+            return Vec::new();
+        };
+        let has = |flag: &str| directive.args().iter().any(|word| word.text == flag);
+        if text.starts_with("unix:") || has("quic") {
+            return Vec::new();
+        }
+        let (address, ports) = match text.rsplit_once(':') {
+            Some((address, ports)) if !ports.ends_with(']') => (address, ports),
+            _ if text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'-') =>
+            {
+                ("*", text)
+            }
+            _ => (text, "80"),
+        };
+        let (first, last) = ports.split_once('-').unwrap_or((ports, ports));
+        let (Ok(first), Ok(last)) = (first.parse::<u16>(), last.parse::<u16>()) else {
+            return Vec::new();
+        };
+        let address = if has("ipv6only=off") && address == "[::]" {
+            "*"
+        } else {
+            address
+        };
+        (first..=last)
+            .take(MAX_PORTS)
+            .map(|port| Self {
+                address: address.to_ascii_lowercase(),
+                port,
+                tls: has("ssl"),
+                http2: has("http2"),
+                default: has("default_server") || has("default"),
+            })
+            .collect()
+    }
 }
 
 /// Reads the servers and locations out of the items, whose contexts are known.
@@ -271,9 +326,12 @@ impl Server {
     fn new(item: ItemId) -> Self {
         Self {
             item,
+            first_name: None,
             names: Vec::new(),
             patterns: Vec::new(),
             listens: Vec::new(),
+            says_listen: false,
+            listens_anywhere: false,
             locations: Siblings::default(),
         }
     }
@@ -281,31 +339,24 @@ impl Server {
     fn directive(&mut self, directive: Directive<'_>) {
         match directive.name() {
             "server_name" => {
-                for word in directive.args().iter().filter(|word| !word.templated) {
+                for word in directive.args() {
+                    self.first_name.get_or_insert_with(|| {
+                        word.text.trim_start_matches('.').to_ascii_lowercase()
+                    });
                     match word.text.strip_prefix('~') {
+                        _ if word.templated => {}
                         Some(pattern) => self.patterns.push(Pattern::new(pattern, true)),
                         None => self.names.push(word.text.to_ascii_lowercase()),
                     }
                 }
             }
             "listen" => {
-                let Some(address) = directive.arg(0) else {
-                    return;
-                };
-                let port = match address.rsplit_once(':') {
-                    Some((_, port)) if !port.ends_with(']') => port.parse().ok(),
-                    _ => address.parse().ok().or(Some(80)),
-                };
-                let has = |flag: &str| directive.args().iter().any(|word| word.text == flag);
-                if let Some(port) = port
-                    && !address.starts_with("unix:")
-                    && !directive.args()[0].templated
-                {
-                    self.listens.push(Listen {
-                        port,
-                        tls: has("ssl") || has("quic"),
-                        default: has("default_server") || has("default"),
-                    });
+                self.says_listen = true;
+                match directive.args().first() {
+                    Some(word) if word.templated || word.text.contains('$') => {
+                        self.listens_anywhere = true;
+                    }
+                    _ => self.listens.extend(Listen::read(directive)),
                 }
             }
             _ => {}
@@ -315,29 +366,35 @@ impl Server {
     /// Whether one of its names is `host`, and how closely: exact, leading wildcard, trailing
     /// wildcard, regular expression (ngx_http_find_virtual_server).
     pub fn rank(&self, host: &str) -> Option<u8> {
+        self.closeness(host).map(|(rank, _)| rank)
+    }
+
+    /// The same, with how much of the host a wildcard leaves open: the longer one wins.
+    pub(super) fn closeness(&self, host: &str) -> Option<(u8, usize)> {
         let named = self.names.iter().filter_map(|name| {
             if name == host {
-                return Some(0);
+                return Some((0, 0));
             }
+            let open = |rank: u8, domain: &str| Some((rank, host.len() - domain.len()));
             let leads = |suffix: &str| host.strip_suffix(suffix);
             if let Some(domain) = name.strip_prefix("*.") {
                 return leads(domain)
-                    .is_some_and(|rest| rest.ends_with('.'))
-                    .then_some(1);
+                    .is_some_and(|rest| rest.ends_with('.') && rest.len() > 1)
+                    .then(|| open(1, domain))?;
             }
             if let Some(domain) = name.strip_prefix('.') {
                 return leads(domain)
                     .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-                    .then_some(1);
+                    .then(|| open(1, domain))?;
             }
             let start = name.strip_suffix(".*")?;
             host.strip_prefix(start)
-                .is_some_and(|rest| rest.starts_with('.'))
-                .then_some(2)
+                .is_some_and(|rest| rest.starts_with('.') && rest.len() > 1)
+                .then(|| open(2, start))?
         });
         named.min().or_else(|| {
             let matches = |pattern: &Pattern| pattern.is_match(host) == Some(true);
-            self.patterns.iter().any(matches).then_some(3)
+            self.patterns.iter().any(matches).then_some((3, 0))
         })
     }
 }
@@ -355,61 +412,93 @@ pub enum Found {
     Unknown,
 }
 
+/// How far a search came (the return codes of ngx_http_core_find_location).
+enum Search {
+    /// An exact match or an expression: nothing else is tried.
+    Ends(u32),
+    /// A prefix, which an expression of the same level may still overrule.
+    Prefix(u32),
+    /// A redirect to the same path with a slash.
+    Slash(u32),
+    Nothing,
+    Unknown,
+}
+
 impl<'a> View<'a> {
     /// The location of `server` that takes `path`.
     pub fn find_location(self, server: u32, path: &str) -> Found {
-        let mut level = &self.config.servers[server as usize].locations;
-        let mut found = Found::Nowhere;
-        loop {
-            match self.search(level, path) {
-                Found::Location(index) => {
-                    found = Found::Location(index);
-                    level = &self.config.locations[index as usize].children;
-                    if matches!(
-                        self.config.locations[index as usize].matcher,
-                        Matcher::Exact(_)
-                    ) {
-                        return found;
-                    }
-                }
-                Found::Nowhere => return found,
-                end @ (Found::Slash(_) | Found::Unknown) => return end,
-            }
+        let level = &self.config.servers[server as usize].locations;
+        match self.search(level, path) {
+            Search::Ends(index) | Search::Prefix(index) => Found::Location(index),
+            Search::Slash(index) => Found::Slash(index),
+            Search::Nothing => Found::Nowhere,
+            Search::Unknown => Found::Unknown,
         }
     }
 
-    /// Searches the locations of one level.
-    fn search(self, level: &'a Siblings, path: &str) -> Found {
+    /// The longest prefix of `path` among the locations directly in a server.
+    pub(super) fn prefix_beside(self, server: u32, path: &str) -> Option<u32> {
+        let level = &self.config.servers[server as usize].locations;
+        level.longest(path).map(|(index, _)| index)
+    }
+
+    /// Searches the locations of one level and of what is nested in them.
+    fn search(self, level: &'a Siblings, path: &str) -> Search {
         if let Some(index) = level.exact.get(path) {
-            return Found::Location(*index);
+            return Search::Ends(*index);
         }
         if level.unknown {
-            return Found::Unknown;
-        }
-        // Where a handler passes requests on, `/ws/` also answers `/ws` (auto_redirect).
-        if let Some((index, _)) = level.prefixes.get(&format!("{path}/"))
-            && self
-                .level(self.config.locations[*index as usize].item)
-                .pass
-                .is_some()
-        {
-            return Found::Slash(*index);
+            return Search::Unknown;
         }
         let longest = level.longest(path);
-        // nginx looks into the locations nested in the prefix before it tries the regular
-        // expressions of this level, and what is found there by an expression stays.
-        if let Some((index, _)) = longest
-            && self.ends_inside(index, path)
+        // Where a handler passes requests on, `/ws/` also answers `/ws` (auto_redirect), unless a
+        // prefix is just that.
+        if !level.prefixes.contains_key(path)
+            && let Some(index) = self.with_slash(level, path)
         {
-            return Found::Location(index);
+            return Search::Slash(index);
         }
-        if !longest.is_some_and(|(_, final_)| final_) {
-            match self.regex(level, path) {
-                Found::Nowhere => {}
-                found => return found,
+        let mut found = Search::Nothing;
+        if let Some((index, _)) = longest {
+            // The locations nested in the prefix come before the expressions of this level.
+            found = match self.search(&self.config.locations[index as usize].children, path) {
+                Search::Nothing => Search::Prefix(index),
+                Search::Prefix(inner) => Search::Prefix(inner),
+                end => return end,
+            };
+        }
+        // `^~` silences the expressions of its own level only.
+        if longest.is_some_and(|(_, final_)| final_) {
+            return found;
+        }
+        match self.regex(level, path) {
+            Found::Location(index) => {
+                match self.search(&self.config.locations[index as usize].children, path) {
+                    Search::Nothing => Search::Ends(index),
+                    // Within an expression no slash is added: the search counts as a success.
+                    Search::Ends(inner) | Search::Prefix(inner) | Search::Slash(inner) => {
+                        Search::Ends(inner)
+                    }
+                    Search::Unknown => Search::Unknown,
+                }
             }
+            Found::Unknown => Search::Unknown,
+            _ => found,
         }
-        longest.map_or(Found::Nowhere, |(index, _)| Found::Location(index))
+    }
+
+    /// The location of this level that is `path` with a slash added and passes requests on.
+    fn with_slash(self, level: &Siblings, path: &str) -> Option<u32> {
+        let path = format!("{path}/");
+        let prefix = level.prefixes.get(&path).map(|(index, _)| *index);
+        let exact = level.exact.get(&path).copied();
+        let passes = |index: &u32| {
+            let item = self.config.locations[*index as usize].item;
+            let mut handlers = self.level(item).handlers.iter();
+            handlers.any(|handler| self.directive(*handler).name().ends_with("_pass"))
+        };
+        let any = exact.iter().chain(&prefix).any(passes);
+        exact.or(prefix).filter(|_| any)
     }
 
     /// The first regular expression of a level that matches.
@@ -424,76 +513,6 @@ impl<'a> View<'a> {
             }
         }
         Found::Nowhere
-    }
-
-    /// Whether an exact location or a regular expression nested in `location` takes the path;
-    /// `^~` silences the expressions of its own level only.
-    fn ends_inside(self, location: u32, path: &str) -> bool {
-        let mut at = location;
-        loop {
-            let level = &self.config.locations[at as usize].children;
-            if level.exact.contains_key(path) {
-                return true;
-            }
-            let longest = level.longest(path);
-            if !longest.is_some_and(|(_, final_)| final_)
-                && matches!(self.regex(level, path), Found::Location(_))
-            {
-                return true;
-            }
-            match longest {
-                Some((index, _)) => at = index,
-                None => return false,
-            }
-        }
-    }
-
-    /// The ports that its servers listen on.
-    pub fn ports(self) -> BTreeSet<u16> {
-        self.config
-            .servers
-            .iter()
-            .flat_map(|server| {
-                let unwritten = server.listens.is_empty().then_some(80);
-                server
-                    .listens
-                    .iter()
-                    .map(|listen| listen.port)
-                    .chain(unwritten)
-            })
-            .collect()
-    }
-
-    /// The server that a request to `host` at `port` meets.
-    pub fn find_server(self, host: &str, port: u16) -> Option<u32> {
-        let listening = || {
-            self.config
-                .servers
-                .iter()
-                .enumerate()
-                .filter(move |(_, server)| {
-                    // Without a `listen` nginx takes port 80 (8000 for other users than root).
-                    (server.listens.is_empty() && port == 80)
-                        || server.listens.iter().any(|listen| listen.port == port)
-                })
-        };
-        let named = listening()
-            .filter_map(|(index, server)| Some((server.rank(host)?, index)))
-            .min();
-        named
-            .map(|(_, index)| index)
-            .or_else(|| {
-                listening()
-                    .find(|(_, server)| {
-                        server
-                            .listens
-                            .iter()
-                            .any(|listen| listen.port == port && listen.default)
-                    })
-                    .map(|(index, _)| index)
-            })
-            .or_else(|| listening().next().map(|(index, _)| index))
-            .map(|index| index as u32)
     }
 }
 

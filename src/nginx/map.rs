@@ -3,8 +3,11 @@
 use std::collections::{HashMap, HashSet};
 
 use super::model::{Included, ItemId, View};
-use super::pattern::{MAX_REGEXES, Pattern};
+use super::pattern::{Captured, MAX_REGEXES, Pattern};
 use super::variables::MAX_VALUES;
+
+/// The entry that a subject meets, and what its expression captured.
+pub(super) type Entry = (Option<ItemId>, Option<Captured>);
 
 /// The keys of a `map`, sorted as nginx looks them up.
 #[derive(Debug, Default)]
@@ -62,10 +65,10 @@ impl Keys {
     /// The entry that `subject` meets (ngx_http_map_find): a literal key without regard to case,
     /// then a wildcard if the map has `hostnames`, then regular expressions in order, then
     /// `default`.
-    pub(super) fn find(&self, subject: &str) -> Result<Option<ItemId>, String> {
+    pub(super) fn find(&self, subject: &str) -> Result<Entry, String> {
         let lower = subject.to_ascii_lowercase();
         if let Some(entry) = self.literal.get(&lower) {
-            return Ok(Some(*entry));
+            return Ok((Some(*entry), None));
         }
         if let Some(why) = self.unknown {
             return Err(why.to_owned());
@@ -73,12 +76,12 @@ impl Keys {
         if self.hostnames
             && let Some(entry) = self.wildcard(&lower)
         {
-            return Ok(Some(entry));
+            return Ok((Some(entry), None));
         }
         for (pattern, entry) in &self.regexes {
-            match pattern.is_match(subject) {
-                Some(true) => return Ok(Some(*entry)),
-                Some(false) => {}
+            match pattern.captures(subject) {
+                Some(Some(captured)) => return Ok((Some(*entry), Some(captured))),
+                Some(None) => {}
                 None => {
                     return Err(format!(
                         "`{}` is no regular expression that can be read",
@@ -87,7 +90,7 @@ impl Keys {
                 }
             }
         }
-        Ok(self.default)
+        Ok((self.default, None))
     }
 
     /// The wildcard key that `host` meets: the longest that begins with one, then the longest that

@@ -4,6 +4,7 @@
 //! lose; the checks give each loss its name.
 
 mod address;
+mod builtin;
 pub mod checks;
 mod declared;
 pub mod evidence;
@@ -11,13 +12,16 @@ mod files;
 pub mod headers;
 pub mod hop;
 pub mod include;
+pub mod listener;
 pub mod location;
 pub mod map;
 pub mod model;
 pub mod pattern;
+pub mod phases;
 pub mod route;
 pub mod setting;
 pub mod syntax;
+mod uri;
 pub mod variables;
 pub mod words;
 

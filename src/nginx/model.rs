@@ -10,6 +10,8 @@ use std::sync::OnceLock;
 use super::files::Stock;
 use super::location::{Location, Server};
 use super::map::Keys;
+use super::pattern::Pattern;
+use super::variables::condition_words;
 use crate::source::Span;
 use crate::syntax::{Directive, Tree};
 
@@ -117,6 +119,11 @@ pub struct Level {
     pub rewrites: Vec<ItemId>,
     /// Its `proxy_pass`.
     pub pass: Option<ItemId>,
+    /// Whatever answers or passes on: `proxy_pass` and all others, in order; the last one of a
+    /// level is at work.
+    pub handlers: Vec<ItemId>,
+    /// Its `allow` and `deny`, in order.
+    pub access: Vec<ItemId>,
     /// Its `return`, if no condition guards it.
     pub answers: Option<ItemId>,
     /// Its `try_files`.
@@ -163,6 +170,10 @@ pub struct Config {
     pub(super) map_keys: HashMap<ItemId, OnceLock<Keys>>,
     /// `set` directives by the lower-case name of their variable, in order.
     pub sets: HashMap<String, Vec<ItemId>>,
+    /// The expressions of `rewrite` directives and of conditions.
+    pub(super) patterns: HashMap<ItemId, Pattern>,
+    /// All `proxy_pass` and other passes.
+    pub passes: Vec<ItemId>,
     /// `upstream` blocks by name.
     pub upstreams: HashMap<String, ItemId>,
     /// The servers of `http`, in order.
@@ -192,6 +203,8 @@ impl Config {
             maps: HashMap::new(),
             map_keys: HashMap::new(),
             sets: HashMap::new(),
+            patterns: HashMap::new(),
+            passes: Vec::new(),
             upstreams: HashMap::new(),
             servers: Vec::new(),
             locations: Vec::new(),
@@ -298,6 +311,8 @@ impl<'a> View<'a> {
             version: None,
             rewrites: Vec::new(),
             pass: None,
+            handlers: Vec::new(),
+            access: Vec::new(),
             answers: None,
             try_files: None,
             error_pages: Vec::new(),
@@ -400,7 +415,16 @@ impl Config {
                     self.upstreams.entry(name.to_owned()).or_insert(item);
                 }
             }
-            Context::If => self.levels.entry(parent).or_default().rewrites.push(item),
+            Context::If => {
+                self.levels.entry(parent).or_default().rewrites.push(item);
+                let words = condition_words(directive.args()).unwrap_or_default();
+                if let [_, operator, pattern] = words.as_slice()
+                    && operator.trim_start_matches('!').starts_with('~')
+                {
+                    let pattern = Pattern::new(pattern, operator.ends_with('*'));
+                    self.patterns.insert(item, pattern);
+                }
+            }
             _ => {}
         }
     }
@@ -433,7 +457,7 @@ impl Config {
             return;
         }
         let lines = level.headers.len() + level.rewrites.len() + level.error_pages.len();
-        if lines + level.settings.len() > MAX_LINES {
+        if lines + level.handlers.len() + level.access.len() + level.settings.len() > MAX_LINES {
             level.unseen.get_or_insert_with(|| Unseen {
                 span: Some(directive.head()),
                 why: "there are too many lines here to tell them apart".to_owned(),
@@ -450,8 +474,20 @@ impl Config {
             "error_page" => level.error_pages.push(item),
             "try_files" => level.try_files = Some(item),
             "proxy_http_version" => level.version = Some(item),
-            "proxy_pass" => level.pass = Some(item),
+            "proxy_pass" => {
+                level.pass = Some(item);
+                level.handlers.push(item);
+                self.passes.push(item);
+            }
             "internal" => level.internal = true,
+            "allow" | "deny" => level.access.push(item),
+            name if is_handler(name) => {
+                level.handlers.push(item);
+                level.scripted |= is_script(name);
+                if super::setting::NAMES.contains(&name) {
+                    level.settings.push(item);
+                }
+            }
             name if is_script(name) => level.scripted = true,
             name if super::setting::NAMES.contains(&name) => level.settings.push(item),
             "return" => {
@@ -467,7 +503,13 @@ impl Config {
                         .push(item);
                 }
             }
-            "break" | "rewrite" => level.rewrites.push(item),
+            "break" => level.rewrites.push(item),
+            "rewrite" => {
+                level.rewrites.push(item);
+                if let Some(pattern) = directive.arg(0) {
+                    self.patterns.insert(item, Pattern::new(pattern, false));
+                }
+            }
             "include" => match self.includes.get(&item) {
                 Some(Included::Stock(stock)) if !stock.headers.is_empty() => {
                     level.headers.push(item)
@@ -523,6 +565,28 @@ fn sets_half(directive: Directive<'_>) -> bool {
     directive.arg(0).is_some_and(|name| {
         name.eq_ignore_ascii_case("upgrade") || name.eq_ignore_ascii_case("connection")
     })
+}
+
+/// Whether a directive makes its location answer or pass requests on by itself.
+fn is_handler(name: &str) -> bool {
+    name.ends_with("_pass")
+        || matches!(
+            name,
+            "stub_status"
+                | "empty_gif"
+                | "flv"
+                | "mp4"
+                | "js_content"
+                | "perl"
+                | "echo"
+                | "passenger_enabled"
+                | "check_status"
+                | "api"
+                | "status"
+        )
+        || ["content_by_lua", "echo_", "nchan_", "push_stream_"]
+            .iter()
+            .any(|start| name.starts_with(start))
 }
 
 /// Whether a directive runs a program before the request is passed on.

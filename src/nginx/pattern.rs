@@ -13,6 +13,15 @@ const MAX_REGEX_BYTES: usize = 1 << 20;
 /// Steps that an expression with look-around may take.
 const MAX_BACKTRACKS: usize = 20_000;
 
+/// What a match captured.
+#[derive(Clone, Debug, Default)]
+pub struct Captured {
+    /// The whole match, then the groups; empty where one took no part.
+    pub groups: Vec<String>,
+    /// The named groups.
+    pub named: Vec<(String, String)>,
+}
+
 /// A regular expression as nginx has it, compiled when first needed.
 #[derive(Debug)]
 pub struct Pattern {
@@ -42,6 +51,47 @@ impl Pattern {
 
     /// Whether it matches; `None` if that can't be told.
     pub fn is_match(&self, subject: &str) -> Option<bool> {
+        match self.compiled()? {
+            Compiled::Plain(regex) => Some(regex.is_match(subject)),
+            Compiled::Fancy(regex) => regex.is_match(subject).ok(),
+        }
+    }
+
+    /// What it captures, if it matches; the outer `None` if that can't be told.
+    pub fn captures(&self, subject: &str) -> Option<Option<Captured>> {
+        let text = |at: Option<&str>| at.unwrap_or_default().to_owned();
+        let mut captured = Captured::default();
+        match self.compiled()? {
+            Compiled::Plain(regex) => {
+                let Some(found) = regex.captures(subject) else {
+                    return Some(None);
+                };
+                let group = |one: Option<regex::Match<'_>>| text(one.map(|one| one.as_str()));
+                captured.groups.extend(found.iter().map(group));
+                for name in regex.capture_names().flatten() {
+                    captured
+                        .named
+                        .push((name.to_owned(), group(found.name(name))));
+                }
+            }
+            Compiled::Fancy(regex) => {
+                let Some(found) = regex.captures(subject).ok()? else {
+                    return Some(None);
+                };
+                let group = |one: Option<fancy_regex::Match<'_>>| text(one.map(|one| one.as_str()));
+                captured.groups.extend(found.iter().map(group));
+                for name in regex.capture_names().flatten() {
+                    captured
+                        .named
+                        .push((name.to_owned(), group(found.name(name))));
+                }
+            }
+        }
+        Some(Some(captured))
+    }
+
+    /// The compiled expression, if it can be read.
+    fn compiled(&self) -> Option<&Compiled> {
         let compiled = self.compiled.get_or_init(|| {
             let text = if self.ignore_case {
                 format!("(?i){}", self.text)
@@ -60,10 +110,7 @@ impl Pattern {
                     .ok()
             })
         });
-        match compiled.as_ref()? {
-            Compiled::Plain(regex) => Some(regex.is_match(subject)),
-            Compiled::Fancy(regex) => regex.is_match(subject).ok(),
-        }
+        compiled.as_ref()
     }
 
     /// Whether it is one of the usual ways to write "everything".

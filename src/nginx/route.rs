@@ -275,10 +275,9 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
                 continue;
             };
             let evidence = Evidence::Intent { span: condition };
-            let args = view.directive(*block).args();
             let mut each = requests
                 .iter()
-                .map(|request| Scope::new(view, request, location.item).condition(args));
+                .map(|request| Scope::new(view, request, location.item).condition(*block));
             let first = each.next().flatten();
             // What holds for one browser only leads the other's handshake past it.
             let holds = first.filter(|_| each.all(|other| other == first));

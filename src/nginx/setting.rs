@@ -29,6 +29,24 @@ pub(super) const NAMES: &[&str] = &[
     "grpc_pass",
     "uwsgi_pass",
     "scgi_pass",
+    "alias",
+    "auth_basic",
+    "auth_basic_user_file",
+    "auth_request",
+    "index",
+    "merge_slashes",
+    "mirror",
+    "more_set_headers",
+    "recursive_error_pages",
+    "root",
+    "satisfy",
+    "scgi_hide_header",
+    "scgi_pass_request_headers",
+    "ssl",
+    "ssl_reject_handshake",
+    "uwsgi_hide_header",
+    "uwsgi_pass_request_headers",
+    "valid_referers",
 ];
 
 /// What is in force of one directive at a location.
@@ -66,6 +84,12 @@ impl<'a> View<'a> {
     pub fn own(self, level: ItemId, name: &'a str) -> impl Iterator<Item = ItemId> + 'a {
         let settings = self.level(level).settings.iter().copied();
         settings.filter(move |item| self.directive(*item).name() == name)
+    }
+
+    /// The last directive called `name` of the nearest level that has one.
+    pub fn in_force(self, item: ItemId, name: &'a str) -> Option<ItemId> {
+        self.outward(item)
+            .find_map(|level| self.own(level, name).last())
     }
 
     /// Whether everything that stands around `location` is in the files.

@@ -6,9 +6,10 @@
 
 use std::collections::HashMap;
 
-use super::map::Keys;
+use super::map::{Entry, Keys};
 use super::model::{Context, ItemId, ROOT, View};
-use super::pattern::Pattern;
+use super::pattern::{Captured, Pattern};
+use super::uri::escape_args;
 use super::words::{Part, parts};
 use crate::handshake::Request;
 use crate::syntax::Word;
@@ -34,15 +35,36 @@ pub struct Step {
     pub entry: Option<ItemId>,
 }
 
+/// How far a request is that [walks](super::phases) through the phases.
+#[derive(Clone, Debug)]
+pub(super) struct Here {
+    /// The path that locations are matched with now.
+    pub(super) uri: String,
+    /// The query.
+    pub(super) args: Value,
+    /// Some byte of the path came encoded.
+    pub(super) quoted: bool,
+    /// Captures are to be encoded again, being written into a query or a redirect.
+    pub(super) escape: bool,
+    /// What `$1` and so on stand for; `None` if that depends on what nobody knows.
+    pub(super) captures: Option<Vec<String>>,
+    /// `$proxy_host` and `$proxy_port`, once they are known.
+    pub(super) proxy: Option<(String, String)>,
+}
+
 /// Evaluates expressions for one request on its way through one location.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Scope<'a> {
-    view: View<'a>,
-    request: &'a Request,
-    /// What `set` assigned so far, by lower-case name.
+    pub(super) view: View<'a>,
+    pub(super) request: &'a Request,
+    /// What `set` assigned so far, by lower-case name; on a walk also what named groups captured,
+    /// and the maps that were asked for, whose values stay (ngx_http_get_indexed_variable).
     set: HashMap<String, Value>,
-    location: ItemId,
-    server: ItemId,
+    /// The block whose directives apply.
+    pub(super) location: ItemId,
+    pub(super) server: ItemId,
+    /// Where the request is, if it walks through the phases; else its rewrites are looked up here.
+    pub(super) here: Option<Here>,
     /// The configuration of these two; a map of another one may be at work.
     location_in: u32,
     /// How far the rewrite phase is: it runs when the first variable of a `set` is asked for.
@@ -59,7 +81,7 @@ enum Phase {
     Over,
 }
 
-fn unknown(why: impl Into<String>) -> Value {
+pub(super) fn unknown(why: impl Into<String>) -> Value {
     Value::Unknown(why.into())
 }
 
@@ -108,10 +130,25 @@ impl<'a> Scope<'a> {
             set: HashMap::new(),
             location,
             server,
+            here: None,
             location_in: view.index,
             phase: Phase::NotRun,
             depth: 0,
             steps: Vec::new(),
+        }
+    }
+
+    /// The scope of a request that begins its walk through the phases at `server`.
+    pub(super) fn walking(
+        view: View<'a>,
+        request: &'a Request,
+        server: ItemId,
+        here: Here,
+    ) -> Self {
+        Self {
+            here: Some(here),
+            phase: Phase::Over,
+            ..Self::new(view, request, server)
         }
     }
 
@@ -142,7 +179,7 @@ impl<'a> Scope<'a> {
             match directive.name() {
                 "set" => self.assign(*item, None),
                 "break" => return,
-                "if" => match self.condition(directive.args()) {
+                "if" => match self.condition(*item) {
                     Some(false) => {}
                     decided => {
                         for inner in &self.view.level(*item).rewrites {
@@ -160,7 +197,7 @@ impl<'a> Scope<'a> {
     }
 
     /// Carries a `set` out; where it only may run, the value before remains possible.
-    fn assign(&mut self, item: ItemId, decided: Option<bool>) {
+    pub(super) fn assign(&mut self, item: ItemId, decided: Option<bool>) {
         let directive = self.view.directive(item);
         let [name, value] = directive.args() else {
             return;
@@ -186,33 +223,18 @@ impl<'a> Scope<'a> {
         self.set.insert(name, value);
     }
 
-    /// Whether the condition of an `if` holds; `None` if the files do not say.
-    pub fn condition(&mut self, args: &[Word]) -> Option<bool> {
-        let mut words: Vec<(&str, bool)> = args
-            .iter()
-            .map(|word| (word.text.as_str(), word.templated))
-            .collect();
-        let first = words.first_mut()?;
-        first.0 = first.0.strip_prefix('(')?;
-        let last = words.last_mut()?;
-        last.0 = last.0.strip_suffix(')').unwrap_or(last.0);
-        words.retain(|(text, _)| !text.is_empty() || args.len() > 2);
-        // `( $a = b )` leaves empty words at both ends.
-        while words.first().is_some_and(|(text, _)| text.is_empty()) {
-            words.remove(0);
-        }
-        if args.last().is_some_and(|word| word.text == ")") {
-            words.pop();
-        }
-        if words.iter().any(|(_, templated)| *templated) {
+    /// Whether the condition of the `if` at `item` holds; `None` if the files do not say.
+    pub fn condition(&mut self, item: ItemId) -> Option<bool> {
+        let args = self.view.directive(item).args();
+        if args.iter().any(|word| word.templated) {
             return None;
         }
-        match words.as_slice() {
-            [(variable, _)] => {
+        match condition_words(args)?.as_slice() {
+            [variable] => {
                 let value = self.variable(variable.strip_prefix('$')?);
                 value.decide(|value| !value.is_empty() && value != "0")
             }
-            [(variable, _), (operator, _), (right, _)] => {
+            [variable, operator, right] => {
                 let left = self.variable(variable.strip_prefix('$')?);
                 match *operator {
                     "=" | "!=" => {
@@ -221,22 +243,64 @@ impl<'a> Scope<'a> {
                         left.decide(|left| (left == right) == (*operator == "="))
                     }
                     "~" | "~*" | "!~" | "!~*" => {
-                        let pattern = Pattern::new(right, operator.ends_with('*'));
+                        let pattern = self.view.config.patterns.get(&item)?;
                         let positive = !operator.starts_with('!');
-                        let mut unreadable = false;
-                        let held = left.decide(|left| match pattern.is_match(left) {
-                            Some(matches) => matches == positive,
-                            None => {
-                                unreadable = true;
-                                false
-                            }
-                        });
-                        held.filter(|_| !unreadable)
+                        Some(self.matches(pattern, &left)? == positive)
                     }
                     _ => None,
                 }
             }
             _ => None,
+        }
+    }
+
+    /// What the condition of the `if` at `item` depends on, where nobody can say whether it holds.
+    pub(super) fn why(&mut self, item: ItemId) -> String {
+        let args = self.view.directive(item).args();
+        let words = condition_words(args).unwrap_or_default();
+        let variable = words.first().and_then(|word| word.strip_prefix('$'));
+        match variable.map(|name| (name, self.variable(name))) {
+            Some((_, Value::Unknown(why))) => why,
+            Some((name, _)) => format!("`${name}`, which is not the same for every client"),
+            None => "what the files do not say".to_owned(),
+        }
+    }
+
+    /// Takes over the variables of a subrequest, which are the same as its parent's.
+    pub(super) fn share(&mut self, inner: Self) {
+        self.set = inner.set;
+    }
+
+    /// Whether a pattern matches whatever `subject` may be; on a walk its captures are kept.
+    pub(super) fn matches(&mut self, pattern: &Pattern, subject: &Value) -> Option<bool> {
+        if let (Some(_), Value::Known(subject)) = (&self.here, subject) {
+            let captured = pattern.captures(subject)?;
+            let matches = captured.is_some();
+            self.capture(captured);
+            return Some(matches);
+        }
+        let mut unreadable = false;
+        let held = subject.decide(|subject| {
+            let matches = pattern.is_match(subject);
+            unreadable |= matches.is_none();
+            matches == Some(true)
+        });
+        if let Some(here) = &mut self.here {
+            here.captures = None;
+        }
+        held.filter(|_| !unreadable)
+    }
+
+    /// Keeps what a regular expression captured: groups by number, and named ones as variables
+    /// (ngx_http_regex_exec).
+    pub(super) fn capture(&mut self, captured: Option<Captured>) {
+        let (groups, named) = captured.map_or_else(Default::default, |one| (one.groups, one.named));
+        if let Some(here) = &mut self.here {
+            here.captures = Some(groups);
+        }
+        for (name, value) in named {
+            self.set
+                .insert(name.to_ascii_lowercase(), Value::Known(value));
         }
     }
 
@@ -252,7 +316,7 @@ impl<'a> Scope<'a> {
         self.expand(text)
     }
 
-    fn word(&mut self, word: &Word) -> Value {
+    pub(super) fn word(&mut self, word: &Word) -> Value {
         if word.templated {
             return unknown("a template supplies it");
         }
@@ -260,7 +324,7 @@ impl<'a> Scope<'a> {
     }
 
     /// A text with its variables replaced.
-    fn expand(&mut self, text: &str) -> Value {
+    pub(super) fn expand(&mut self, text: &str) -> Value {
         let mut values = vec![String::new()];
         for part in parts(text) {
             let value = match part {
@@ -292,7 +356,7 @@ impl<'a> Scope<'a> {
     }
 
     /// The value of `$name`.
-    fn variable(&mut self, name: &str) -> Value {
+    pub(super) fn variable(&mut self, name: &str) -> Value {
         let name = name.to_ascii_lowercase();
         if self.view.config.sets.contains_key(&name) {
             if self.view.index != self.location_in {
@@ -307,8 +371,17 @@ impl<'a> Scope<'a> {
         if let Some(value) = self.set.get(&name) {
             return value.clone();
         }
-        if name.len() == 1 && name.as_bytes()[0].is_ascii_digit() {
-            return unknown("a capture of a regular expression");
+        if let [digit @ b'0'..=b'9'] = name.as_bytes() {
+            let captures = self.here.as_ref().and_then(|here| here.captures.as_ref());
+            return captures.map_or_else(
+                || unknown("a capture of a regular expression"),
+                |groups| {
+                    let group = groups.get(usize::from(digit - b'0'));
+                    let group = group.cloned().unwrap_or_default();
+                    let escape = self.here.as_ref().is_some_and(|here| here.escape);
+                    Value::Known(if escape { escape_args(&group) } else { group })
+                },
+            );
         }
         // The map's own variable within its values.
         if let Some(map) = self
@@ -318,9 +391,16 @@ impl<'a> Scope<'a> {
             .get(&name)
             .and_then(|maps| maps.last())
         {
-            return self.mapped(self.view, *map);
+            let value = self.mapped(self.view, *map);
+            if self.here.is_some() && !is_volatile(self.view, *map) {
+                self.set.insert(name, value.clone());
+            }
+            return value;
         }
         if let Some(sets) = self.view.config.sets.get(&name) {
+            if self.here.is_some() {
+                return Value::Known(String::new());
+            }
             return self.assigned_elsewhere(&name, sets);
         }
         if let Some(value) = self.request_variable(&name) {
@@ -349,64 +429,6 @@ impl<'a> Scope<'a> {
         Value::Known(String::new())
     }
 
-    /// A variable of the request itself, if it is one.
-    fn request_variable(&mut self, name: &str) -> Option<Value> {
-        if let Some(header) = name.strip_prefix("http_") {
-            return Some(self.header(header));
-        }
-        match name {
-            "host" if !self.request.host.is_empty() => {
-                Some(Value::Known(self.request.host.clone()))
-            }
-            "request_method" => Some(Value::Known(self.request.method.clone())),
-            "uri" | "document_uri" if !self.request.path.is_empty() => {
-                Some(Value::Known(self.request.path.clone()))
-            }
-            "scheme" if !self.request.host.is_empty() => Some(Value::Known(
-                if self.request.tls { "https" } else { "http" }.to_owned(),
-            )),
-            "https" if !self.request.host.is_empty() => Some(Value::Known(
-                if self.request.tls { "on" } else { "" }.to_owned(),
-            )),
-            // The connection's serial number.
-            "connection" | "connection_requests" => Some(Value::Known("1".to_owned())),
-            "server_protocol" => Some(Value::Known("HTTP/1.1".to_owned())),
-            _ => None,
-        }
-    }
-
-    /// `$http_<header>`: `-` became `_` in it.
-    fn header(&self, header: &str) -> Value {
-        let matches = |name: &str| {
-            name.len() == header.len()
-                && name
-                    .bytes()
-                    .zip(header.bytes())
-                    .all(|(a, b)| a.eq_ignore_ascii_case(&b) || (a == b'-' && b == b'_'))
-        };
-        if header == "host" {
-            return match self.request.host.as_str() {
-                "" => unknown("the host that the client asks for"),
-                host => Value::Known(host.to_owned()),
-            };
-        }
-        let mut lines = self
-            .request
-            .headers
-            .iter()
-            .filter(|line| matches(&line.name));
-        match (lines.next(), lines.next()) {
-            (Some(line), None) => line.value.clone(),
-            (Some(_), Some(_)) => unknown(format!("several `{header}` headers")),
-            // A name this close to one that matters is a slip, and no client sends such a header.
-            (None, _) if is_slip(header) => Value::Known(String::new()),
-            (None, _) => unknown(format!(
-                "the client's `{}` header",
-                header.replace('_', "-")
-            )),
-        }
-    }
-
     /// A variable that nothing in this configuration defines.
     fn foreign(&mut self, name: &str) -> Value {
         let view = self.view;
@@ -421,6 +443,9 @@ impl<'a> Scope<'a> {
                 return self.mapped(view.arena.view(config), map);
             }
             return unknown(format!("several files map `${name}`"));
+        }
+        if self.here.is_some() && is_captured(view, name) {
+            return Value::Known(String::new());
         }
         if name == "connection_upgrade" || name == "proxy_connection" {
             return unknown(format!("`${name}` is mapped nowhere in the project"));
@@ -500,7 +525,12 @@ impl<'a> Scope<'a> {
         let mut value: Option<Value> = None;
         for subject in subjects {
             let entry = match self.entry(map, &subject) {
-                Ok(entry) => entry,
+                Ok((entry, captured)) => {
+                    if captured.is_some() {
+                        self.capture(captured);
+                    }
+                    entry
+                }
                 Err(why) => return unknown(why),
             };
             self.steps[step].entry = entry;
@@ -547,22 +577,48 @@ impl<'a> Scope<'a> {
     }
 
     /// The entry of `map` that `subject` meets.
-    fn entry(&self, map: ItemId, subject: &str) -> Result<Option<ItemId>, String> {
+    fn entry(&self, map: ItemId, subject: &str) -> Result<Entry, String> {
         let keys = self.keys(map).ok_or("a malformed map")?;
         keys.find(subject)
     }
 }
 
-/// Whether `header`, as in `$http_<header>`, is a slip for a header of the handshake.
-fn is_slip(header: &str) -> bool {
-    [
-        "upgrade",
-        "connection",
-        "sec_websocket_key",
-        "sec_websocket_version",
-    ]
-    .into_iter()
-    .any(|right| header != right && crate::rule::closest(header, std::iter::once(right)).is_some())
+/// The words of a condition without its parentheses, of which there may be blanks inside.
+pub(super) fn condition_words(args: &[Word]) -> Option<Vec<&str>> {
+    let mut words: Vec<&str> = args.iter().map(|word| word.text.as_str()).collect();
+    let first = words.first_mut()?;
+    *first = first.strip_prefix('(')?;
+    let last = words.last_mut()?;
+    *last = last.strip_suffix(')').unwrap_or(last);
+    words.retain(|text| !text.is_empty() || args.len() > 2);
+    // `( $a = b )` leaves empty words at both ends.
+    while words.first().is_some_and(|text| text.is_empty()) {
+        words.remove(0);
+    }
+    if args.last().is_some_and(|word| word.text == ")") {
+        words.pop();
+    }
+    Some(words)
+}
+
+/// Whether a map is evaluated anew whenever its variable is used.
+fn is_volatile(view: View<'_>, map: ItemId) -> bool {
+    let mut entries = view.children(map).map(|entry| view.directive(entry));
+    entries.any(|entry| entry.name() == "volatile" && entry.args().is_empty())
+}
+
+/// Whether a named group of a location or `server_name` gives `$name`, so that it is empty where
+/// the expression was not met.
+fn is_captured(view: View<'_>, name: &str) -> bool {
+    let group = format!("<{name}>");
+    let names = |pattern: &Pattern| pattern.text.to_ascii_lowercase().contains(&group);
+    view.config.locations.iter().any(|location| {
+        matches!(&location.matcher, super::location::Matcher::Regex(pattern) if names(pattern))
+    }) || view
+        .config
+        .servers
+        .iter()
+        .any(|server| server.patterns.iter().any(names))
 }
 
 #[cfg(test)]

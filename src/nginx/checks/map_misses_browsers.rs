@@ -85,7 +85,7 @@ fn by_condition(place: &super::Place<'_>, causes: &mut Causes, report: &Report<'
         }
         let holds = |browser: usize| {
             let mut scope = Scope::new(view, &requests[browser], location);
-            scope.condition(directive.args())
+            scope.condition(item)
         };
         let (Some(chrome), Some(firefox)) = (holds(0), holds(1)) else {
             continue;

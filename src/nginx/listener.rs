@@ -1,0 +1,224 @@
+//! Which server takes a request: by the listener that it arrives at, then by its host
+//! (ngx_http_init_connection, ngx_http_find_virtual_server).
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::location::{Listen, Server};
+use super::model::View;
+
+/// A server that takes a request, and how the listener speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chosen {
+    /// The server, as an index into the configuration's.
+    pub server: u32,
+    /// TLS is spoken at this listener.
+    pub tls: bool,
+    /// HTTP/2 is spoken at this listener, without an `http2 on`.
+    pub http2: bool,
+    /// What made it be chosen.
+    pub by: By,
+}
+
+/// Why a server is chosen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// One of its names is the host.
+    Name,
+    /// None is, and it says `default_server`.
+    Default,
+    /// None is, and it is the first of this listener.
+    First,
+    /// It is the only one of this listener.
+    Only,
+}
+
+/// An address that servers listen at.
+struct Listener<'a> {
+    servers: Vec<(u32, &'a Server, Option<&'a Listen>)>,
+}
+
+impl Listener<'_> {
+    fn choose(&self, view: View<'_>, host: &str) -> Option<Chosen> {
+        let named = self
+            .servers
+            .iter()
+            .filter_map(|(index, server, _)| {
+                let (rank, open) = server.closeness(host)?;
+                Some(((rank, open, *index), *index))
+            })
+            .min();
+        let default = self
+            .servers
+            .iter()
+            .find(|(.., listen)| listen.is_some_and(|listen| listen.default));
+        let (first, server, _) = default.or_else(|| self.servers.first())?;
+        let (server_index, by) = match named {
+            Some((_, index)) => (index, By::Name),
+            None if self.servers.len() == 1 => (*first, By::Only),
+            None if default.is_some() => (*first, By::Default),
+            None => (*first, By::First),
+        };
+        let flag = |is: fn(&Listen) -> bool| {
+            let mut listens = self.servers.iter().filter_map(|(.., listen)| *listen);
+            listens.any(is)
+        };
+        // `ssl on` of the default server counts for its whole listener; nginx lost it in 1.25.1.
+        let ssl_on = view
+            .in_force(server.item, "ssl")
+            .is_some_and(|item| view.directive(item).arg(0) == Some("on"));
+        Some(Chosen {
+            server: server_index,
+            tls: flag(|listen| listen.tls) || ssl_on,
+            http2: flag(|listen| listen.http2),
+            by,
+        })
+    }
+}
+
+/// Whether only this very machine reaches an address.
+fn is_loopback(address: &str) -> bool {
+    address.starts_with("127.") || matches!(address, "localhost" | "[::1]")
+}
+
+impl<'a> View<'a> {
+    /// The ports that its servers listen on.
+    pub fn ports(self) -> BTreeSet<u16> {
+        self.config
+            .servers
+            .iter()
+            .flat_map(|server| {
+                let unwritten = (!server.says_listen).then_some(80);
+                let written = server.listens.iter().map(|listen| listen.port);
+                written.chain(unwritten)
+            })
+            .collect()
+    }
+
+    /// The server that a request to `host` at `port` meets.
+    pub fn find_server(self, host: &str, port: u16) -> Option<u32> {
+        Some(self.choose_server(host, port)?.server)
+    }
+
+    /// The same, and why. Where the files do not say which address a request arrives at, the one
+    /// of most requests is taken: any of IPv4, then one that names the host.
+    pub fn choose_server(self, host: &str, port: u16) -> Option<Chosen> {
+        let mut listeners = self.listeners(port);
+        let addressed = |address: &str| {
+            address == host
+                || (host == "localhost" && is_loopback(address))
+                || address.trim_matches(['[', ']']) == host
+        };
+        if listeners.keys().any(|address| addressed(address)) {
+            listeners.retain(|address, _| addressed(address));
+        } else if listeners.keys().any(|address| !is_loopback(address)) {
+            listeners.retain(|address, _| !is_loopback(address));
+        }
+        let mut found: Vec<(&str, Chosen)> = listeners
+            .iter()
+            .filter_map(|(address, listener)| Some((*address, listener.choose(self, host)?)))
+            .collect();
+        found.sort_by_key(|(address, chosen)| {
+            let ipv6 = address.starts_with('[') && !host.contains(':');
+            (ipv6, *address != "*", Reverse(chosen.by == By::Name))
+        });
+        let first = found.first()?;
+        // Several addresses of one port: the one whose servers know the host.
+        let named = found.iter().find(|(address, chosen)| {
+            chosen.by == By::Name && first.0.starts_with('[') == address.starts_with('[')
+        });
+        Some(named.unwrap_or(first).1)
+    }
+
+    /// The addresses at which `port` is open.
+    fn listeners(self, port: u16) -> BTreeMap<&'a str, Listener<'a>> {
+        let mut listeners: BTreeMap<&str, Listener<'a>> = BTreeMap::new();
+        let mut add = |address: &'a str, entry| {
+            let listener = listeners.entry(address).or_insert(Listener {
+                servers: Vec::new(),
+            });
+            listener.servers.push(entry);
+        };
+        let mut anywhere = Vec::new();
+        for (index, server) in (0..).zip(&self.config.servers) {
+            // Without a `listen` nginx takes port 80 (8000 for other users than root).
+            if !server.says_listen && port == 80 {
+                add("*", (index, server, None));
+            }
+            for listen in server.listens.iter().filter(|listen| listen.port == port) {
+                add(&listen.address, (index, server, Some(listen)));
+            }
+            if server.listens_anywhere {
+                anywhere.push((index, server, None));
+            }
+        }
+        // A template may name just this port.
+        if listeners.is_empty() && !anywhere.is_empty() {
+            listeners.insert("*", Listener { servers: anywhere });
+        }
+        listeners
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::nginx::Model;
+    use crate::project::Project;
+
+    fn chosen(servers: &str, host: &str, port: u16) -> Option<(u32, bool, By)> {
+        let conf = format!("events {{}}\nhttp {{ {servers} }}");
+        let project = Project::in_memory([("nginx.conf", conf.as_str())]).expect("valid");
+        let model = Model::resolve(&project);
+        let chosen = model.view(0).choose_server(host, port)?;
+        Some((chosen.server, chosen.tls, chosen.by))
+    }
+
+    #[test]
+    fn names_of_one_listener_compete_and_others_do_not() {
+        let servers = "server { listen 80; server_name a; } server { listen 80 default_server; server_name b; } server { listen 443 ssl; server_name a *.c; } server { listen 443; server_name *.d.c; } server { listen [::]:80; }";
+        for (host, port, expected) in [
+            ("a", 80, Some((0, false, By::Name))),
+            ("x", 80, Some((1, false, By::Default))),
+            ("x", 443, Some((2, true, By::First))),
+            ("x.d.c", 443, Some((3, true, By::Name))),
+            ("x.c", 443, Some((2, true, By::Name))),
+            ("a", 81, None),
+        ] {
+            assert_eq!(chosen(servers, host, port), expected, "{host}:{port}");
+        }
+    }
+
+    #[test]
+    fn the_address_decides_before_the_name() {
+        let servers = "server { listen 127.0.0.1:80; server_name a; } server { listen 80; } server { listen 10.0.0.1:80; server_name b; }";
+        for (host, server) in [
+            ("a", 1),
+            ("localhost", 0),
+            ("127.0.0.1", 0),
+            ("10.0.0.1", 2),
+            ("b", 2),
+            ("c", 1),
+        ] {
+            assert_eq!(
+                chosen(servers, host, 80).map(|found| found.0),
+                Some(server),
+                "{host}"
+            );
+        }
+    }
+
+    #[test]
+    fn without_a_listen_it_is_port_80_and_ssl_on_is_for_the_listener() {
+        assert_eq!(chosen("server { }", "x", 80), Some((0, false, By::Only)));
+        assert_eq!(chosen("server { listen unix:/run/x.sock; }", "x", 80), None);
+        assert_eq!(
+            chosen(
+                "server { listen 443; ssl on; } server { listen 443; server_name a; }",
+                "a",
+                443
+            ),
+            Some((1, true, By::Name))
+        );
+    }
+}
