@@ -301,13 +301,21 @@ fn evaluate(scope: &mut Scope<'_>, line: &Line<'_>) -> Value {
     }
 }
 
-/// The request as `proxy_pass` sends it: the lines in force where `scope` is, nginx's own, and
-/// those of `request` that no line takes the place of.
-pub(super) fn outgoing(
-    scope: &mut Scope<'_>,
-    request: Request,
+/// The request as it leaves for the upstream of `location`, as far as that does not depend on how
+/// it came there.
+pub fn outgoing(
+    view: View<'_>,
+    location: ItemId,
+    request: &Request,
     target: Option<Version>,
 ) -> Request {
+    let mut scope = Scope::new(view, request, location);
+    sent_on(&mut scope, request.clone(), target)
+}
+
+/// The request as `proxy_pass` sends it: the lines in force where `scope` is, nginx's own, and
+/// those of `request` that no line takes the place of.
+pub(super) fn sent_on(scope: &mut Scope<'_>, request: Request, target: Option<Version>) -> Request {
     // nginx sends none of these on unless a line sets them (ngx_http_proxy_headers).
     const NOT_PASSED: &[&str] = &[
         "Connection",

@@ -370,7 +370,7 @@ impl Walk<'_, '_> {
         {
             request.method = method;
         }
-        headers::outgoing(&mut self.scope, request, self.target)
+        headers::sent_on(&mut self.scope, request, self.target)
     }
 
     /// A subrequest for `auth_request` that reaches the very socket server: its 101 cannot be taken,
