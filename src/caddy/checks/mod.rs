@@ -7,15 +7,24 @@ pub mod https_redirect;
 mod lost;
 mod mend;
 pub mod never_matches;
+pub mod no_http1;
 pub mod plain_upstream;
 pub mod request_header;
+pub mod response_header;
 pub mod rewritten;
+pub mod upstream_protocol;
 
 use super::expand::Directive;
 use super::handler::{Action, Handler};
 use super::model::Config;
 use super::route::Route;
 use crate::context::Context;
+use crate::project::Version;
+
+/// The Caddy that is taken to run: the target, else the current one.
+fn target(cx: &Context<'_>) -> Version {
+    cx.project.config.targets.caddy.unwrap_or([2, 11, 7])
+}
 
 /// The configurations that have routes, with these.
 fn by_config<'a>(cx: &'a Context<'_>) -> Vec<(&'a Config, Vec<&'a Route>)> {
