@@ -9,6 +9,7 @@ mod mend;
 pub mod never_matches;
 pub mod no_http1;
 pub mod plain_upstream;
+pub mod refused;
 pub mod request_header;
 pub mod response_header;
 pub mod rewritten;

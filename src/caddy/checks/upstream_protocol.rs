@@ -180,7 +180,13 @@ pub fn buffered_handshake(cx: &Context<'_>, report: &mut Report<'_>) {
                             .all(|c| c == '0')
                     })
                 }),
-                "buffer_responses" => true,
+                // Later versions refuse the line.
+                "buffer_responses" => cx
+                    .project
+                    .config
+                    .targets
+                    .caddy
+                    .is_none_or(|version| version < [2, 8, 0]),
                 _ => false,
             };
             holds && !line.conditional
