@@ -3,7 +3,7 @@
 
 use wslint::check::{Selection, check};
 use wslint::project::Project;
-use wslint::rule::{Check, Proof, rules};
+use wslint::rule::{Check, Proof, Severity, rules};
 
 #[test]
 fn every_example_yields_what_it_says() {
@@ -23,7 +23,11 @@ fn every_example_yields_what_it_says() {
                     continue;
                 }
             };
-            let outcome = check(&project, &Selection::default());
+            let selection = Selection {
+                pedantic: rule.severity == Severity::Info,
+                ..Selection::default()
+            };
+            let outcome = check(&project, &selection);
             let found: Vec<String> = outcome
                 .findings
                 .iter()

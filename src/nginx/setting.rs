@@ -22,6 +22,7 @@ pub(super) const NAMES: &[&str] = &[
     "proxy_cache",
     "proxy_cache_valid",
     "proxy_cache_bypass",
+    "proxy_cache_key",
     "limit_conn",
     "limit_req",
     "resolver",

@@ -96,10 +96,10 @@ fn the_whole_set_is_written_in_the_files_own_way() {
     );
     // Inherited ones are written down again.
     let conf = in_http(
-        "  proxy_set_header Host \"$host\";\n  include proxy_params;\n  proxy_set_header Connection '';\n  server {\n    location /ws/ { proxy_pass http://a:1; }\n  }\n",
+        "  proxy_set_header X-A \"$host\";\n  include proxy_params;\n  proxy_set_header Connection '';\n  server {\n    location /ws/ { proxy_pass http://a:1; }\n  }\n",
     );
     assert!(
-        fixed(&conf).contains("location /ws/ { proxy_pass http://a:1; proxy_http_version 1.1; proxy_set_header Host \"$host\"; proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; }"),
+        fixed(&conf).contains("location /ws/ { proxy_pass http://a:1; proxy_http_version 1.1; proxy_set_header X-A \"$host\"; proxy_set_header Host $host; proxy_set_header X-Real-IP $remote_addr; proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for; proxy_set_header X-Forwarded-Proto $scheme; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; }"),
         "{}",
         fixed(&conf)
     );

@@ -3,15 +3,24 @@
 //! What they share is here: how to name a location, say why it is a route, and write the lines
 //! that it lacks.
 
+pub mod cached_answer;
 pub mod cannot_upgrade;
+pub mod connection_limits;
 pub mod connection_value;
+pub mod csp_blocks_websocket;
+pub mod duplicate_headers;
 mod fixes;
 pub mod handshake_headers_dropped;
 pub mod headers_not_inherited;
+pub mod host_not_forwarded;
 pub mod http_version;
 pub mod map_misses_browsers;
 pub mod map_never_upgrades;
+pub mod plain_http2_listener;
+pub mod read_timeout;
 pub mod response_headers_spoiled;
+pub mod static_upgrade;
+pub mod sticky_sessions;
 pub mod unknown_variable;
 pub mod upgrade_half_forwarded;
 pub mod upgrade_not_forwarded;
