@@ -4,8 +4,11 @@ use std::collections::{HashMap, HashSet};
 
 use super::expand::{Directive, Word};
 use super::matcher::{self, Matcher};
+use super::model::Options;
 use super::order::{self, Order};
 use super::proxy::{HeaderLine, Proxy};
+use super::response::{Answers, HeaderOps, ResponseHandler};
+use crate::project::Version;
 use crate::source::Span;
 
 /// Index of a handler in its [`Handlers`].
@@ -48,10 +51,12 @@ pub enum UriEdit {
     StripSuffix(Word),
     /// `uri replace`.
     Replace(Word, Word),
-    /// `uri path_regexp` and whatever else changes the path in ways not followed here.
+    /// Whatever else changes the path in ways not followed here.
     Other,
-    /// `uri query`: the path stays.
-    Query,
+    /// `uri path_regexp`.
+    Regexp(Option<regex::Regex>, Word),
+    /// `uri query`: the path stays; each operation's words.
+    Query(Vec<Vec<Word>>),
 }
 
 /// What a handler does with a request.
@@ -63,6 +68,18 @@ pub enum Action {
     Proxy(Box<Proxy>),
     /// Answers it: with this status, if the file says.
     Answer(Option<u16>),
+    /// Ends in an error of this status, which `handle_errors` may take.
+    Fail(Option<u16>),
+    /// `file_server`.
+    FileServer,
+    /// `header`.
+    Headers(Vec<HeaderOps>),
+    /// `vars`: names and values.
+    Vars(Vec<(String, Word)>),
+    /// `copy_response`: the upstream's answer after all.
+    CopyResponse,
+    /// `copy_response_headers`.
+    CopyHeaders,
     /// `rewrite`.
     Rewrite(Word),
     /// `uri`.
@@ -98,10 +115,33 @@ pub struct Handler {
     pub in_route: bool,
     /// A template decides whether it is written.
     pub conditional: bool,
+    /// The status of its answer is not written: in `handle_errors` it is the error's own.
+    pub implied: bool,
     /// Its arguments without the matcher.
     pub args: Vec<Word>,
     /// The lines of its block; empty for a block of handlers.
     pub lines: Vec<Directive>,
+}
+
+/// A `handle_errors` of a site.
+#[derive(Clone, Debug)]
+pub struct ErrorRoute {
+    /// Its line.
+    pub head: Span,
+    /// The statuses that it is for, or their first digits; empty for all.
+    codes: Vec<u16>,
+    /// What it does.
+    pub list: Vec<HandlerId>,
+    /// A template decides whether it is written.
+    pub conditional: bool,
+}
+
+impl ErrorRoute {
+    /// Whether it is for errors of that status.
+    pub(super) fn takes(&self, status: u16) -> bool {
+        let same = |code: &u16| *code == status || *code < 10 && *code == status / 100;
+        self.codes.is_empty() || self.codes.iter().any(same)
+    }
 }
 
 /// All handlers of a site.
@@ -115,6 +155,12 @@ pub struct Handlers {
     pub defined: HashSet<String>,
     /// A part of the site is missing or its order is unknown.
     pub partial: bool,
+    /// `handle_errors`, in the order in which they are asked.
+    pub errors: Vec<ErrorRoute>,
+    /// The Caddy that runs it.
+    pub version: Version,
+    /// The global options trust some proxies' X-Forwarded headers.
+    pub trusts_proxies: bool,
 }
 
 impl Handlers {
@@ -153,6 +199,16 @@ impl Scope<'_> {
     }
 }
 
+/// The scope of a block.
+fn scope<'a>(directives: &'a [Directive], outer: Option<&'a Scope<'a>>) -> Scope<'a> {
+    let own = directives
+        .iter()
+        .filter(|directive| directive.name().starts_with('@'))
+        .map(|directive| (directive.name(), matcher::define(directive)))
+        .collect();
+    Scope { own, outer }
+}
+
 /// Builds the handlers of a site.
 pub(super) struct Builder<'a> {
     pub(super) order: &'a Order,
@@ -162,12 +218,15 @@ pub(super) struct Builder<'a> {
 }
 
 impl<'a> Builder<'a> {
-    pub(super) fn new(order: &'a Order, named_routes: &'a HashMap<String, Directive>) -> Self {
+    pub(super) fn new(options: &'a Options, named_routes: &'a HashMap<String, Directive>) -> Self {
+        let order = &options.order;
         Self {
             order,
             named_routes,
             handlers: Handlers {
                 partial: !order.certain,
+                version: options.version,
+                trusts_proxies: options.trusts_proxies,
                 ..Handlers::default()
             },
             invokes: 0,
@@ -181,7 +240,34 @@ impl<'a> Builder<'a> {
             outer: None,
         };
         self.handlers.top = self.list(directives, &none, None, true);
+        self.errors(directives);
         self.handlers
+    }
+
+    /// Reads `handle_errors` (builtins.go, parseHandleErrors).
+    fn errors(&mut self, directives: &[Directive]) {
+        // Named matchers of the site are seen within.
+        let scope = scope(directives, None);
+        let mut routes = Vec::new();
+        for directive in directives
+            .iter()
+            .filter(|directive| directive.name() == "handle_errors")
+        {
+            let codes = directive.args().iter();
+            let codes =
+                codes.map(|word| word.text.trim_end_matches("xx").parse().unwrap_or(u16::MAX));
+            routes.push(ErrorRoute {
+                head: directive.head,
+                codes: codes.collect(),
+                list: self.list(directive.children(), &scope, None, true),
+                conditional: directive.conditional,
+            });
+        }
+        // httptype.go sorts them by "the other one comes first", which turns them round, and
+        // leaves those for every status at the end.
+        routes.reverse();
+        routes.sort_by_key(|route| route.codes.is_empty());
+        self.handlers.errors = routes;
     }
 
     /// Builds one block's handlers and sorts them, unless it is a `route`.
@@ -192,15 +278,7 @@ impl<'a> Builder<'a> {
         parent: Option<HandlerId>,
         sort: bool,
     ) -> Vec<HandlerId> {
-        let own = directives
-            .iter()
-            .filter(|directive| directive.name().starts_with('@'))
-            .map(|directive| (directive.name(), matcher::define(directive)))
-            .collect();
-        let scope = Scope {
-            own,
-            outer: Some(outer),
-        };
+        let scope = scope(directives, Some(outer));
         let mut list: Vec<HandlerId> = Vec::new();
         for directive in directives {
             let name = directive.name();
@@ -288,6 +366,7 @@ impl<'a> Builder<'a> {
             parent,
             in_route,
             conditional: directive.conditional,
+            implied: implied_status(name, args),
             args: args.to_vec(),
             lines: if is_block {
                 Vec::new()
@@ -311,14 +390,14 @@ impl<'a> Builder<'a> {
         scope: &Scope<'_>,
     ) -> (Matcher, &'d [Word]) {
         let args = directive.args();
-        // These take no matcher: a first argument that looks like one is a file's name.
-        if matches!(directive.name(), "try_files" | "map" | "vars" | "root") {
+        // It takes no matcher: a first argument that looks like one is a file's name.
+        if directive.name() == "try_files" {
             return (Matcher::default(), args);
         }
         let Some((first, rest)) = args.split_first() else {
             return (Matcher::default(), args);
         };
-        if directive.name() == "rewrite" && rest.is_empty() {
+        if matches!(directive.name(), "rewrite" | "root") && rest.is_empty() {
             return (Matcher::default(), args);
         }
         if first.quote != crate::syntax::Quote::None && !first.text.starts_with(['/', '@']) {
@@ -343,6 +422,38 @@ impl<'a> Builder<'a> {
         (Matcher::default(), args)
     }
 
+    /// `handle_response` and `replace_status` of a proxy, those with a matcher first
+    /// (reverseproxy/caddyfile.go, FinalizeUnmarshalCaddyfile).
+    fn responses(
+        &mut self,
+        lines: &[Directive],
+        scope: &Scope<'_>,
+        id: HandlerId,
+    ) -> Vec<ResponseHandler> {
+        let matchers: HashMap<&str, Answers> = lines
+            .iter()
+            .filter(|line| line.name().starts_with('@'))
+            .map(|line| (line.name(), Answers::parse(line)))
+            .collect();
+        let mut responses = Vec::new();
+        for line in lines {
+            let matcher = line.arg(0).filter(|name| name.starts_with('@'));
+            let handlers = match line.name() {
+                "handle_response" => Some(self.list(line.children(), scope, Some(id), true)),
+                "replace_status" => None,
+                _ => continue,
+            };
+            let answers = matcher.map(|name| matchers.get(name).cloned().unwrap_or_default());
+            responses.push(ResponseHandler {
+                head: line.head,
+                answers,
+                handlers,
+            });
+        }
+        responses.sort_by_key(|response| response.answers.is_none());
+        responses
+    }
+
     fn action(
         &mut self,
         directive: &Directive,
@@ -360,7 +471,9 @@ impl<'a> Builder<'a> {
             };
             match args {
                 [] => Some(fallback),
-                [only] => code(only).or(Some(fallback)),
+                // staticresp.go: a single argument is a status if it is a number of three digits.
+                [only] if only.text.len() == 3 => code(only).or(Some(fallback)),
+                [_] => Some(fallback),
                 [_, last, ..] => code(last),
             }
         };
@@ -395,7 +508,12 @@ impl<'a> Builder<'a> {
             },
             // FastCGI has no upgrade.
             "reverse_proxy" if speaks_fastcgi(children) => Action::Answer(None),
-            "reverse_proxy" => Action::Proxy(Box::new(Proxy::parse(directive, args))),
+            "reverse_proxy" => {
+                let mut proxy = Proxy::parse(directive, args);
+                proxy.responses = self.responses(children, scope, id);
+                proxy.settle();
+                Action::Proxy(Box::new(proxy))
+            }
             "redir" => Action::Answer(match args.get(1).map(|word| word.text.as_str()) {
                 None | Some("temporary") => Some(302),
                 Some("permanent") => Some(301),
@@ -403,14 +521,15 @@ impl<'a> Builder<'a> {
                 Some(code) => code.parse().ok(),
             }),
             "respond" => Action::Answer(status(200)),
-            "error" => Action::Answer(status(500)),
+            "error" => Action::Fail(status(500)),
+            "basic_auth" | "basicauth" => Action::Fail(Some(401)),
             "abort" | "php_fastcgi" => Action::Answer(None),
             "metrics" => Action::Answer(Some(200)),
             "file_server" => {
                 if children.iter().any(|line| line.name() == "pass_thru") {
                     Action::Pass
                 } else {
-                    Action::Answer(Some(404))
+                    Action::FileServer
                 }
             }
             "rewrite" => args
@@ -427,7 +546,17 @@ impl<'a> Builder<'a> {
                     (Some("replace"), Some(find), Some(with)) => {
                         UriEdit::Replace(find.clone(), with.clone())
                     }
-                    (Some("query"), ..) => UriEdit::Query,
+                    (Some("path_regexp"), Some(find), Some(with)) => {
+                        UriEdit::Regexp(matcher::regex(find), with.clone())
+                    }
+                    (Some("query"), ..) => {
+                        let own = (args.len() > 1).then(|| args[1..].to_vec());
+                        UriEdit::Query(
+                            own.into_iter()
+                                .chain(children.iter().map(|line| line.words.clone()))
+                                .collect(),
+                        )
+                    }
                     _ => UriEdit::Other,
                 },
             ),
@@ -446,6 +575,19 @@ impl<'a> Builder<'a> {
                 );
                 Action::RequestHeader(lines)
             }
+            "header" => Action::Headers(HeaderOps::parse(args, directive)),
+            "vars" => {
+                let lines = children.iter().map(|line| line.words.as_slice());
+                let pairs = std::iter::once(args)
+                    .chain(lines)
+                    .filter_map(|words| match words {
+                        [name, value] => Some((name.text.clone(), value.clone())),
+                        _ => None,
+                    });
+                Action::Vars(pairs.collect())
+            }
+            "copy_response" => Action::CopyResponse,
+            "copy_response_headers" => Action::CopyHeaders,
             "map" => {
                 for word in args {
                     if let Some(name) = word
@@ -461,6 +603,23 @@ impl<'a> Builder<'a> {
             name if Order::is_default(name) || GUARDS.contains(&name) => Action::Pass,
             _ => Action::Plugin,
         }
+    }
+}
+
+/// Whether `respond`, `error` and their like name no status of their own.
+fn implied_status(name: &str, args: &[Word]) -> bool {
+    let error = |word: &Word| {
+        matches!(
+            word.text.as_str(),
+            "{err.status_code}" | "{http.error.status_code}"
+        )
+    };
+    match (name, args) {
+        ("file_server", _) => true,
+        ("respond", []) => true,
+        ("respond", [only]) => only.text.len() != 3 || only.text.parse::<u16>().is_err(),
+        ("respond" | "error", [_, status]) => error(status),
+        _ => false,
     }
 }
 

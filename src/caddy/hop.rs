@@ -1,370 +1,370 @@
 //! A Caddy site as a hop: the handshake walks through its handlers in the order in which they run.
 
-use super::expand::Word;
-use super::handler::{Action, Block, Handler, HandlerId, Handlers, UriEdit};
-use super::matcher::{Doubt, Tried, first_file};
-use super::proxy::{Proxy, Scheme, apply};
-use crate::handshake::{Because, Outcome, Passage, Reply, Request, Upstream};
+use super::handler::{Action, HandlerId, Handlers};
+use super::matcher::Doubt;
+use super::proxy::{Dialect, HANDSHAKE, HeaderLine, Proxy, Scheme, opens, rebuild};
+use super::response::{Spoiled, spoiled};
+pub use super::walk::{End, PathChange, Walk, walk};
+use super::walk::{rewritten, walk_error};
+use crate::handshake::{Because, Outcome, Passage, Protocol, Reply, Request, Upstream};
 use crate::source::Span;
 use crate::value::Value;
 
-/// Where a walk ends.
+/// Why a handshake does not get through a site, or a server of Caddy's.
 #[derive(Clone, Debug)]
-pub enum End {
-    /// At a proxy; the request is as it came there.
-    Proxied(HandlerId),
-    /// Some handler answered.
-    Answered(HandlerId, Option<u16>),
-    /// No handler took it: Caddy answers 200 with an empty body.
+pub enum Loss {
+    /// Automatic HTTPS: port 80 is nothing but a 308 for this address; `None` where no address
+    /// takes it, and the redirect is for everybody.
+    Redirected(Option<Span>),
+    /// Plain HTTP at a port that speaks TLS: 400.
+    PlainToTls(Span),
+    /// TLS at a port that speaks plain HTTP.
+    TlsToPlain(Span),
+    /// TLS for a name that no certificate is there for.
+    NoCertificate(Span),
+    /// Nothing listens at that port.
+    NotListening,
+    /// No site takes it: 200 with an empty body.
+    NoSite,
+    /// `servers { protocols … }` without `h1`.
+    NoHttp1(Span),
+    /// A handler answered, or failed.
+    Answered {
+        /// Which.
+        by: HandlerId,
+        /// With this status; `None` where the connection ends or the file does not say.
+        status: Option<u16>,
+    },
+    /// No handler took it: 200 with an empty body.
     Unhandled,
-    /// It depends.
-    Undecided(Span, Doubt),
+    /// A header does not reach the upstream as a handshake needs it.
+    Header {
+        /// Which one.
+        name: &'static str,
+        /// The line that did it, if it is one of the site's.
+        by: Option<Span>,
+        /// By `request_header`, before `reverse_proxy` looks at it, or by its own `header_up`.
+        before_proxy: bool,
+    },
+    /// The method is no GET.
+    Method {
+        /// The line that changed it.
+        by: Option<Span>,
+        /// To what.
+        method: String,
+    },
+    /// The upstream is spoken to in a version of HTTP that has no Upgrade.
+    Version {
+        /// The proxy.
+        by: HandlerId,
+        /// In this one.
+        dialect: Dialect,
+        /// The line or upstream that says so.
+        span: Span,
+    },
+    /// The answer is held back for ever: `response_buffers`.
+    Buffered(Span),
+    /// `handle_response` or `replace_status` takes the 101 for itself.
+    Replaced {
+        /// Which.
+        by: Span,
+        /// What the client gets; `None` where that is nothing at all.
+        status: Option<u16>,
+    },
+    /// A 101 arrives that a browser refuses.
+    Spoiled(Spoiled),
 }
 
-/// A handler that changed the path on the way.
+/// What a site makes of a request.
 #[derive(Clone, Debug)]
-pub struct PathChange {
-    /// Which.
-    pub by: HandlerId,
-    /// The path before.
-    pub from: String,
-    /// The path after.
-    pub to: String,
+pub struct Journey {
+    /// The way through the handlers.
+    pub walk: Walk,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// Why it is lost; empty where it gets through or is undecided.
+    pub losses: Vec<Loss>,
+    /// The events, in order.
+    pub because: Vec<Because>,
 }
 
-/// A walk through a site.
-#[derive(Clone, Debug)]
-pub struct Walk {
-    /// Where it ended.
-    pub end: End,
-    /// What changed the path, in order.
-    pub changes: Vec<PathChange>,
-    /// The handlers that took part.
-    pub passed: Vec<HandlerId>,
-    /// The request as it was at the end.
-    pub request: Request,
+/// A site's handlers as a hop.
+#[derive(Clone, Copy, Debug)]
+pub struct SiteHop<'a> {
+    /// They.
+    pub handlers: &'a Handlers,
+    /// The site's addresses.
+    pub place: Span,
 }
 
-/// Walks `request` through a site. With `frozen`, nothing changes the path: what would happen if
-/// the handlers' matchers saw the path that the client asked for.
-pub fn walk(handlers: &Handlers, request: &Request, frozen: bool) -> Walk {
-    let mut walker = Walker {
-        handlers,
-        frozen,
-        request: request.clone(),
-        changes: Vec::new(),
-        passed: Vec::new(),
-        file: None,
-    };
-    let end = walker.list(&handlers.top).unwrap_or(End::Unhandled);
-    Walk {
-        end,
-        changes: walker.changes,
-        passed: walker.passed,
-        request: walker.request,
-    }
-}
-
-/// Handlers of which only the first route that matches runs (httptype.go, `buildSubroute`).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Group {
-    /// `handle` and `handle_path`, if there are several.
-    Handles,
-    /// `rewrite`.
-    Rewrites,
-    /// `try_files`, whose routes carry a matcher of their own.
-    Alone,
-    /// Anything else.
-    None,
-}
-
-struct Walker<'a> {
-    handlers: &'a Handlers,
-    frozen: bool,
-    request: Request,
-    changes: Vec<PathChange>,
-    passed: Vec<HandlerId>,
-    /// What the last `file` matcher found.
-    file: Option<String>,
-}
-
-impl Walker<'_> {
-    /// Runs these handlers; `None` if the request comes out at their end. The recursion is as deep
-    /// as blocks are nested, which expansion bounds.
-    fn list(&mut self, list: &[HandlerId]) -> Option<End> {
-        let several = list
-            .iter()
-            .filter(|id| self.is_handle(**id))
-            .nth(1)
-            .is_some();
+impl SiteHop<'_> {
+    /// What becomes of `request` here, with what lost it.
+    pub fn journey(&self, request: &Request) -> Journey {
         let handlers = self.handlers;
-        let group = |id: HandlerId| match handlers.get(id).action {
-            Action::Block(Block::Handle | Block::HandlePath(_), _) if several => Group::Handles,
-            Action::Rewrite(_) => Group::Rewrites,
-            Action::TryFiles(_) => Group::Alone,
-            _ => Group::None,
-        };
-        // httptype.go, consolidateRoutes: neighbours of one group with the same matcher are one
-        // route, whose matcher is evaluated once, before any of them runs.
-        let routes = list.chunk_by(|a, b| {
-            let same = group(*a) == group(*b) && group(*a) != Group::Alone;
-            same && handlers.get(*a).matcher.same(&handlers.get(*b).matcher)
-        });
-        let (mut handled, mut rewritten) = (false, false);
-        for route in routes {
-            let Some(first) = route.first().map(|id| handlers.get(*id)) else {
-                continue;
-            };
-            // Of a group only the first route that matches runs.
-            let done = match group(route[0]) {
-                Group::Handles => Some(&mut handled),
-                Group::Rewrites => Some(&mut rewritten),
-                Group::Alone | Group::None => None,
-            };
-            if done.as_ref().is_some_and(|done| **done) {
-                continue;
-            }
-            match first.matcher.decide(&self.request) {
-                Ok(true) => {}
-                Ok(false) => continue,
-                Err(_)
-                    if route
-                        .iter()
-                        .all(|id| matches!(handlers.get(*id).action, Action::Pass)) => {}
-                Err(doubt) => {
-                    let span = first.matcher.place().unwrap_or(first.head);
-                    return Some(End::Undecided(span, doubt));
-                }
-            }
-            self.file = first.matcher.file(&self.request).or(self.file.take());
-            if let Some(end) = self.perhaps(route) {
-                return Some(end);
-            }
-            if let Some(done) = done {
-                *done = true;
-            }
-            for &id in route {
-                if let Some(end) = self.handler(id, handlers.get(id)) {
-                    return Some(end);
-                }
-            }
+        let walk = walk(handlers, request, false);
+        if handlers.partial {
+            let why = "a part of the site could not be resolved".to_owned();
+            return journey(walk, Outcome::Undecided { why }, Vec::new());
         }
-        None
+        if let End::Proxied(id) = walk.end
+            && let Action::Proxy(proxy) = &handlers.get(id).action
+        {
+            return self.proxied(walk, id, proxy);
+        }
+        self.ended(walk)
     }
 
-    /// Where it ends for want of knowing whether a template writes one of these.
-    fn perhaps(&self, route: &[HandlerId]) -> Option<End> {
-        let matters = |handler: &Handler| match handler.action {
-            Action::Pass => false,
-            Action::Rewrite(_)
-            | Action::Uri(_)
-            | Action::TryFiles(_)
-            | Action::Method(_)
-            | Action::RequestHeader(_) => !self.frozen,
-            _ => true,
-        };
-        let handler = route
-            .iter()
-            .map(|id| self.handlers.get(*id))
-            .find(|handler| handler.conditional && matters(handler))?;
-        Some(End::Undecided(handler.head, Doubt::conditional()))
-    }
-
-    fn is_handle(&self, id: HandlerId) -> bool {
-        matches!(
-            self.handlers.get(id).action,
-            Action::Block(Block::Handle | Block::HandlePath(_), _)
-        )
-    }
-
-    fn handler(&mut self, id: HandlerId, handler: &Handler) -> Option<End> {
-        let hidden = |word: &Word| {
-            word.unknown
-                .clone()
-                .map(|unknown| End::Undecided(word.span, Doubt::Hidden(unknown)))
-        };
-        match &handler.action {
-            Action::Pass => None,
-            Action::Plugin => {
-                let why = format!(
-                    "what the directive `{}` does is not known here",
-                    handler.name
-                );
-                Some(End::Undecided(handler.head, Doubt::Hidden(why)))
-            }
-            Action::Block(block, list) => {
-                self.passed.push(id);
-                if let Block::HandlePath(prefix) = block {
-                    let path = strip_prefix(&self.request.path, prefix);
-                    self.change(id, path);
-                }
-                self.list(list)
-            }
-            Action::Proxy(proxy) => {
-                if proxy.is_subrequest {
-                    // Whether the answer lets the request pass is the upstream's decision.
-                    return None;
-                }
-                self.passed.push(id);
-                match proxy.conditional {
-                    Some(line) if !self.frozen => Some(End::Undecided(line, Doubt::conditional())),
-                    _ => Some(End::Proxied(id)),
-                }
-            }
-            Action::Answer(status) => {
-                self.passed.push(id);
-                Some(End::Answered(id, *status))
-            }
-            Action::Rewrite(to) => {
-                if let Some(end) = hidden(to) {
-                    return Some(end);
-                }
-                match self.rewritten(&to.text) {
-                    Some(path) => self.change(id, path),
-                    None if self.frozen => {}
-                    None => return Some(End::Undecided(to.span, Doubt::Circumstances)),
-                }
-                None
-            }
-            Action::Uri(edit) => {
-                let path = match edit {
-                    UriEdit::Query => return None,
-                    UriEdit::StripPrefix(prefix) => match hidden(prefix) {
-                        Some(end) => return Some(end),
-                        None => strip_prefix(&self.request.path, &prefix.text),
-                    },
-                    UriEdit::StripSuffix(suffix) => match hidden(suffix) {
-                        Some(end) => return Some(end),
-                        None => {
-                            let path = &self.request.path;
-                            path.strip_suffix(suffix.text.as_str())
-                                .unwrap_or(path)
-                                .to_owned()
-                        }
-                    },
-                    UriEdit::Replace(find, with)
-                        if !find.text.contains('{') && !with.text.contains('{') =>
-                    {
-                        match hidden(find).or_else(|| hidden(with)) {
-                            Some(end) => return Some(end),
-                            None => self.request.path.replace(&find.text, &with.text),
-                        }
-                    }
-                    UriEdit::Replace(..) | UriEdit::Other if self.frozen => return None,
-                    UriEdit::Replace(..) | UriEdit::Other => {
-                        return Some(End::Undecided(handler.head, Doubt::Circumstances));
-                    }
+    /// Where no proxy sends it on.
+    fn ended(&self, mut walk: Walk) -> Journey {
+        match walk.end.clone() {
+            End::Answered(by, status) => {
+                let handler = self.handlers.get(by);
+                let message = match status {
+                    Some(status) => format!("`{}` answers {status}", handler.name),
+                    None => format!("`{}` ends it", handler.name),
                 };
-                self.change(id, path);
-                None
+                walk.because.push(Because {
+                    span: handler.head,
+                    message,
+                });
+                journey(
+                    walk,
+                    Outcome::Answers { status },
+                    vec![Loss::Answered { by, status }],
+                )
             }
-            Action::TryFiles(candidates) => self.try_files(id, candidates),
-            Action::Method(method) => {
-                if method.known().is_some() {
-                    self.request.method = method.text.to_ascii_uppercase();
-                }
-                None
+            End::Undecided(span, doubt) => {
+                let why = match doubt {
+                    Doubt::Circumstances => {
+                        "a matcher depends on more than the handshake".to_owned()
+                    }
+                    Doubt::Hidden(what) => what,
+                };
+                walk.because.push(Because {
+                    span,
+                    message: why.clone(),
+                });
+                journey(walk, Outcome::Undecided { why }, Vec::new())
             }
-            Action::RequestHeader(lines) => {
-                self.passed.push(id);
-                let request = self.request.clone();
-                apply(
-                    lines,
-                    &request,
-                    &self.handlers.defined,
-                    &mut self.request.headers,
-                );
-                None
+            End::Unhandled | End::Proxied(_) => {
+                walk.because.push(Because {
+                    span: self.place,
+                    message: "no handler takes it: Caddy answers 200 with an empty body".to_owned(),
+                });
+                journey(
+                    walk,
+                    Outcome::Answers { status: Some(200) },
+                    vec![Loss::Unhandled],
+                )
             }
         }
     }
 
-    fn try_files(&mut self, id: HandlerId, candidates: &[Word]) -> Option<End> {
-        let mut by_path = candidates.iter().take_while(|word| word.text.contains('{'));
-        if by_path.any(|word| word.text == "{path}") && self.names_document(&self.request.path) {
-            return None;
+    /// What reaches the upstream, and what comes back.
+    fn proxied(&self, walk: Walk, id: HandlerId, proxy: &Proxy) -> Journey {
+        let handlers = self.handlers;
+        let version = handlers.version;
+        let mut walk = walk;
+        if let Value::Known(address) = proxy.hostport() {
+            walk.found
+                .insert("upstream_hostport".to_owned(), Some(address));
         }
-        match first_file(candidates, &self.request.path) {
-            Tried::File(path) => self.change(id, path),
-            Tried::Status(_) if self.frozen => {}
-            Tried::Status(status) => {
-                self.passed.push(id);
-                return Some(End::Answered(id, status));
-            }
-            Tried::Hidden(span, what) => return Some(End::Undecided(span, Doubt::Hidden(what))),
-            Tried::None => {}
-        }
-        None
-    }
-
-    /// Whether a rewrite before named `path` outright: then it has a file in mind.
-    fn names_document(&self, path: &str) -> bool {
-        self.changes.last().is_some_and(|change| {
-            let outright = match &self.handlers.get(change.by).action {
-                Action::TryFiles(_) => true,
-                Action::Rewrite(to) => !to.text.contains('{'),
-                _ => false,
+        // `rewrite` and `method` work on the request that is sent (reverseproxy.go, prepareRequest).
+        let arrived = walk.request.clone();
+        if let Some(to) = &proxy.rewrite {
+            let known = to
+                .known()
+                .and_then(|to| rewritten(to, &walk.scene(handlers)));
+            let Some((path, query)) = known else {
+                walk.end = End::Undecided(to.span, Doubt::Circumstances);
+                return self.ended(walk);
             };
-            outright && change.to == path
-        })
+            walk.request.path = path;
+            walk.request.query = query.unwrap_or(walk.request.query);
+        }
+        if let Some(method) = proxy.method.as_ref().and_then(|method| method.known()) {
+            walk.request.method = method.to_ascii_uppercase();
+            walk.method_by = proxy.method.as_ref().map(|method| method.span);
+        }
+        let mut headers = proxy.sent(&walk.scene(handlers), version, handlers.trusts_proxies);
+        let sent = std::mem::replace(&mut walk.request, arrived);
+        let mut losses = Vec::new();
+        if sent.method != "GET" {
+            losses.push(Loss::Method {
+                by: walk.method_by,
+                method: sent.method.clone(),
+            });
+        }
+        let rebuilt = rebuild(&walk.request);
+        for name in HANDSHAKE {
+            if opens(&headers, &walk.asked, name) != Some(false) {
+                continue;
+            }
+            let before_proxy = opens(&rebuilt, &walk.asked, name) == Some(false);
+            let by = if before_proxy {
+                walk.taken
+                    .iter()
+                    .rev()
+                    .find(|(own, _)| *own == name)
+                    .map(|(_, span)| *span)
+            } else {
+                let touches = |line: &&HeaderLine| line.touches(name) || line.field == "*";
+                let line = proxy.header_up.iter().rfind(touches);
+                line.map(|line| line.span)
+            };
+            if let Some(span) = by.filter(|_| !before_proxy) {
+                walk.because.push(Because {
+                    span,
+                    message: format!("spoils {name}"),
+                });
+            }
+            losses.push(Loss::Header {
+                name,
+                by,
+                before_proxy,
+            });
+        }
+        let dialect = proxy.dialect(version);
+        let mut protocol = Protocol::Http11;
+        if dialect != Dialect::Http1 {
+            let h2c =
+                |upstream: &&super::proxy::Upstream| matches!(upstream.scheme, Scheme::Other(_));
+            let versions = proxy.versions.as_ref().map(|(span, _)| *span);
+            let scheme = proxy
+                .upstreams
+                .iter()
+                .find(h2c)
+                .map(|upstream| upstream.span);
+            let span = versions.or(scheme).unwrap_or(handlers.get(id).head);
+            losses.push(Loss::Version {
+                by: id,
+                dialect,
+                span,
+            });
+            let has = |name: &str| {
+                headers
+                    .iter()
+                    .any(|line| line.name.eq_ignore_ascii_case(name))
+            };
+            if dialect == Dialect::H2c && (has("Upgrade") || has("Connection")) {
+                // http2.Transport refuses such headers before it dials: 502.
+                walk.because.push(Because {
+                    span,
+                    message: "HTTP/2 has no Upgrade: Caddy answers 502 and asks no upstream"
+                        .to_owned(),
+                });
+                let after = walk_error(handlers, &walk, id, Some(502));
+                return match after.end {
+                    End::Proxied(other) if other == id => {
+                        journey(after, Outcome::Answers { status: Some(502) }, losses)
+                    }
+                    End::Proxied(other) => match &handlers.get(other).action {
+                        Action::Proxy(proxy) => self.proxied(after, other, proxy),
+                        _ => self.ended(after),
+                    },
+                    End::Answered(_, status) => journey(after, Outcome::Answers { status }, losses),
+                    _ => self.ended(after),
+                };
+            }
+            headers.retain(|line| {
+                !line.name.eq_ignore_ascii_case("Upgrade")
+                    && !line.name.eq_ignore_ascii_case("Connection")
+            });
+            protocol = if dialect == Dialect::H2c {
+                Protocol::Http2
+            } else {
+                Protocol::Http3
+            };
+        }
+        let reply = self.reply(&mut walk, proxy, &mut losses);
+        let outcome = Outcome::Forwards {
+            to: upstreams(proxy, handlers.get(id).head),
+            request: Box::new(Request {
+                headers,
+                protocol,
+                ..sent
+            }),
+            reply,
+        };
+        journey(walk, outcome, losses)
     }
 
-    fn change(&mut self, by: HandlerId, to: String) {
-        self.passed.push(by);
-        if to == self.request.path {
-            return;
+    /// What becomes of a 101.
+    fn reply(&self, walk: &mut Walk, proxy: &Proxy, losses: &mut Vec<Loss>) -> Reply {
+        if let Some(span) = proxy.buffers {
+            let message =
+                "waits for the end of the answer, which a socket does not have".to_owned();
+            walk.because.push(Because { span, message });
+            losses.push(Loss::Buffered(span));
+            return Reply::Replaced { status: None };
         }
-        self.changes.push(PathChange {
-            by,
-            from: self.request.path.clone(),
-            to: to.clone(),
-        });
-        if !self.frozen {
-            self.request.path = to;
+        if let Some((by, status)) = walk.replaced {
+            let message = "takes the upstream's 101 for itself".to_owned();
+            walk.because.push(Because { span: by, message });
+            losses.push(Loss::Replaced { by, status });
+            return Reply::Replaced { status };
         }
-    }
-
-    /// The path that `rewrite` gives; `None` where more than the path and the query decide it.
-    fn rewritten(&self, to: &str) -> Option<String> {
-        let path = to.split(['?', '#']).next().unwrap_or_default();
-        if path.is_empty() {
-            return Some(self.request.path.clone());
-        }
-        let mut text = path.to_owned();
-        if let Some(file) = &self.file {
-            for name in ["{http.matchers.file.relative}", "{file_match.relative}"] {
-                text = text.replace(name, file);
+        let scene = walk.scene(self.handlers);
+        let found = spoiled(
+            walk.header_ops(self.handlers),
+            &scene,
+            self.handlers.version,
+        );
+        let found = match (found, walk.doubled) {
+            (Ok(None), Some(by)) => Ok(Some(Spoiled {
+                header: "Upgrade",
+                lines: 2,
+                value: None,
+                by,
+            })),
+            (found, _) => found,
+        };
+        match found {
+            Ok(None) => Reply::Intact,
+            Ok(Some(spoiled)) => {
+                let message = match spoiled.lines {
+                    0 => format!("takes {} from the 101", spoiled.header),
+                    1 => format!("changes {} of the 101", spoiled.header),
+                    _ => format!("doubles {} in the 101", spoiled.header),
+                };
+                walk.because.push(Because {
+                    span: spoiled.by,
+                    message,
+                });
+                losses.push(Loss::Spoiled(spoiled));
+                Reply::Spoiled
+            }
+            Err(span) => {
+                let why = "the value of a header of the answer is not known here".to_owned();
+                walk.because.push(Because {
+                    span,
+                    message: why.clone(),
+                });
+                Reply::Undecided { why }
             }
         }
-        for name in [
-            "{path}",
-            "{uri}",
-            "{http.request.uri.path}",
-            "{http.request.uri}",
-            "{http.request.orig_uri.path}",
-        ] {
-            if text.contains(name) {
-                text = text.replace(name, &self.request.path);
-            }
-        }
-        (!text.contains('{')).then_some(text)
     }
 }
 
-/// `trimPathPrefix`: with or without a leading slash in the prefix; what is left begins with `/`.
-fn strip_prefix(path: &str, prefix: &str) -> String {
-    let prefix = format!("/{}", prefix.trim_start_matches('/'));
-    let matches = path
-        .get(..prefix.len())
-        .is_some_and(|start| start.eq_ignore_ascii_case(&prefix));
-    if !matches {
-        return path.to_owned();
+fn journey(walk: Walk, outcome: Outcome, losses: Vec<Loss>) -> Journey {
+    let because = walk.because.clone();
+    Journey {
+        walk,
+        outcome,
+        losses,
+        because,
     }
-    let rest = &path[prefix.len()..];
-    if rest.starts_with('/') {
-        rest.to_owned()
-    } else {
-        format!("/{rest}")
+}
+
+impl SiteHop<'_> {
+    /// What becomes of `request` in this site.
+    pub fn receive(&self, request: &Request) -> Passage {
+        let journey = self.journey(request);
+        Passage {
+            at: Some(self.place),
+            outcome: journey.outcome,
+            because: journey.because,
+        }
     }
 }
 
@@ -395,73 +395,6 @@ fn upstreams(proxy: &Proxy, place: Span) -> Vec<Upstream> {
         });
     }
     upstreams
-}
-
-/// A site's handlers as a hop.
-#[derive(Clone, Copy, Debug)]
-pub struct SiteHop<'a> {
-    /// They.
-    pub handlers: &'a Handlers,
-    /// The site's addresses.
-    pub place: Span,
-}
-
-impl SiteHop<'_> {
-    /// What becomes of `request` in this site.
-    pub fn receive(&self, request: &Request) -> Passage {
-        let walk = walk(self.handlers, request, false);
-        let mut because: Vec<Because> = walk
-            .passed
-            .iter()
-            .map(|id| {
-                let handler = self.handlers.get(*id);
-                Because {
-                    span: handler.head,
-                    message: format!("`{}` takes it", handler.name),
-                }
-            })
-            .collect();
-        let outcome = match walk.end {
-            _ if self.handlers.partial => Outcome::Undecided {
-                why: "a part of the site could not be resolved".to_owned(),
-            },
-            End::Proxied(id) => match &self.handlers.get(id).action {
-                Action::Proxy(proxy) => {
-                    let headers = proxy.headers(&walk.request, &self.handlers.defined);
-                    Outcome::Forwards {
-                        to: upstreams(proxy, self.handlers.get(id).head),
-                        request: Box::new(Request {
-                            headers,
-                            ..walk.request
-                        }),
-                        reply: Reply::Intact,
-                    }
-                }
-                _ => Outcome::Answers { status: None },
-            },
-            End::Answered(_, status) => Outcome::Answers { status },
-            End::Unhandled => {
-                because.push(Because {
-                    span: self.place,
-                    message: "no handler takes it: Caddy answers 200 with an empty body".to_owned(),
-                });
-                Outcome::Answers { status: Some(200) }
-            }
-            End::Undecided(_, doubt) => Outcome::Undecided {
-                why: match doubt {
-                    Doubt::Circumstances => {
-                        "a matcher depends on more than the handshake".to_owned()
-                    }
-                    Doubt::Hidden(what) => what,
-                },
-            },
-        };
-        Passage {
-            at: Some(self.place),
-            outcome,
-            because,
-        }
-    }
 }
 
 #[cfg(test)]

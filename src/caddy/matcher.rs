@@ -1,12 +1,16 @@
 //! Matchers: which requests a directive takes, decided for one request as far as the files say.
 
+use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use regex::Regex;
 
 use super::address::host_matches;
+use super::cel;
 use super::expand::{Directive, Word};
-use crate::handshake::Request;
+use super::placeholder::{Scene, fill, value_of};
+use crate::handshake::{Protocol, Request};
 use crate::source::Span;
 use crate::syntax::Quote;
 
@@ -16,7 +20,7 @@ pub enum Test {
     /// `path`: one of these patterns.
     Path(Vec<Word>),
     /// `path_regexp`; `None` where it cannot be compiled here.
-    PathRegexp(Option<Regex>),
+    PathRegexp(Option<Expression>),
     /// `method`.
     Method(Vec<String>),
     /// `host`.
@@ -24,11 +28,26 @@ pub enum Test {
     /// `header`: the field and its values; empty for `!Field`, which must be absent.
     Header(String, Vec<Word>),
     /// `header_regexp`.
-    HeaderRegexp(String, Option<Regex>),
+    HeaderRegexp(String, Option<Expression>),
     /// `protocol`.
     Protocol(String),
     /// `file`: the first of these that exists.
     File(Vec<Word>),
+    /// `query`: the key and its values; `*` for any.
+    Query(String, Vec<Word>),
+    /// `vars`: the variable, or a placeholder, and its values.
+    Vars(String, Vec<Word>),
+    /// A comparison in an expression: of a text with placeholders with any of some others.
+    Compare {
+        /// The left side.
+        left: String,
+        /// `==`, `startsWith`, `endsWith` or `contains`.
+        how: &'static str,
+        /// The right sides.
+        rights: Vec<String>,
+    },
+    /// Any of these sets: `||` in an expression.
+    Any(Vec<Vec<Test>>),
     /// `not`: none of these sets.
     Not(Vec<Vec<Test>>),
     /// Something that the request's circumstances decide: `remote_ip`, `expression`, `file` …
@@ -57,6 +76,9 @@ pub struct Matcher {
     pub tests: Arc<Vec<Test>>,
     /// A template decides whether it, or a line of it, is written.
     pub conditional: bool,
+    /// The only pattern of its `path` condition, which the sort of directives looks at; those
+    /// in expressions do not count.
+    sorts_by: Option<Arc<str>>,
     /// The conditions as written, so that two matchers that say the same are one to Caddy.
     said: Arc<str>,
 }
@@ -69,6 +91,7 @@ impl Default for Matcher {
             name: None,
             tests: Arc::default(),
             conditional: false,
+            sorts_by: None,
             said: "".into(),
         }
     }
@@ -80,6 +103,7 @@ impl Matcher {
         Self {
             span: Some(word.span),
             tests: Arc::new(vec![Test::Path(vec![word.clone()])]),
+            sorts_by: Some(word.text.as_str().into()),
             said: format!("path {}", word.text).into(),
             ..Self::default()
         }
@@ -100,7 +124,14 @@ impl Matcher {
 
     /// An expression that is not understood here, if it is one's.
     pub(super) fn is_open(&self) -> bool {
-        self.tests.iter().any(|test| matches!(test, Test::Open(_)))
+        fn open(test: &Test) -> bool {
+            match test {
+                Test::Open(_) => true,
+                Test::Any(sets) | Test::Not(sets) => sets.iter().flatten().any(open),
+                _ => false,
+            }
+        }
+        self.tests.iter().any(open)
     }
 
     /// The patterns of its `path` conditions.
@@ -113,11 +144,7 @@ impl Matcher {
 
     /// The only path, where it has just one: what the sort looks at.
     pub(super) fn single_path(&self) -> Option<&str> {
-        let mut paths = self.paths();
-        match (paths.next(), paths.next()) {
-            (Some(path), None) => Some(&path.text),
-            _ => None,
-        }
+        self.sorts_by.as_deref()
     }
 
     /// Whether both say the same, so that Caddy evaluates them once for neighbours.
@@ -141,10 +168,39 @@ impl Matcher {
     /// # Errors
     /// Why that cannot be decided.
     pub fn decide(&self, request: &Request) -> Result<bool, Doubt> {
+        self.decide_in(&Scene::bare(request))
+    }
+
+    /// The same of a request that other handlers have seen before.
+    pub(super) fn decide_in(&self, scene: &Scene<'_>) -> Result<bool, Doubt> {
         if self.conditional {
             return Err(Doubt::conditional());
         }
-        all(&self.tests, request)
+        all(&self.tests, scene)
+    }
+
+    /// What its regular expressions capture of a request that it matches: `re.name.1`.
+    pub(super) fn captures(&self, request: &Request, found: &mut HashMap<String, Option<String>>) {
+        for test in self.tests.iter() {
+            let (name, captures) = match test {
+                Test::PathRegexp(Some(regex)) => (&regex.name, regex.of.captures(&request.path)),
+                Test::HeaderRegexp(field, Some(regex)) => {
+                    let mut lines = request.lines(field).filter_map(|line| line.value.known());
+                    (
+                        &regex.name,
+                        lines.find_map(|value| regex.of.captures(value)),
+                    )
+                }
+                _ => continue,
+            };
+            let Some(captures) = captures else { continue };
+            for (index, group) in captures.iter().enumerate() {
+                let text = group.map_or("", |group| group.as_str());
+                for key in [format!("re.{name}.{index}"), format!("re.{index}")] {
+                    found.insert(key, Some(text.to_owned()));
+                }
+            }
+        }
     }
 }
 
@@ -155,10 +211,16 @@ impl Doubt {
     }
 }
 
-fn all(tests: &[Test], request: &Request) -> Result<bool, Doubt> {
+/// Decides conditions of which all must hold.
+#[cfg(test)]
+pub(super) fn decide_all(tests: &[Test], request: &Request) -> Result<bool, Doubt> {
+    all(tests, &Scene::bare(request))
+}
+
+fn all(tests: &[Test], scene: &Scene<'_>) -> Result<bool, Doubt> {
     let mut doubt = None;
     for test in tests {
-        match test.decide(request) {
+        match test.decide_in(scene) {
             Ok(true) => {}
             Ok(false) => return Ok(false),
             Err(why) => doubt = Some(why),
@@ -173,10 +235,17 @@ impl Test {
     /// # Errors
     /// Why that cannot be decided.
     pub fn decide(&self, request: &Request) -> Result<bool, Doubt> {
+        self.decide_in(&Scene::bare(request))
+    }
+
+    fn decide_in(&self, scene: &Scene<'_>) -> Result<bool, Doubt> {
+        let request = scene.request;
         match self {
-            Self::Path(patterns) => any(patterns, |pattern| path_matches(pattern, &request.path)),
+            Self::Path(patterns) => any(patterns, scene, |pattern| {
+                path_matches(pattern, &request.path)
+            }),
             Self::PathRegexp(regex) => match regex {
-                Some(regex) => Ok(regex.is_match(&request.path)),
+                Some(regex) => Ok(regex.of.is_match(&clean(&request.path))),
                 None => Err(Doubt::Circumstances),
             },
             Self::Method(methods) => Ok(methods
@@ -186,31 +255,9 @@ impl Test {
                 if request.host.is_empty() {
                     return Err(Doubt::Circumstances);
                 }
-                any(hosts, |host| Some(host_matches(host, &request.host)))
+                any(hosts, scene, |host| host_matches(host, &request.host))
             }
-            Self::Header(field, values) => {
-                let mut lines = request.lines(field).peekable();
-                if values.is_empty() {
-                    return Ok(lines.peek().is_none());
-                }
-                if lines.peek().is_none() && !is_handshake_header(field) {
-                    // A browser or an edge may send it.
-                    return Err(Doubt::Circumstances);
-                }
-                let mut matched = Ok(false);
-                for line in lines {
-                    let Some(actual) = line.value.known() else {
-                        matched = Err(Doubt::Circumstances);
-                        continue;
-                    };
-                    match any(values, |value| header_matches(value, actual)) {
-                        Ok(true) => return Ok(true),
-                        Ok(false) => {}
-                        Err(why) => matched = Err(why),
-                    }
-                }
-                matched
-            }
+            Self::Header(field, values) => header(field, values, scene),
             Self::HeaderRegexp(field, regex) => {
                 let Some(regex) = regex else {
                     return Err(Doubt::Circumstances);
@@ -222,19 +269,81 @@ impl Test {
                 Ok(lines.any(|line| {
                     line.value
                         .known()
-                        .is_some_and(|value| regex.is_match(value))
+                        .is_some_and(|value| regex.of.is_match(value))
                 }))
             }
-            Self::Protocol(name) => match name.as_str() {
-                "https" => Ok(request.tls),
-                "http" => Ok(!request.tls),
-                "http/1.1" | "http/1.1+" | "http/1.0+" => Ok(true),
-                _ => Ok(false),
-            },
+            Self::Protocol(name) => Ok(match name.as_str() {
+                "https" => request.tls,
+                "http" => !request.tls,
+                "http/1.0" => request.protocol == Protocol::Http10,
+                "http/1.1" => request.protocol == Protocol::Http11,
+                "http/2" => request.protocol == Protocol::Http2,
+                "http/3" => request.protocol == Protocol::Http3,
+                "http/1.0+" => true,
+                "http/1.1+" => request.protocol >= Protocol::Http11,
+                "http/2+" => request.protocol >= Protocol::Http2,
+                "http/3+" => request.protocol >= Protocol::Http3,
+                _ => false,
+            }),
+            Self::Query(key, values) => {
+                let query = request.query.as_deref().unwrap_or_default();
+                let Some(actual) = value_of(query, key) else {
+                    return Ok(false);
+                };
+                // matchers.go, MatchQuery: each of the request's values may be the one.
+                let same = query.split('&').filter(|pair| {
+                    pair.split_once('=').map_or(*pair, |(key, _)| key) == key.as_str()
+                });
+                if same.count() > 1 {
+                    return Err(Doubt::Circumstances);
+                }
+                any(values, scene, |value| value == "*" || value == actual)
+            }
+            Self::Vars(key, values) => {
+                let key = match key.strip_prefix('{') {
+                    Some(_) => key.clone(),
+                    None => format!("{{http.vars.{key}}}"),
+                };
+                let Some(actual) = fill(&key, scene) else {
+                    return Err(Doubt::Circumstances);
+                };
+                any(values, scene, |value| value == actual)
+            }
+            Self::Compare { left, how, rights } => {
+                let left = fill(left, scene).ok_or(Doubt::Circumstances)?;
+                let mut doubt = None;
+                for right in rights {
+                    let Some(right) = fill(right, scene) else {
+                        doubt = Some(Doubt::Circumstances);
+                        continue;
+                    };
+                    let holds = match *how {
+                        "startsWith" => left.starts_with(&right),
+                        "endsWith" => left.ends_with(&right),
+                        "contains" => left.contains(&right),
+                        _ => left == right,
+                    };
+                    if holds {
+                        return Ok(true);
+                    }
+                }
+                doubt.map_or(Ok(false), Err)
+            }
+            Self::Any(sets) => {
+                let mut doubt = None;
+                for set in sets {
+                    match all(set, scene) {
+                        Ok(true) => return Ok(true),
+                        Ok(false) => {}
+                        Err(why) => doubt = Some(why),
+                    }
+                }
+                doubt.map_or(Ok(false), Err)
+            }
             Self::Not(sets) => {
                 let mut doubt = None;
                 for set in sets {
-                    match all(set, request) {
+                    match all(set, scene) {
                         Ok(true) => return Ok(false),
                         Ok(false) => {}
                         Err(why) => doubt = Some(why),
@@ -253,6 +362,43 @@ impl Test {
             Self::Open(_) => Err(Doubt::Circumstances),
         }
     }
+}
+
+/// `matchHeaders` for one field.
+fn header(field: &str, values: &[Word], scene: &Scene<'_>) -> Result<bool, Doubt> {
+    let request = scene.request;
+    if field.eq_ignore_ascii_case("host") {
+        // matchers.go, getHeaderFieldVals: Host stands beside the headers.
+        if request.host.is_empty() {
+            return Err(Doubt::Circumstances);
+        }
+        let host = fill("{hostport}", scene).ok_or(Doubt::Circumstances)?;
+        return match values {
+            [] => Ok(false),
+            values => any(values, scene, |value| header_matches(value, &host)),
+        };
+    }
+    let mut lines = request.lines(field).peekable();
+    if values.is_empty() {
+        return Ok(lines.peek().is_none());
+    }
+    if lines.peek().is_none() && !is_handshake_header(field) {
+        // A browser or an edge may send it.
+        return Err(Doubt::Circumstances);
+    }
+    let mut matched = Ok(false);
+    for line in lines {
+        let Some(actual) = line.value.known() else {
+            matched = Err(Doubt::Circumstances);
+            continue;
+        };
+        match any(values, scene, |value| header_matches(value, actual)) {
+            Ok(true) => return Ok(true),
+            Ok(false) => {}
+            Err(why) => matched = Err(why),
+        }
+    }
+    matched
 }
 
 /// What becomes of a list of files to try.
@@ -316,36 +462,67 @@ pub(super) fn is_handshake_header(field: &str) -> bool {
 }
 
 /// Whether any value matches; a value that is not known leaves it open.
-fn any(values: &[Word], mut matches: impl FnMut(&str) -> Option<bool>) -> Result<bool, Doubt> {
+fn any(
+    values: &[Word],
+    scene: &Scene<'_>,
+    mut matches: impl FnMut(&str) -> bool,
+) -> Result<bool, Doubt> {
     let mut doubt = None;
     for value in values {
-        match (&value.unknown, matches(&value.text)) {
-            (Some(unknown), _) => doubt = Some(Doubt::Hidden(unknown.clone())),
-            (None, Some(true)) => return Ok(true),
-            (None, Some(false)) => {}
-            (None, None) => doubt = Some(Doubt::Circumstances),
+        if let Some(unknown) = &value.unknown {
+            doubt = Some(Doubt::Hidden(unknown.clone()));
+            continue;
+        }
+        match fill(&value.text, scene) {
+            Some(text) if matches(&text) => return Ok(true),
+            Some(_) => {}
+            None => doubt = Some(Doubt::Circumstances),
         }
     }
     doubt.map_or(Ok(false), Err)
 }
 
-/// `MatchPath`: without regard to case, `*` at either end or in between; `None` for placeholders.
-fn path_matches(pattern: &str, path: &str) -> Option<bool> {
-    if pattern.contains('{') {
-        return None;
+/// `CleanPath`: an absolute path, with neither empty nor dotted parts.
+fn clean(path: &str) -> Cow<'_, str> {
+    if path.starts_with('/') && !path.contains("//") && !path.contains("/.") {
+        return Cow::Borrowed(path);
     }
+    let mut parts: Vec<&str> = Vec::new();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop();
+            }
+            part => parts.push(part),
+        }
+    }
+    let folder = path.ends_with('/') || path.ends_with("/.") || path.ends_with("/..");
+    let end = if folder && !parts.is_empty() { "/" } else { "" };
+    Cow::Owned(format!("/{}{end}", parts.join("/")))
+}
+
+/// `MatchPath`: without regard to case, `*` at either end or in between.
+pub(super) fn path_matches(pattern: &str, path: &str) -> bool {
     if pattern == "*" {
-        return Some(true);
+        return true;
     }
+    let path = if pattern.contains("//") {
+        Cow::Borrowed(path)
+    } else {
+        clean(path)
+    };
     let inner = pattern.trim_matches('*');
+    let stars = pattern.bytes().filter(|byte| *byte == b'*').count();
+    let (first, last) = (pattern.starts_with('*'), pattern.ends_with('*'));
     // In between, `*` stands for anything but `/` (path.Match).
-    if inner.contains(['*', '?', '[']) {
-        return Some(glob(&pattern.to_lowercase(), &path.to_lowercase()));
+    if inner.contains(['*', '?', '[']) || stars > 1 && !(stars == 2 && first && last) {
+        return glob(&pattern.to_lowercase(), &path.to_lowercase());
     }
     let equal =
         |part: Option<&[u8]>| part.is_some_and(|part| part.eq_ignore_ascii_case(inner.as_bytes()));
     let (bytes, length) = (path.as_bytes(), inner.len());
-    Some(match (pattern.starts_with('*'), pattern.ends_with('*')) {
+    match (first, last) {
         (true, true) => bytes.windows(length.max(1)).any(|part| equal(Some(part))),
         (true, false) => equal(
             bytes
@@ -355,33 +532,29 @@ fn path_matches(pattern: &str, path: &str) -> Option<bool> {
         ),
         (false, true) => equal(bytes.get(..length)),
         (false, false) => equal(Some(bytes)),
-    })
+    }
 }
 
 fn glob(pattern: &str, path: &str) -> bool {
-    // A trailing `*` after an inner one still takes the rest of the path.
     globset::GlobBuilder::new(pattern)
-        .literal_separator(!pattern.ends_with('*'))
+        .literal_separator(true)
         .build()
         .is_ok_and(|glob| glob.compile_matcher().is_match(path))
 }
 
-/// `matchHeaders`: exact, or `*` at either end; with regard to case. `None` for placeholders.
-fn header_matches(pattern: &str, value: &str) -> Option<bool> {
-    if pattern.contains('{') {
-        return None;
-    }
+/// `matchHeaders`: exact, or `*` at either end; with regard to case.
+pub(super) fn header_matches(pattern: &str, value: &str) -> bool {
     if pattern == "*" {
-        return Some(true);
+        return true;
     }
     let inner = pattern.strip_prefix('*').unwrap_or(pattern);
     let inner = inner.strip_suffix('*').unwrap_or(inner);
-    Some(match (pattern.starts_with('*'), pattern.ends_with('*')) {
+    match (pattern.starts_with('*'), pattern.ends_with('*')) {
         (true, true) => value.contains(inner),
         (true, false) => value.ends_with(inner),
         (false, true) => value.starts_with(inner),
         (false, false) => value == pattern,
-    })
+    }
 }
 
 /// Reads the definition of a named matcher: `@name path /x`, `@name { … }` or ``@name `CEL` ``.
@@ -389,7 +562,7 @@ pub(super) fn define(directive: &Directive) -> Matcher {
     let mut tests = Vec::new();
     if let Some(first) = directive.args().first() {
         if first.quote != Quote::None {
-            expression(&first.text, first, &mut tests);
+            tests.extend(cel::read(&first.text, first));
         } else {
             test(
                 &first.text,
@@ -410,7 +583,23 @@ pub(super) fn define(directive: &Directive) -> Matcher {
         name: Some(directive.name().trim_start_matches('@').to_owned()),
         tests: Arc::new(tests),
         conditional: is_conditional(directive),
+        sorts_by: only_path(directive),
         said: said(directive).into(),
+    }
+}
+
+/// The pattern of a definition's `path` conditions, where it is the only one.
+fn only_path(directive: &Directive) -> Option<Arc<str>> {
+    let inline = directive.args().first().filter(|word| word.text == "path");
+    let inline = inline.into_iter().flat_map(|_| &directive.args()[1..]);
+    let lines = directive
+        .children()
+        .iter()
+        .filter(|line| line.name() == "path");
+    let mut patterns = inline.chain(lines.flat_map(Directive::args));
+    match (patterns.next(), patterns.next()) {
+        (Some(path), None) => Some(path.text.as_str().into()),
+        _ => None,
     }
 }
 
@@ -455,7 +644,7 @@ fn set(lines: &[Directive], tests: &mut Vec<Test>) {
             .first()
             .is_some_and(|word| word.quote != Quote::None)
         {
-            expression(line.name(), &line.words[0], tests);
+            tests.extend(cel::read(line.name(), &line.words[0]));
         } else {
             test(line.name(), line.args(), line.children(), tests);
         }
@@ -486,7 +675,30 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
         }
         "method" => tests.push(Test::Method(texts().collect())),
         "protocol" => tests.push(Test::Protocol(texts().next().unwrap_or_default())),
-        "path_regexp" => tests.push(Test::PathRegexp(args.last().and_then(compile))),
+        "path_regexp" => tests.push(Test::PathRegexp(compile(args))),
+        "query" => {
+            for word in args {
+                let (key, value) = word.text.split_once('=').unwrap_or((&word.text, ""));
+                let value = Word {
+                    text: value.to_owned(),
+                    ..word.clone()
+                };
+                let same = tests.iter_mut().find_map(|test| match test {
+                    Test::Query(name, values) if name == key => Some(values),
+                    _ => None,
+                });
+                match same {
+                    Some(values) => values.push(value),
+                    None => tests.push(Test::Query(key.to_owned(), vec![value])),
+                }
+            }
+        }
+        "vars" => match args.split_first() {
+            Some((key, values)) if !values.is_empty() => {
+                tests.push(Test::Vars(key.text.clone(), values.to_vec()));
+            }
+            _ => tests.push(Test::Open(name.to_owned())),
+        },
         "header" => {
             let Some(field) = args.first() else { return };
             match field.text.strip_prefix('!') {
@@ -511,10 +723,11 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
         }
         "header_regexp" => {
             let (field, regex) = match args {
-                [field, regex] | [_, field, regex] => (field, regex),
+                [field, _] => (field, compile(&args[1..])),
+                [name, field, regex] => (field, compile(&[name.clone(), regex.clone()])),
                 _ => return tests.push(Test::Open(name.to_owned())),
             };
-            tests.push(Test::HeaderRegexp(field.text.clone(), compile(regex)));
+            tests.push(Test::HeaderRegexp(field.text.clone(), regex));
         }
         "not" => {
             let mut inner = Vec::new();
@@ -529,7 +742,7 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
         "expression" => {
             let text = texts().collect::<Vec<_>>().join(" ");
             match args.first() {
-                Some(word) => expression(&text, word, tests),
+                Some(word) => tests.extend(cel::read(&text, word)),
                 None => tests.push(Test::Open(name.to_owned())),
             }
         }
@@ -553,62 +766,43 @@ fn file(args: &[Word], children: &[Directive]) -> Test {
     Test::File(candidates)
 }
 
-/// Reads an expression (CEL): terms joined by `&&`, of which `path('…')` is understood, negated or
-/// not; the rest stays open.
-fn expression(text: &str, word: &Word, tests: &mut Vec<Test>) {
-    if word.unknown.is_some() || text.contains("||") || text.contains('?') {
-        return tests.push(Test::Open(text.to_owned()));
-    }
-    for term in text.split("&&").map(str::trim) {
-        let (term, negated) = match term.strip_prefix('!') {
-            Some(term) => (term.trim_start(), true),
-            None => (term, false),
-        };
-        match path_call(term) {
-            Some(patterns) => {
-                let patterns = patterns.into_iter().map(|text| Word {
-                    text: text.to_owned(),
-                    ..word.clone()
-                });
-                let test = Test::Path(patterns.collect());
-                tests.push(if negated {
-                    Test::Not(vec![vec![test]])
-                } else {
-                    test
-                });
-            }
-            None if negated => tests.push(Test::Open(format!("!{term}"))),
-            None => tests.push(Test::Open(term.to_owned())),
-        }
-    }
+/// A condition by its name and arguments, for expressions.
+pub(super) fn named(name: &str, args: &[Word], tests: &mut Vec<Test>) {
+    let mut own = Vec::new();
+    test(name, args, &[], &mut own);
+    tests.append(&mut own);
 }
 
-/// The patterns of `path('/a', "/b")`.
-fn path_call(term: &str) -> Option<Vec<&str>> {
-    let args = term.strip_prefix("path(")?.strip_suffix(')')?;
-    let literal = |arg: &'_ str| -> bool { !arg.contains(['\'', '"', '`', '\\', '(', ')']) };
-    args.split(',')
-        .map(|arg| {
-            let arg = arg.trim();
-            ['\'', '"', '`']
-                .into_iter()
-                .find_map(|quote| arg.strip_prefix(quote)?.strip_suffix(quote))
-                .filter(|arg| literal(arg))
-        })
-        .collect()
+/// A regular expression with the name that its captures go by.
+#[derive(Clone, Debug)]
+pub struct Expression {
+    /// Empty without one.
+    pub name: String,
+    /// It.
+    pub of: Regex,
 }
 
-/// Go's RE2 and this crate's expressions are close enough to agree wherever both compile.
-fn compile(word: &Word) -> Option<Regex> {
+/// Reads `[name] expression`. Go's RE2 and this crate's expressions are close enough to agree
+/// wherever both compile.
+fn compile(args: &[Word]) -> Option<Expression> {
+    let (name, word) = match args {
+        [word] => (String::new(), word),
+        [name, word] => (name.text.clone(), word),
+        _ => return None,
+    };
+    regex(word).map(|of| Expression { name, of })
+}
+
+/// Compiles a regular expression.
+pub(super) fn regex(word: &Word) -> Option<Regex> {
     let pattern = word.known()?;
-    (pattern.len() < 1000 && !pattern.contains("{$"))
-        .then(|| {
-            regex::RegexBuilder::new(pattern)
-                .size_limit(1 << 18)
-                .build()
-                .ok()
-        })
-        .flatten()
+    if pattern.len() >= 1000 || pattern.contains("{$") {
+        return None;
+    }
+    regex::RegexBuilder::new(pattern)
+        .size_limit(1 << 18)
+        .build()
+        .ok()
 }
 
 #[cfg(test)]
@@ -630,24 +824,16 @@ mod tests {
             ("/app/*/ws", "/app/1/ws", true),
             ("/app/*/ws", "/app/1/2/ws", false),
         ] {
-            assert_eq!(
-                path_matches(pattern, path),
-                Some(expected),
-                "{pattern} {path}"
-            );
+            assert_eq!(path_matches(pattern, path), expected, "{pattern} {path}");
         }
-        assert_eq!(path_matches("/{x}/ws", "/a/ws"), None);
     }
 
     #[test]
     fn header_values_keep_their_case() {
-        assert_eq!(
-            header_matches("*Upgrade*", "keep-alive, Upgrade"),
-            Some(true)
-        );
-        assert_eq!(header_matches("*upgrade*", "Upgrade"), Some(false));
-        assert_eq!(header_matches("websocket", "websocket"), Some(true));
-        assert_eq!(header_matches("*", ""), Some(true));
+        assert_eq!(header_matches("*Upgrade*", "keep-alive, Upgrade"), true);
+        assert_eq!(header_matches("*upgrade*", "Upgrade"), false);
+        assert_eq!(header_matches("websocket", "websocket"), true);
+        assert_eq!(header_matches("*", ""), true);
     }
 
     #[test]

@@ -1,10 +1,11 @@
 //! Caddy: Caddyfiles adapted as Caddy does, and the handshake's way through their sites.
 //!
 //! [`expand`] replaces environment values, snippets and imports; [`order`] sorts the directives;
-//! [`matcher`], [`handler`] and [`proxy`] give them their meaning; [`hop`] lets a handshake through a site, [`Caddy`] chooses the site;
-//! [`route`] says where handshakes arrive and how we know; [`checks`] name a loss.
+//! [`matcher`], [`handler`] and [`proxy`] give them their meaning; [`server`] chooses the site,
+//! [`walk`] and [`hop`] let a handshake through, [`response`] its answer back; [`route`] says where handshakes arrive and how we know; [`checks`] name a loss.
 
 mod address;
+mod cel;
 pub mod checks;
 mod expand;
 pub mod handler;
@@ -15,14 +16,21 @@ mod order;
 mod placeholder;
 mod process;
 pub mod proxy;
+mod response;
 pub mod route;
+mod server;
 pub mod syntax;
+mod walk;
 
 pub use address::{Address, Ports};
 pub use expand::{Directive, Word};
-pub use matcher::{Doubt, Matcher, Test};
-pub use model::{AutoHttps, Config, Model, Options, Site, references};
+pub use matcher::{Doubt, Expression, Matcher, Test};
+pub use model::{
+    AutoHttps, CURRENT, Certificates, Config, Model, Options, ServerOptions, Site, references,
+};
 pub use process::Caddy;
+pub use response::{Answers, HeaderOps, ResponseHandler, Spoiled};
+pub use server::Arrival;
 
 #[cfg(test)]
 use model::parse_all;

@@ -11,7 +11,7 @@ use super::route::{self, Route};
 use super::syntax;
 use crate::finding::Undecided;
 use crate::parallel;
-use crate::project::Project;
+use crate::project::{Project, Version};
 use crate::source::{Kind, Source, SourceId, Span};
 use crate::syntax::Tree;
 
@@ -27,8 +27,22 @@ pub enum AutoHttps {
     Off,
 }
 
+/// The Caddy that is taken to run where no target says another.
+pub const CURRENT: Version = [2, 11, 7];
+
+/// The `servers` options of one listener, or of all.
+#[derive(Clone, Debug)]
+pub struct ServerOptions {
+    /// The port of the listener that they are for; `None` for all.
+    pub port: Option<u16>,
+    /// `protocols`: its line and what stands there.
+    pub protocols: Option<(Span, Vec<String>)>,
+    /// `listener_wrappers { http_redirect }`.
+    pub redirects: bool,
+}
+
 /// The global options that matter to a handshake.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The ports that stand for `http` and `https`.
     pub ports: Ports,
@@ -38,8 +52,52 @@ pub struct Options {
     pub auto_https_line: Option<Span>,
     /// The order of directives.
     pub order: Order,
+    /// The version of Caddy.
+    pub version: Version,
+    /// `servers { trusted_proxies … }`.
+    pub trusts_proxies: bool,
     /// The `servers` blocks.
     pub servers: Vec<Directive>,
+    /// What they say of listeners.
+    pub listeners: Vec<ServerOptions>,
+    /// `auto_https disable_certs`.
+    pub no_certificates: bool,
+    /// `default_sni` or `fallback_sni`: a certificate for whoever names none that is known.
+    pub fallback_sni: bool,
+    /// `on_demand_tls`.
+    pub on_demand: bool,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            ports: Ports::default(),
+            auto_https: AutoHttps::default(),
+            auto_https_line: None,
+            order: Order::default(),
+            version: CURRENT,
+            trusts_proxies: false,
+            servers: Vec::new(),
+            listeners: Vec::new(),
+            no_certificates: false,
+            fallback_sni: false,
+            on_demand: false,
+        }
+    }
+}
+
+/// Where a site has its certificates from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Certificates {
+    /// Automatic HTTPS, by the names of its addresses.
+    #[default]
+    Automatic,
+    /// `tls`, which also issues them itself.
+    Explicit,
+    /// `tls CERT KEY`: for names that the files do not show.
+    Loaded,
+    /// `on_demand`: for any name.
+    OnDemand,
 }
 
 /// A site.
@@ -51,6 +109,8 @@ pub struct Site {
     pub span: Span,
     /// What it does with requests.
     pub handlers: Handlers,
+    /// Its certificates.
+    pub certificates: Certificates,
 }
 
 impl Site {
@@ -211,7 +271,10 @@ fn names(glob: &str, path: &str) -> bool {
 fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecided>, Vec<SourceId>) {
     let mut expander = Expander::new(project, trees);
     let directives = expander.file(tree);
-    let mut options = Options::default();
+    let mut options = Options {
+        version: project.config.targets.caddy.unwrap_or(CURRENT),
+        ..Options::default()
+    };
     let mut named_routes = HashMap::new();
     let mut sites = Vec::new();
     for directive in directives {
@@ -243,29 +306,28 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
         let span = lines
             .first()
             .map_or(Span::new(tree.source, 0..0), |line| line.head);
-        let handlers = Builder::new(&config.options.order, &named_routes).site(&lines);
+        let handlers = Builder::new(&config.options, &named_routes).site(&lines);
         config.sites.push(Site {
             addresses: Vec::new(),
             span,
             handlers,
+            certificates: Certificates::default(),
         });
     } else {
         for site in &sites {
-            let mut handlers =
-                Builder::new(&config.options.order, &named_routes).site(site.children());
+            let mut handlers = Builder::new(&config.options, &named_routes).site(site.children());
             let addresses: Vec<Address> = site
                 .words
                 .iter()
                 .filter(|word| !word.text.is_empty())
                 .map(Address::parse)
                 .collect();
-            // A path in an address is one more matcher around the whole site.
-            handlers.partial |=
-                site.partial || addresses.iter().any(|address| address.path.len() > 1);
+            handlers.partial |= site.partial;
             config.sites.push(Site {
                 addresses,
                 span: site.head,
                 handlers,
+                certificates: certificates(site.children()),
             });
         }
     }
@@ -278,6 +340,56 @@ fn is_fragment(sites: &[Directive]) -> bool {
         let name = site.name();
         name.starts_with('@') || Order::is_default(name) || order::SETTINGS.contains(&name)
     })
+}
+
+/// Reads the `tls` of a site.
+fn certificates(lines: &[Directive]) -> Certificates {
+    let mut found = Certificates::Automatic;
+    for line in lines.iter().filter(|line| line.name() == "tls") {
+        let has = |name: &str| line.children().iter().any(|option| option.name() == name);
+        found = if has("on_demand") {
+            Certificates::OnDemand
+        } else if line.args().len() == 2 || has("load") || has("get_certificate") {
+            Certificates::Loaded
+        } else {
+            Certificates::Explicit
+        };
+    }
+    found
+}
+
+/// Reads `servers [listener] { … }`.
+fn server_options(line: &Directive, options: &mut Options) {
+    let port = line.arg(0).map(|address| {
+        address
+            .rsplit(':')
+            .next()
+            .and_then(|port| port.parse().ok())
+    });
+    let mut own = ServerOptions {
+        // An address without a port is none that a site listens on.
+        port: port.map(|port| port.unwrap_or(0)),
+        protocols: None,
+        redirects: false,
+    };
+    // 2.6 and before: `protocol { experimental_http3 }`, which is no list of protocols.
+    for option in line.children() {
+        match option.name() {
+            "protocols" => {
+                let names = option.args().iter().map(|word| word.text.clone());
+                own.protocols = Some((option.head, names.collect()));
+            }
+            "trusted_proxies" => options.trusts_proxies = true,
+            "listener_wrappers" => {
+                own.redirects |= option
+                    .children()
+                    .iter()
+                    .any(|wrapper| wrapper.name() == "http_redirect");
+            }
+            _ => {}
+        }
+    }
+    options.listeners.push(own);
 }
 
 fn read_options(block: &Directive, options: &mut Options) {
@@ -304,13 +416,19 @@ fn read_options(block: &Directive, options: &mut Options) {
                     match word.text.as_str() {
                         "off" => options.auto_https = AutoHttps::Off,
                         "disable_redirects" => options.auto_https = AutoHttps::NoRedirects,
+                        "disable_certs" => options.no_certificates = true,
                         _ => {}
                     }
                 }
             }
+            "servers" => {
+                server_options(line, options);
+                options.servers.push(line.clone());
+            }
+            "default_sni" | "fallback_sni" => options.fallback_sni = true,
+            "on_demand_tls" => options.on_demand = true,
             "order" if line.conditional => options.order.certain = false,
             "order" => options.order.apply(line),
-            "servers" => options.servers.push(line.clone()),
             _ => {}
         }
     }

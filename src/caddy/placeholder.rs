@@ -1,6 +1,9 @@
 //! Placeholders: what Caddy 2 replaces when a request passes, and what it leaves as text.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::sync::LazyLock;
+
+use crate::handshake::{Protocol, Request};
 
 /// Shorthands that a Caddyfile may use (caddyconfig/httpcaddyfile/shorthands.go).
 const SHORTHANDS: &[&str] = &[
@@ -57,6 +60,190 @@ const HTTP: &[&str] = &[
     "time_until_shutdown",
     "precompressed",
 ];
+
+/// A request in a site, with what its handlers have found out about it so far.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Scene<'a> {
+    /// As it is now.
+    pub(super) request: &'a Request,
+    /// As the client sent it.
+    pub(super) asked: &'a Request,
+    /// Names that the site's `map`s define.
+    pub(super) defined: &'a HashSet<String>,
+    /// What `vars` and regular expressions left: `vars.x`, `re.name.1`; `None` where unknown.
+    pub(super) found: &'a HashMap<String, Option<String>>,
+}
+
+static NO_NAMES: LazyLock<HashSet<String>> = LazyLock::new(HashSet::new);
+static NOTHING: LazyLock<HashMap<String, Option<String>>> = LazyLock::new(HashMap::new);
+
+impl<'a> Scene<'a> {
+    /// A request that no handler has seen yet.
+    pub(super) fn bare(request: &'a Request) -> Self {
+        Self {
+            request,
+            asked: request,
+            defined: &NO_NAMES,
+            found: &NOTHING,
+        }
+    }
+}
+
+/// What a placeholder stands for in one request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Lookup {
+    /// This text.
+    Text(String),
+    /// The circumstances decide.
+    Open,
+    /// Caddy knows no such placeholder.
+    Unknown,
+}
+
+/// Replaces the placeholders of `text`; unknown ones with nothing, as `ReplaceAll` does. `None`
+/// where the circumstances decide.
+pub(super) fn fill(text: &str, scene: &Scene<'_>) -> Option<String> {
+    if !text.contains('{') {
+        return Some(text.to_owned());
+    }
+    let mut filled = String::with_capacity(text.len());
+    for part in parts(text, scene.defined) {
+        match part {
+            Part::Text(text) => filled.push_str(text),
+            Part::Placeholder(written, kind) => match lookup(written, &kind, scene) {
+                Lookup::Text(value) => filled.push_str(&value),
+                Lookup::Open => return None,
+                Lookup::Unknown => {}
+            },
+        }
+    }
+    Some(filled)
+}
+
+/// The value of one placeholder, given with its braces.
+pub(super) fn lookup(written: &str, kind: &Placeholder<'_>, scene: &Scene<'_>) -> Lookup {
+    let key = written.trim_start_matches('{').trim_end_matches('}');
+    if *kind == Placeholder::Unknown {
+        return Lookup::Unknown;
+    }
+    if scene.defined.contains(key) {
+        return Lookup::Open;
+    }
+    if let Placeholder::Header(name) = kind {
+        let mut lines = scene.request.lines(name).peekable();
+        if lines.peek().is_none() && !super::matcher::is_handshake_header(name) {
+            return Lookup::Open;
+        }
+        let values: Option<Vec<&str>> = lines
+            .map(|line| line.value.known().map(String::as_str))
+            .collect();
+        return values.map_or(Lookup::Open, |values| Lookup::Text(values.join(",")));
+    }
+    known(key, scene).map_or(Lookup::Open, Lookup::Text)
+}
+
+/// modules/caddyhttp/replacer.go, as far as a handshake decides it.
+fn known(key: &str, scene: &Scene<'_>) -> Option<String> {
+    let key = key.strip_prefix("http.request.").unwrap_or(key);
+    let (request, key) = match key.strip_prefix("orig_") {
+        Some(key) => (scene.asked, key),
+        None => (scene.request, key),
+    };
+    let query = || request.query.clone().unwrap_or_default();
+    let uri = || match &request.query {
+        Some(query) => format!("{}?{query}", request.path),
+        None => request.path.clone(),
+    };
+    let default_port = if request.tls { 443 } else { 80 };
+    let (folder, file) = request.path.rsplit_once('/').unwrap_or(("", &request.path));
+    Some(match key {
+        "host" if request.host.is_empty() => return None,
+        "hostport" if request.host.is_empty() => return None,
+        "host" => request.host.clone(),
+        "hostport" if request.port == default_port => request.host.clone(),
+        "hostport" => format!("{}:{}", request.host, request.port),
+        "port" if request.port == default_port => String::new(),
+        "port" => request.port.to_string(),
+        "method" => request.method.clone(),
+        "scheme" => (if request.tls { "https" } else { "http" }).to_owned(),
+        "proto" => match request.protocol {
+            Protocol::Http10 => "HTTP/1.0",
+            Protocol::Http11 => "HTTP/1.1",
+            Protocol::Http2 => "HTTP/2.0",
+            Protocol::Http3 => "HTTP/3.0",
+        }
+        .to_owned(),
+        "uri" => uri(),
+        "path" | "uri.path" => request.path.clone(),
+        "dir" | "uri.path.dir" => format!("{folder}/"),
+        "file" | "uri.path.file" => file.to_owned(),
+        "query" | "uri.query" => query(),
+        "?query" | "uri.prefixed_query" => request
+            .query
+            .as_ref()
+            .map(|query| format!("?{query}"))
+            .unwrap_or_default(),
+        _ => {
+            if let Some(name) = key
+                .strip_prefix("query.")
+                .or_else(|| key.strip_prefix("uri.query."))
+            {
+                return value_of(&query(), name).or_else(|| Some(String::new()));
+            }
+            if let Some(index) = key
+                .strip_prefix("path.")
+                .or_else(|| key.strip_prefix("uri.path."))
+            {
+                let mut parts = request.path.trim_start_matches('/').split('/');
+                return Some(
+                    parts
+                        .nth(index.parse().ok()?)
+                        .unwrap_or_default()
+                        .to_owned(),
+                );
+            }
+            if let Some(index) = key
+                .strip_prefix("labels.")
+                .or_else(|| key.strip_prefix("host.labels."))
+            {
+                if request.host.is_empty() {
+                    return None;
+                }
+                return Some(
+                    request
+                        .host
+                        .rsplit('.')
+                        .nth(index.parse().ok()?)
+                        .unwrap_or_default()
+                        .to_owned(),
+                );
+            }
+            let key = key.strip_prefix("http.").unwrap_or(key);
+            let key = key
+                .strip_prefix("regexp.")
+                .map_or_else(|| key.to_owned(), |key| format!("re.{key}"));
+            let key = match key.as_str() {
+                "matchers.file.relative" => "file_match.relative".to_owned(),
+                "reverse_proxy.upstream.hostport" => "upstream_hostport".to_owned(),
+                _ => key,
+            };
+            return match scene.found.get(&key) {
+                Some(value) => value.clone(),
+                // A variable that nothing set is empty.
+                None if key.starts_with("vars.") || key.starts_with("re.") => Some(String::new()),
+                None => None,
+            };
+        }
+    })
+}
+
+/// The first value of `name` in a query.
+pub(super) fn value_of(query: &str, name: &str) -> Option<String> {
+    query.split('&').find_map(|pair| {
+        let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+        (key == name).then(|| value.to_owned())
+    })
+}
 
 /// What one placeholder is.
 #[derive(Clone, Debug, PartialEq, Eq)]

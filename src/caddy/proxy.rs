@@ -6,8 +6,10 @@ use regex::Regex;
 
 use super::address::split_port;
 use super::expand::{Directive, Word};
-use super::placeholder::{Part, Placeholder, nginx_environment, nginx_variable, parts};
+use super::placeholder::{Lookup, Part, Scene, lookup, nginx_environment, nginx_variable, parts};
+use super::response::ResponseHandler;
 use crate::handshake::{Header, Request, has_token};
+use crate::project::Version;
 use crate::source::Span;
 use crate::value::Value;
 
@@ -183,6 +185,17 @@ pub enum Evaluated {
 
 /// Evaluates `word` for `request`; `defined` are the names that the site's `map`s define.
 pub fn evaluate(word: &Word, request: &Request, defined: &HashSet<String>) -> Evaluated {
+    evaluate_in(
+        word,
+        &Scene {
+            defined,
+            ..Scene::bare(request)
+        },
+    )
+}
+
+/// The same within a site.
+pub(super) fn evaluate_in(word: &Word, scene: &Scene<'_>) -> Evaluated {
     if let Some(unknown) = &word.unknown {
         if nginx_environment(unknown) {
             return Evaluated::Literal(String::new(), word.text.clone());
@@ -194,21 +207,17 @@ pub fn evaluate(word: &Word, request: &Request, defined: &HashSet<String>) -> Ev
     }
     let mut text = String::new();
     let mut left = None;
-    for part in parts(&word.text, defined) {
+    for part in parts(&word.text, scene.defined) {
         match part {
             Part::Text(part) => text.push_str(part),
-            Part::Placeholder(written, Placeholder::Unknown) => {
-                text.push_str(written);
-                left.get_or_insert_with(|| written.to_owned());
-            }
-            Part::Placeholder(_, Placeholder::Something) => return Evaluated::Open,
-            Part::Placeholder(_, Placeholder::Header(name)) => match request.lines(name).next() {
-                Some(line) => match line.value.known() {
-                    Some(value) => text.push_str(value),
-                    None => return Evaluated::Open,
-                },
-                None if super::matcher::is_handshake_header(name) => {}
-                None => return Evaluated::Open,
+            Part::Placeholder(written, kind) => match lookup(written, &kind, scene) {
+                Lookup::Text(value) => text.push_str(&value),
+                Lookup::Open => return Evaluated::Open,
+                // `ReplaceKnown` leaves it as it is.
+                Lookup::Unknown => {
+                    text.push_str(written);
+                    left.get_or_insert_with(|| written.to_owned());
+                }
             },
         }
     }
@@ -216,6 +225,18 @@ pub fn evaluate(word: &Word, request: &Request, defined: &HashSet<String>) -> Ev
         Some(left) => Evaluated::Literal(text, left),
         None => Evaluated::Text(text),
     }
+}
+
+/// What HTTP a proxy speaks to its upstreams.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Dialect {
+    /// HTTP/1.1, which carries an Upgrade.
+    #[default]
+    Http1,
+    /// HTTP/2 without TLS, which carries none.
+    H2c,
+    /// HTTP/3, which carries none.
+    Http3,
 }
 
 /// A `reverse_proxy`.
@@ -238,6 +259,20 @@ pub struct Proxy {
     pub conditional: Option<Span>,
     /// The lines of its block, each with its own block.
     pub lines: Vec<Span>,
+    /// `handle_response` and `replace_status`, in the order in which they are asked.
+    pub responses: Vec<ResponseHandler>,
+    /// `response_buffers` or `buffer_responses`, if the answer is held back.
+    pub buffers: Option<Span>,
+    /// `transport http { versions … }`, and what stands there.
+    pub versions: Option<(Span, Vec<String>)>,
+    /// `rewrite`: the URI that the upstream is asked for.
+    pub rewrite: Option<Word>,
+    /// `method`.
+    pub method: Option<Word>,
+    /// `trusted_proxies`.
+    pub trusts_proxies: bool,
+    /// `unhealthy_status 101`, or a class that holds it, with `fail_duration`.
+    pub unhealthy: Option<Span>,
 }
 
 impl Proxy {
@@ -249,7 +284,7 @@ impl Proxy {
             partial: directive.partial,
             ..Self::default()
         };
-        let (mut changed, mut handled) = (false, false);
+        let mut fails = false;
         for line in directive.children() {
             proxy.partial |= line.partial;
             if line.conditional {
@@ -279,19 +314,75 @@ impl Proxy {
                 "header_up" => proxy
                     .header_up
                     .extend(HeaderLine::parse(line.args(), line.head)),
-                "method" | "rewrite" => changed = true,
-                "handle_response" => handled = true,
+                "method" => proxy.method = line.args().first().cloned(),
+                "rewrite" => proxy.rewrite = line.args().first().cloned(),
                 "transport" => {
-                    proxy.tls_transport = line
-                        .children()
-                        .iter()
-                        .any(|option| option.name() == "tls" || option.name().starts_with("tls_"));
+                    for option in line.children() {
+                        match option.name() {
+                            "tls" => proxy.tls_transport = true,
+                            name if name.starts_with("tls_") => proxy.tls_transport = true,
+                            "versions" => {
+                                let names = option.args().iter().map(|word| word.text.clone());
+                                proxy.versions = Some((option.head, names.collect()));
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                // Without a limit, and with `unlimited`, everything is held.
+                "response_buffers" if line.arg(0) != Some("0") => proxy.buffers = Some(line.head),
+                "buffer_responses" => proxy.buffers = Some(line.head),
+                "trusted_proxies" => proxy.trusts_proxies = true,
+                "fail_duration" => fails = true,
+                "unhealthy_status" => {
+                    let switching = |word: &Word| matches!(word.text.as_str(), "101" | "1xx");
+                    proxy.unhealthy = line.args().iter().any(switching).then_some(line.head);
                 }
                 _ => {}
             }
         }
-        proxy.is_subrequest = changed && handled;
+        proxy.unhealthy = proxy.unhealthy.filter(|_| fails);
         proxy
+    }
+
+    /// Says what only all of it together shows.
+    pub(super) fn settle(&mut self) {
+        let changed = self.method.is_some() || self.rewrite.is_some();
+        let handles = |response: &ResponseHandler| {
+            let good = |answers: &super::response::Answers| answers.takes_status(200);
+            response.handlers.is_some() && response.answers.as_ref().is_none_or(good)
+        };
+        self.is_subrequest = changed && self.responses.iter().any(handles);
+    }
+
+    /// What it speaks to its upstreams.
+    pub fn dialect(&self, version: Version) -> Dialect {
+        let versions = self.versions.as_ref().map_or(&[][..], |(_, names)| names);
+        let has = |name: &str| versions.iter().any(|own| own == name);
+        let clear = |upstream: &Upstream| upstream.scheme != Scheme::Https;
+        let h2c = |upstream: &Upstream| {
+            matches!(&upstream.scheme, Scheme::Other(scheme) if scheme == "h2c")
+                || upstream.text.starts_with("unix+h2c/")
+        };
+        if versions == ["3"] && version >= [2, 8, 0] {
+            return Dialect::Http3;
+        }
+        let tls = self.tls_transport;
+        if !tls
+            && (self.upstreams.iter().any(h2c) || has("h2c") && self.upstreams.iter().all(clear))
+        {
+            return Dialect::H2c;
+        }
+        Dialect::Http1
+    }
+
+    /// Whether it speaks TLS.
+    pub fn is_tls(&self) -> bool {
+        self.tls_transport
+            || self
+                .upstreams
+                .iter()
+                .any(|upstream| upstream.scheme == Scheme::Https)
     }
 
     /// The headers of `request` as they reach the upstream.
@@ -300,14 +391,92 @@ impl Proxy {
     /// `header_up`: additions first, then what is set, then deletions, then replacements, wherever
     /// the lines stand (headers.go, `HeaderOps.ApplyTo`).
     pub fn headers(&self, request: &Request, defined: &HashSet<String>) -> Vec<Header> {
+        let scene = Scene {
+            defined,
+            ..Scene::bare(request)
+        };
         let mut sent = rebuild(request);
-        apply(&self.header_up, request, defined, &mut sent);
+        apply(&self.header_up, &scene, &mut sent);
         sent
+    }
+
+    /// The same within a site, with what Caddy adds and the Host that is asked for.
+    pub(super) fn sent(&self, scene: &Scene<'_>, version: Version, trusted: bool) -> Vec<Header> {
+        let request = scene.request;
+        let mut sent = rebuild(request);
+        let known = |value: Option<String>| {
+            value.map_or_else(
+                || Value::Unknown("nothing says what it is".to_owned()),
+                Value::Known,
+            )
+        };
+        let line = |name: &str, value: Value| Header {
+            name: name.to_owned(),
+            value,
+            from: None,
+        };
+        let host = super::placeholder::fill("{hostport}", scene);
+        // reverseproxy.go, addForwardedHeaders: what the client says counts only where it is a
+        // trusted proxy.
+        let trusted = trusted || self.trusts_proxies;
+        let scheme = if request.tls { "https" } else { "http" };
+        for (name, value) in [
+            ("X-Forwarded-For", known(None)),
+            ("X-Forwarded-Proto", Value::Known(scheme.to_owned())),
+            ("X-Forwarded-Host", known(host.clone())),
+        ] {
+            if trusted && name != "X-Forwarded-For" && request.lines(name).next().is_some() {
+                continue;
+            }
+            sent.retain(|header| !header.name.eq_ignore_ascii_case(name));
+            sent.push(line(name, value));
+        }
+        let dialled = self.hostport();
+        // From 2.11 on the upstream's own name, where it is spoken to over TLS.
+        let own = if version >= [2, 11, 0] && self.is_tls() {
+            dialled.clone()
+        } else {
+            known(host)
+        };
+        sent.push(line("Host", own));
+        apply(&self.header_up, scene, &mut sent);
+        // ApplyToRequest: of several the last one counts; without one Go asks for the address.
+        let last = sent
+            .iter()
+            .rposition(|header| header.name.eq_ignore_ascii_case("host"));
+        let last = last.map_or_else(|| line("Host", dialled), |at| sent[at].clone());
+        sent.retain(|header| !header.name.eq_ignore_ascii_case("host"));
+        sent.push(last);
+        sent
+    }
+
+    /// The address that is dialled, as `{upstream_hostport}` gives it.
+    pub(super) fn hostport(&self) -> Value {
+        let mut known: Vec<String> = Vec::new();
+        for upstream in &self.upstreams {
+            let (Some(host), Some(port)) = (&upstream.host, upstream.port) else {
+                return Value::Unknown("the files do not show the upstream".to_owned());
+            };
+            let address = if host.contains(':') {
+                format!("[{host}]:{port}")
+            } else {
+                format!("{host}:{port}")
+            };
+            if !known.contains(&address) {
+                known.push(address);
+            }
+        }
+        match known.len() {
+            _ if self.dynamic => Value::Unknown("the upstreams are dynamic".to_owned()),
+            0 => Value::Unknown("no upstream is written".to_owned()),
+            1 => Value::Known(known.swap_remove(0)),
+            _ => Value::OneOf(known),
+        }
     }
 }
 
 /// What the proxy sends before `header_up` had its turn.
-fn rebuild(request: &Request) -> Vec<Header> {
+pub(super) fn rebuild(request: &Request) -> Vec<Header> {
     let upgrades = request.lines("Connection").any(|line| {
         line.value
             .known()
@@ -350,13 +519,8 @@ fn rebuild(request: &Request) -> Vec<Header> {
 }
 
 /// Applies header lines in the order in which Caddy does.
-pub(super) fn apply(
-    lines: &[HeaderLine],
-    request: &Request,
-    defined: &HashSet<String>,
-    sent: &mut Vec<Header>,
-) {
-    let value = |word: &Word| match evaluate(word, request, defined) {
+pub(super) fn apply(lines: &[HeaderLine], scene: &Scene<'_>, sent: &mut Vec<Header>) {
+    let value = |word: &Word| match evaluate_in(word, scene) {
         Evaluated::Text(text) | Evaluated::Literal(text, _) => Value::Known(text),
         Evaluated::Open => Value::Unknown("decided when the request passes".to_owned()),
     };
@@ -396,11 +560,7 @@ pub(super) fn apply(
             .filter(|header| line.field == "*" || header.name.eq_ignore_ascii_case(&line.field))
         {
             header.from = Some(line.span);
-            header.value = match (
-                regex,
-                header.value.known(),
-                evaluate(replacement, request, defined),
-            ) {
+            header.value = match (regex, header.value.known(), evaluate_in(replacement, scene)) {
                 (Some(regex), Some(old), Evaluated::Text(new) | Evaluated::Literal(new, _)) => {
                     Value::Known(regex.replace_all(old, new.as_str()).into_owned())
                 }

@@ -333,7 +333,7 @@ fn sample_of_regexp(chain: &[&Handler]) -> Option<(&'static Endpoint, String, Sp
         })?;
         let broad = ["/", "/index.html", "/api/users"]
             .iter()
-            .any(|path| regex.is_match(path));
+            .any(|path| regex.of.is_match(path));
         if broad {
             return None;
         }
@@ -345,7 +345,7 @@ fn sample_of_regexp(chain: &[&Handler]) -> Option<(&'static Endpoint, String, Sp
                 format!("{below}/x"),
             ]
             .into_iter()
-            .find(|path| regex.is_match(path))
+            .find(|path| regex.of.is_match(path))
             .map(|path| (endpoint, path))
         })?;
         Some((endpoint, path, handler.matcher.place()?))

@@ -383,7 +383,7 @@ fn beside_them(cx: &Context<'_>, losses: &[Loss<'_>], outer: HandlerId) -> (Stri
         let answers = match &handler.action {
             Action::Proxy(proxy) => !proxy.is_subrequest,
             Action::Block(block, _) => matches!(block, Block::Route | Block::Invoke),
-            Action::Answer(_) | Action::Plugin => true,
+            Action::Answer(_) | Action::Fail(_) | Action::FileServer | Action::Plugin => true,
             _ => false,
         };
         if !later || !answers || id == outer {

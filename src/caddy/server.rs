@@ -1,0 +1,351 @@
+//! A whole Caddyfile as a hop: which listener and which site take a request, and what automatic
+//! HTTPS makes of it.
+
+use std::borrow::Cow;
+use std::cmp::Reverse;
+
+use super::address::{Address, host_matches};
+use super::hop::{Journey, Loss, SiteHop};
+use super::matcher::path_matches;
+use super::model::{AutoHttps, Certificates, Config, ServerOptions, Site};
+use crate::handshake::{Because, Outcome, Request};
+use crate::source::Span;
+
+/// What a server makes of a request before, or in place of, a site.
+#[derive(Clone, Debug)]
+pub struct Arrival {
+    /// The site that takes it, by its index.
+    pub site: Option<usize>,
+    /// The address that took it, or that is asked for in vain.
+    pub at: Option<Span>,
+    /// The way through the site's handlers.
+    pub journey: Option<Journey>,
+    /// What becomes of it.
+    pub outcome: Outcome,
+    /// Why it is lost; empty where it gets through or is undecided.
+    pub losses: Vec<Loss>,
+    /// The events, in order.
+    pub because: Vec<Because>,
+}
+
+impl Config {
+    /// What becomes of `request`: by port and TLS, then by host and path, then within the site.
+    pub fn arrive(&self, request: &Request) -> Arrival {
+        let mine = self.listening(request.port);
+        let redirects = request.port == self.options.ports.http && self.redirects();
+        let found = self.found(request, &mine);
+        if found.is_none()
+            && let Some((index, span)) = self.perhaps()
+        {
+            let message = "this site takes it, if its address, which the environment or a template gives, is the one that is asked for";
+            return self.enter(index, span, message.to_owned(), request);
+        }
+        let Some((_, _, first)) = mine.first() else {
+            return match redirects {
+                true => self.redirect(request, None),
+                false => lost(Loss::NotListening, None, None, ""),
+            };
+        };
+        let place = first.span;
+        if let Some(line) = self.without_http1(request.port) {
+            let message = "without h1 no handshake over HTTP/1.1 gets in";
+            return lost(Loss::NoHttp1(line), None, Some(line), message);
+        }
+        let secure = self.speaks_tls(request.port);
+        if request.tls && !secure {
+            let message = "speaks plain HTTP, and no TLS";
+            return lost(Loss::TlsToPlain(place), None, Some(place), message);
+        }
+        if secure && !request.tls {
+            if self
+                .listener_options(request.port)
+                .any(|server| server.redirects)
+            {
+                let message = "the listener sends plain HTTP to https://: 308";
+                return lost(
+                    Loss::Redirected(Some(place)),
+                    Some(308),
+                    Some(place),
+                    message,
+                );
+            }
+            let message = "plain HTTP at a TLS port: Caddy answers 400";
+            return lost(Loss::PlainToTls(place), Some(400), Some(place), message);
+        }
+        if secure && !self.has_certificate(&request.host) {
+            let message = format!("no site here has a certificate for `{}`", request.host);
+            return lost(Loss::NoCertificate(place), None, Some(place), &message);
+        }
+        self.route(request, &mine, found, redirects)
+    }
+
+    /// By host and path, once the connection stands.
+    fn route(
+        &self,
+        request: &Request,
+        mine: &[(usize, &Site, &Address)],
+        found: Option<usize>,
+        redirects: bool,
+    ) -> Arrival {
+        let catches_all = |index: usize| {
+            mine.iter()
+                .any(|(own, _, address)| *own == index && address.host.is_empty())
+        };
+        // autohttps.go: what is redirected by name comes after the sites with a name, and before
+        // those without one; whoever is left over is redirected as well.
+        if redirects && found.is_none_or(catches_all) && self.redirected(&request.host).is_some() {
+            return self.redirect(request, self.redirected(&request.host));
+        }
+        let Some(index) = found else {
+            if redirects {
+                return self.redirect(request, None);
+            }
+            let message = format!(
+                "no site here is for `{}`: Caddy answers 200 with an empty body",
+                request.host
+            );
+            let place = mine.first().map(|(_, _, address)| address.span);
+            return lost(Loss::NoSite, Some(200), place, &message);
+        };
+        let own = || {
+            let own = mine.iter().filter(|(own, _, _)| *own == index);
+            own.map(|(_, _, address)| *address)
+        };
+        let address = own().find(|address| address.takes(&request.host));
+        let span = address.map_or(self.sites[index].span, |address| address.span);
+        let message = match catches_all(index) {
+            true => "this site takes every host".to_owned(),
+            false => format!("this site takes `{}`", request.host),
+        };
+        let arrival = self.enter(index, span, message, request);
+        // A site alone on its listener, for every host, is not wrapped, and what its handlers
+        // leave over goes on (httptype.go, appendSubrouteToRouteList).
+        let alone = mine.iter().all(|(own, _, _)| *own == index)
+            && catches_all(index)
+            && own().all(|address| address.path.is_empty());
+        if alone && redirects && matches!(arrival.losses.as_slice(), [Loss::Unhandled]) {
+            return self.redirect(request, None);
+        }
+        arrival
+    }
+
+    /// Within a site.
+    fn enter(&self, index: usize, span: Span, message: String, request: &Request) -> Arrival {
+        let hop = SiteHop {
+            handlers: &self.sites[index].handlers,
+            place: span,
+        };
+        let journey = hop.journey(request);
+        let mut because = vec![Because { span, message }];
+        because.extend(journey.because.iter().cloned());
+        Arrival {
+            site: Some(index),
+            at: Some(span),
+            outcome: journey.outcome.clone(),
+            losses: journey.losses.clone(),
+            because,
+            journey: Some(journey),
+        }
+    }
+
+    /// The redirect of automatic HTTPS, for an address or for whoever is left over.
+    fn redirect(&self, request: &Request, address: Option<Span>) -> Arrival {
+        let message = format!(
+            "automatic HTTPS: on port {} there is nothing but a redirect to https://, whatever Host or X-Forwarded-Proto says",
+            request.port
+        );
+        let place = address.or_else(|| self.secure().next().map(|(_, address)| address.span));
+        lost(Loss::Redirected(address), Some(308), place, &message)
+    }
+
+    /// The site that takes the request where it listens, by host and path.
+    fn found(&self, request: &Request, mine: &[(usize, &Site, &Address)]) -> Option<usize> {
+        sorted(mine).into_iter().find(|index| {
+            let own = mine.iter().filter(|(own, _, _)| own == index);
+            takes(own.map(|(_, _, address)| *address), request)
+        })
+    }
+
+    /// A site that may take anything, because its address is not written, or because it is a part
+    /// of one.
+    pub(super) fn perhaps(&self) -> Option<(usize, Span)> {
+        self.sites.iter().enumerate().find_map(|(index, site)| {
+            if site.is_fragment() {
+                return Some((index, site.span));
+            }
+            let unknown = site.addresses.iter().find(|address| address.unknown)?;
+            Some((index, unknown.span))
+        })
+    }
+
+    /// Whether TLS is spoken at a port.
+    pub(super) fn speaks_tls(&self, port: u16) -> bool {
+        let mine = self.listening(port);
+        port != self.options.ports.http
+            && mine
+                .iter()
+                .any(|(_, site, address)| self.is_tls(site, address))
+    }
+
+    /// The addresses that listen on `port`, with their sites.
+    pub(super) fn listening(&self, port: u16) -> Vec<(usize, &Site, &Address)> {
+        let sites = self.sites.iter().enumerate();
+        sites
+            .flat_map(|(index, site)| {
+                site.addresses
+                    .iter()
+                    .map(move |address| (index, site, address))
+            })
+            .filter(|(_, _, address)| {
+                !address.unknown && address.listens(&self.options.ports) == port
+            })
+            .collect()
+    }
+
+    fn listener_options(&self, port: u16) -> impl Iterator<Item = &ServerOptions> {
+        let own = move |server: &&ServerOptions| server.port == Some(port);
+        let all = self
+            .options
+            .listeners
+            .iter()
+            .filter(|server| server.port.is_none());
+        // serveroptions.go: one for just that listener, else the one for all.
+        let mut specific = self.options.listeners.iter().filter(own).peekable();
+        let has_own = specific.peek().is_some();
+        specific.chain(all.filter(move |_| !has_own))
+    }
+
+    /// The `protocols` line that leaves HTTP/1 out.
+    fn without_http1(&self, port: u16) -> Option<Span> {
+        self.listener_options(port).find_map(|server| {
+            let (line, names) = server.protocols.as_ref()?;
+            (!names.is_empty() && !names.iter().any(|name| name == "h1")).then_some(*line)
+        })
+    }
+
+    /// Whether an address is served over TLS: by itself, or because its site has `tls`.
+    pub(super) fn is_tls(&self, site: &Site, address: &Address) -> bool {
+        let ports = &self.options.ports;
+        let explicit = site.certificates != Certificates::Automatic;
+        address.is_tls(ports)
+            || explicit
+                && address.listens(ports) != ports.http
+                && address.scheme.as_deref() != Some("http")
+    }
+
+    /// Whether the HTTP port redirects at all.
+    pub(super) fn redirects(&self) -> bool {
+        self.options.auto_https == AutoHttps::Full && self.secure().next().is_some()
+    }
+
+    /// The addresses that automatic HTTPS is for.
+    pub(super) fn secure(&self) -> impl Iterator<Item = (&Site, &Address)> {
+        let each = self
+            .sites
+            .iter()
+            .flat_map(|site| site.addresses.iter().map(move |address| (site, address)));
+        each.filter(|(site, address)| self.is_tls(site, address))
+    }
+
+    /// The address that makes plain HTTP for `host` a redirect.
+    pub(super) fn redirected(&self, host: &str) -> Option<Span> {
+        let named = |(_, address): &(&Site, &Address)| {
+            !address.host.is_empty() && host_matches(&address.host, host)
+        };
+        self.secure().find(named).map(|(_, address)| address.span)
+    }
+
+    /// Whether a TLS handshake for `host` finds a certificate.
+    fn has_certificate(&self, host: &str) -> bool {
+        if host.is_empty() || self.options.fallback_sni || self.options.on_demand {
+            return true;
+        }
+        let any = |site: &Site| {
+            matches!(
+                site.certificates,
+                Certificates::Loaded | Certificates::OnDemand
+            )
+        };
+        if self.sites.iter().any(any) {
+            return true;
+        }
+        if self.options.auto_https == AutoHttps::Off || self.options.no_certificates {
+            // Those that Caddy issues itself are still made where `tls` asks for them.
+            return self
+                .sites
+                .iter()
+                .any(|site| site.certificates == Certificates::Explicit);
+        }
+        self.secure()
+            .any(|(_, address)| host_matches(&address.host, host))
+    }
+}
+
+/// The sites of a listener in the order in which they are asked (httptype.go, serversFromPairings).
+fn sorted(mine: &[(usize, &Site, &Address)]) -> Vec<usize> {
+    struct Rank {
+        host: usize,
+        path: usize,
+        wildcard: bool,
+    }
+    let mut sites: Vec<(usize, Rank)> = Vec::new();
+    for (index, _, address) in mine {
+        if sites.last().is_none_or(|(last, _)| last != index) {
+            let rank = Rank {
+                host: 0,
+                path: 0,
+                wildcard: false,
+            };
+            sites.push((*index, rank));
+        }
+        if let Some((_, rank)) = sites.last_mut() {
+            rank.wildcard |= address.host.is_empty() || address.host.contains('*');
+            rank.host = rank.host.max(specificity(&address.host));
+            rank.path = rank.path.max(specificity(&address.path));
+        }
+    }
+    sites.sort_by_key(|(_, rank)| match rank.host {
+        0 => (true, false, Reverse(0), Reverse(0)),
+        host => (false, rank.wildcard, Reverse(host), Reverse(rank.path)),
+    });
+    sites.into_iter().map(|(index, _)| index).collect()
+}
+
+/// Whether one of a site's addresses takes the request by host and path; one for every host takes
+/// the others' along (httptype.go, compileEncodedMatcherSets).
+fn takes<'a>(addresses: impl Iterator<Item = &'a Address> + Clone, request: &Request) -> bool {
+    let all_hosts = addresses.clone().any(|address| address.host.is_empty());
+    addresses.into_iter().any(|address| {
+        let host =
+            all_hosts || request.host.is_empty() || host_matches(&address.host, &request.host);
+        host && !address.unknown
+            && (address.path.is_empty() || path_matches(&address.path, &request.path))
+    })
+}
+
+/// `specificity`: its length without stars and placeholders.
+fn specificity(text: &str) -> usize {
+    let mut rest: Cow<'_, str> = Cow::Borrowed(text);
+    while let Some((before, after)) = rest.split_once('{') {
+        let Some((_, after)) = after.split_once('}') else {
+            break;
+        };
+        rest = Cow::Owned(format!("{before}{after}"));
+    }
+    rest.bytes().filter(|byte| *byte != b'*').count()
+}
+
+fn lost(loss: Loss, status: Option<u16>, span: Option<Span>, message: &str) -> Arrival {
+    let because = span.map(|span| Because {
+        span,
+        message: message.to_owned(),
+    });
+    Arrival {
+        site: None,
+        at: span,
+        journey: None,
+        outcome: Outcome::Answers { status },
+        losses: vec![loss],
+        because: because.into_iter().collect(),
+    }
+}

@@ -1,0 +1,755 @@
+//! The way of a request through a site's handlers, in the order in which they run.
+
+use std::collections::HashMap;
+
+use super::expand::Word;
+use super::handler::{Action, Block, Handler, HandlerId, Handlers, UriEdit};
+use super::matcher::{Doubt, Tried, first_file};
+use super::placeholder::{Scene, fill};
+use super::proxy::{HANDSHAKE, HeaderLine, Proxy, apply, opens, rebuild};
+use super::response::HeaderOps;
+use crate::handshake::{Because, Header, Request};
+use crate::source::Span;
+use crate::value::Value;
+
+/// Where a walk ends.
+#[derive(Clone, Debug)]
+pub enum End {
+    /// At a proxy; the request is as it came there.
+    Proxied(HandlerId),
+    /// Some handler answered.
+    Answered(HandlerId, Option<u16>),
+    /// No handler took it: Caddy answers 200 with an empty body.
+    Unhandled,
+    /// It depends.
+    Undecided(Span, Doubt),
+}
+
+/// A handler that changed the path on the way.
+#[derive(Clone, Debug)]
+pub struct PathChange {
+    /// Which.
+    pub by: HandlerId,
+    /// The path before.
+    pub from: String,
+    /// The path after.
+    pub to: String,
+}
+
+/// A walk through a site.
+#[derive(Clone, Debug)]
+pub struct Walk {
+    /// Where it ended.
+    pub end: End,
+    /// What changed the path, in order.
+    pub changes: Vec<PathChange>,
+    /// The handlers that took part.
+    pub passed: Vec<HandlerId>,
+    /// The request as it was at the end.
+    pub request: Request,
+    /// What happened on the way, in order.
+    pub because: Vec<Because>,
+    /// A handshake header that a `request_header` took away, and the line.
+    pub taken: Vec<(&'static str, Span)>,
+    /// What changed the method last.
+    pub method_by: Option<Span>,
+    /// The `header` directives on the way, outermost first: what they do to the answer.
+    pub headers: Vec<HandlerId>,
+    /// A `handle_response` or `replace_status` that takes the upstream's 101 for itself, and the
+    /// status that comes of it.
+    pub replaced: Option<(Span, Option<u16>)>,
+    /// A `copy_response_headers` that doubles the headers of the 101.
+    pub doubled: Option<Span>,
+    /// What `vars`, expressions and `file` found out.
+    pub(super) found: HashMap<String, Option<String>>,
+    /// The request as the client sent it.
+    pub(super) asked: Request,
+}
+
+impl Walk {
+    /// The request at the end, with what placeholders stand for.
+    pub(super) fn scene<'a>(&'a self, handlers: &'a Handlers) -> Scene<'a> {
+        Scene {
+            request: &self.request,
+            asked: &self.asked,
+            defined: &handlers.defined,
+            found: &self.found,
+        }
+    }
+
+    /// The operations on the answer, outermost first.
+    pub(super) fn header_ops<'a>(
+        &'a self,
+        handlers: &'a Handlers,
+    ) -> impl DoubleEndedIterator<Item = (&'a Handler, &'a HeaderOps)> + Clone {
+        self.headers.iter().flat_map(|id| {
+            let handler = handlers.get(*id);
+            let ops: &[HeaderOps] = match &handler.action {
+                Action::Headers(ops) => ops,
+                _ => &[],
+            };
+            ops.iter().map(move |ops| (handler, ops))
+        })
+    }
+}
+
+/// Walks `request` through a site. With `frozen`, nothing changes the path: what would happen if
+/// the handlers' matchers saw the path that the client asked for.
+pub fn walk(handlers: &Handlers, request: &Request, frozen: bool) -> Walk {
+    let mut walker = Walker::new(handlers, request, frozen);
+    let end = walker.list(&handlers.top).unwrap_or(End::Unhandled);
+    walker.finish(end)
+}
+
+/// Walks `request` through the site's `handle_errors` for an error of that status, which `by`
+/// makes of what a first walk was.
+pub(super) fn walk_error(
+    handlers: &Handlers,
+    before: &Walk,
+    by: HandlerId,
+    status: Option<u16>,
+) -> Walk {
+    let mut walker = Walker::new(handlers, &before.asked, false);
+    walker.walk.because.clone_from(&before.because);
+    walker.walk.passed.clone_from(&before.passed);
+    let end = walker.fail(by, status);
+    walker.finish(end)
+}
+
+/// Handlers of which only the first route that matches runs (httptype.go, `buildSubroute`).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Group {
+    /// `handle` and `handle_path`, if there are several.
+    Handles,
+    /// `rewrite`.
+    Rewrites,
+    /// `try_files`, whose routes carry a matcher of their own, and `handle_path`, which begins
+    /// with a rewrite.
+    Alone,
+    /// Anything else.
+    None,
+}
+
+struct Walker<'a> {
+    handlers: &'a Handlers,
+    frozen: bool,
+    walk: Walk,
+    /// The error that is being handled.
+    error: Option<u16>,
+    /// A proxy whose answer was dropped, so that what comes after it answers.
+    dropped: Option<(HandlerId, Span)>,
+}
+
+impl<'a> Walker<'a> {
+    fn new(handlers: &'a Handlers, request: &Request, frozen: bool) -> Self {
+        Self {
+            handlers,
+            frozen,
+            walk: Walk {
+                end: End::Unhandled,
+                changes: Vec::new(),
+                passed: Vec::new(),
+                request: request.clone(),
+                because: Vec::new(),
+                taken: Vec::new(),
+                method_by: None,
+                headers: Vec::new(),
+                replaced: None,
+                doubled: None,
+                found: HashMap::new(),
+                asked: request.clone(),
+            },
+            error: None,
+            dropped: None,
+        }
+    }
+
+    fn finish(mut self, end: End) -> Walk {
+        self.walk.end = match (self.dropped, end) {
+            (Some((id, by)), End::Answered(_, status)) => {
+                self.walk.replaced = Some((by, status));
+                End::Proxied(id)
+            }
+            (Some((id, by)), End::Unhandled) => {
+                self.walk.replaced = Some((by, Some(200)));
+                End::Proxied(id)
+            }
+            (_, end) => end,
+        };
+        self.walk
+    }
+
+    fn scene(&self) -> Scene<'_> {
+        Scene {
+            request: &self.walk.request,
+            asked: &self.walk.asked,
+            defined: &self.handlers.defined,
+            found: &self.walk.found,
+        }
+    }
+
+    fn say(&mut self, span: Span, message: impl Into<String>) {
+        let message = message.into();
+        self.walk.because.push(Because { span, message });
+    }
+
+    /// Runs these handlers; `None` if the request comes out at their end. The recursion is as deep
+    /// as blocks are nested, which expansion bounds.
+    fn list(&mut self, list: &[HandlerId]) -> Option<End> {
+        let several = list
+            .iter()
+            .filter(|id| self.is_handle(**id))
+            .nth(1)
+            .is_some();
+        let handlers = self.handlers;
+        let group = |id: HandlerId| match handlers.get(id).action {
+            Action::Block(Block::Handle | Block::HandlePath(_), _) if several => Group::Handles,
+            Action::Rewrite(_) => Group::Rewrites,
+            Action::TryFiles(_) => Group::Alone,
+            _ => Group::None,
+        };
+        // httptype.go, consolidateRoutes: neighbours of one group with the same matcher are one
+        // route, whose matcher is evaluated once, before any of them runs.
+        let routes = list.chunk_by(|a, b| {
+            let same = group(*a) == group(*b) && group(*a) != Group::Alone;
+            same && handlers.get(*a).matcher.same(&handlers.get(*b).matcher)
+        });
+        let (mut handled, mut rewritten) = (false, false);
+        for route in routes {
+            let Some(first) = route.first().map(|id| handlers.get(*id)) else {
+                continue;
+            };
+            // Of a group only the first route that matches runs.
+            let done = match group(route[0]) {
+                Group::Handles => Some(&mut handled),
+                Group::Rewrites => Some(&mut rewritten),
+                Group::Alone | Group::None => None,
+            };
+            if done.as_ref().is_some_and(|done| **done) {
+                continue;
+            }
+            match first.matcher.decide_in(&self.scene()) {
+                Ok(true) => {}
+                Ok(false) => continue,
+                Err(_) if route.iter().all(|id| is_harmless(handlers.get(*id))) => {
+                    self.perhaps_sets(route);
+                    continue;
+                }
+                Err(doubt) => {
+                    let span = first.matcher.place().unwrap_or(first.head);
+                    return Some(End::Undecided(span, doubt));
+                }
+            }
+            if let Some(file) = first.matcher.file(&self.walk.request) {
+                self.walk
+                    .found
+                    .insert("file_match.relative".to_owned(), Some(file));
+            }
+            first
+                .matcher
+                .captures(&self.walk.request, &mut self.walk.found);
+            if let Some(end) = self.perhaps(route) {
+                return Some(end);
+            }
+            if let Some(done) = done {
+                *done = true;
+            }
+            for &id in route {
+                if let Some(end) = self.handler(id, handlers.get(id)) {
+                    return Some(end);
+                }
+            }
+        }
+        None
+    }
+
+    /// What a route may have set, whose matcher is not decided.
+    fn perhaps_sets(&mut self, route: &[HandlerId]) {
+        for id in route {
+            if let Action::Vars(pairs) = &self.handlers.get(*id).action {
+                for (name, _) in pairs {
+                    self.walk.found.insert(format!("vars.{name}"), None);
+                }
+            }
+        }
+    }
+
+    /// Where it ends for want of knowing whether a template writes one of these.
+    fn perhaps(&self, route: &[HandlerId]) -> Option<End> {
+        let matters = |handler: &Handler| match handler.action {
+            Action::Rewrite(_)
+            | Action::Uri(_)
+            | Action::TryFiles(_)
+            | Action::Method(_)
+            | Action::RequestHeader(_) => !self.frozen,
+            _ => !is_harmless(handler),
+        };
+        let handler = route
+            .iter()
+            .map(|id| self.handlers.get(*id))
+            .find(|handler| handler.conditional && matters(handler))?;
+        Some(End::Undecided(handler.head, Doubt::conditional()))
+    }
+
+    fn is_handle(&self, id: HandlerId) -> bool {
+        matches!(
+            self.handlers.get(id).action,
+            Action::Block(Block::Handle | Block::HandlePath(_), _)
+        )
+    }
+
+    fn handler(&mut self, id: HandlerId, handler: &Handler) -> Option<End> {
+        match &handler.action {
+            Action::Pass => None,
+            Action::Plugin => {
+                let why = format!(
+                    "what the directive `{}` does is not known here",
+                    handler.name
+                );
+                Some(End::Undecided(handler.head, Doubt::Hidden(why)))
+            }
+            Action::Block(block, list) => {
+                self.walk.passed.push(id);
+                self.say(handler.head, format!("`{}` takes it", handler.name));
+                if let Block::HandlePath(prefix) = block {
+                    let path = strip_prefix(&self.walk.request.path, prefix, self.handlers.version);
+                    self.change(id, path);
+                }
+                self.list(list)
+            }
+            Action::Proxy(proxy) => self.proxy(id, handler, proxy),
+            Action::Answer(status) => {
+                self.walk.passed.push(id);
+                let status = match self.error {
+                    Some(error) if handler.implied => Some(error),
+                    _ => *status,
+                };
+                Some(End::Answered(id, status))
+            }
+            Action::Fail(status) => {
+                self.walk.passed.push(id);
+                Some(self.fail(id, *status))
+            }
+            Action::FileServer => {
+                self.walk.passed.push(id);
+                Some(self.file_server(id))
+            }
+            Action::Headers(_) => {
+                self.walk.headers.push(id);
+                None
+            }
+            Action::Vars(pairs) => {
+                for (name, value) in pairs {
+                    let value = value.known().and_then(|value| fill(value, &self.scene()));
+                    self.walk.found.insert(format!("vars.{name}"), value);
+                }
+                None
+            }
+            // A 101 is nothing that could be copied twice; see `proxy`.
+            Action::CopyResponse => Some(End::Answered(id, Some(101))),
+            Action::CopyHeaders => {
+                self.walk.doubled = Some(handler.head);
+                None
+            }
+            Action::Rewrite(to) => {
+                if let Some(end) = hidden(to) {
+                    return Some(end);
+                }
+                match self.rewritten(&to.text) {
+                    Some((path, query)) => {
+                        self.change(id, path);
+                        if let (Some(query), false) = (query, self.frozen) {
+                            self.walk.request.query = query;
+                        }
+                    }
+                    None if self.frozen => {}
+                    None => return Some(End::Undecided(to.span, Doubt::Circumstances)),
+                }
+                None
+            }
+            Action::Uri(edit) => self.uri(id, handler, edit),
+            Action::TryFiles(candidates) => self.try_files(id, candidates),
+            Action::Method(method) => {
+                if let Some(method) = method
+                    .known()
+                    .and_then(|method| fill(method, &self.scene()))
+                {
+                    self.walk.request.method = method.to_ascii_uppercase();
+                    self.walk.method_by = Some(handler.head);
+                    let method = self.walk.request.method.clone();
+                    self.say(handler.head, format!("makes it a {method}"));
+                }
+                None
+            }
+            Action::RequestHeader(lines) => {
+                self.request_header(id, lines);
+                None
+            }
+        }
+    }
+
+    fn proxy(&mut self, id: HandlerId, handler: &Handler, proxy: &Proxy) -> Option<End> {
+        if proxy.is_subrequest {
+            // Whether the answer lets the request pass is the upstream's decision.
+            return None;
+        }
+        self.walk.passed.push(id);
+        if let Some(line) = proxy.conditional.filter(|_| !self.frozen) {
+            return Some(End::Undecided(line, Doubt::conditional()));
+        }
+        self.say(handler.head, "`reverse_proxy` takes it");
+        let taken = proxy.responses.iter().find(|response| {
+            let answers = response.answers.as_ref();
+            answers.is_none_or(super::response::Answers::takes_switch)
+        });
+        if let Some(response) = taken {
+            let Some(list) = &response.handlers else {
+                // The body of the answer is the socket, which never ends.
+                self.walk.replaced = Some((response.head, None));
+                return Some(End::Proxied(id));
+            };
+            match self.list(list) {
+                Some(End::Answered(_, Some(101))) => {}
+                Some(End::Answered(_, status)) => {
+                    self.walk.doubled = None;
+                    self.walk.replaced = Some((response.head, status));
+                }
+                Some(other) => return Some(other),
+                None => {
+                    self.walk.doubled = None;
+                    self.dropped = Some((id, response.head));
+                    return None;
+                }
+            }
+        }
+        Some(End::Proxied(id))
+    }
+
+    /// An error of that status, which a `handle_errors` may take (caddyhttp/server.go).
+    fn fail(&mut self, id: HandlerId, status: Option<u16>) -> End {
+        let Some(code) = status else {
+            return End::Answered(id, status);
+        };
+        if self.error.is_some() {
+            // An error in the handling of one ends it.
+            return End::Answered(id, self.error);
+        }
+        let handlers = self.handlers;
+        self.error = Some(code);
+        for route in handlers.errors.iter().filter(|route| route.takes(code)) {
+            if route.conditional {
+                return End::Undecided(route.head, Doubt::conditional());
+            }
+            self.say(
+                route.head,
+                format!("`handle_errors` takes the error {code}"),
+            );
+            self.walk.request = self.walk.asked.clone();
+            for key in ["err.status_code", "error.status_code"] {
+                self.walk
+                    .found
+                    .insert(key.to_owned(), Some(code.to_string()));
+            }
+            if let Some(end) = self.list(&route.list) {
+                return end;
+            }
+        }
+        End::Answered(id, Some(code))
+    }
+
+    fn file_server(&mut self, id: HandlerId) -> End {
+        let request = &self.walk.request;
+        if !matches!(request.method.as_str(), "GET" | "HEAD") {
+            return self.fail(id, Some(405));
+        }
+        let found = self.names_document(&request.path) || request.path == "/";
+        match (found, self.error) {
+            (true, error) => End::Answered(id, error.or(Some(200))),
+            (false, _) => self.fail(id, Some(404)),
+        }
+    }
+
+    fn request_header(&mut self, id: HandlerId, lines: &[HeaderLine]) {
+        self.walk.passed.push(id);
+        let before = self.walk.request.clone();
+        let was = rebuild(&before);
+        let mut headers = before.headers.clone();
+        // headers.go, ApplyToRequest: Host is one of them for the moment, and of several the last
+        // one counts.
+        let named = lines
+            .iter()
+            .any(|line| line.touches("host") || line.field == "*");
+        if named {
+            let host = fill("{hostport}", &self.scene());
+            headers.push(Header {
+                name: "Host".to_owned(),
+                value: host.map_or_else(|| Value::Unknown("the client's".to_owned()), Value::Known),
+                from: None,
+            });
+        }
+        apply(lines, &self.scene(), &mut headers);
+        if named {
+            let is_host = |header: &Header| header.name.eq_ignore_ascii_case("host");
+            let host = headers.iter().rev().find(|header| is_host(header));
+            let host = host
+                .and_then(|header| header.value.known())
+                .cloned()
+                .unwrap_or_default();
+            headers.retain(|header| !is_host(header));
+            self.walk.request.host = host.split(':').next().unwrap_or_default().to_owned();
+        }
+        self.walk.request.headers = headers;
+        let now = rebuild(&self.walk.request);
+        for name in HANDSHAKE {
+            let lost = opens(&was, &self.walk.asked, name) == Some(true)
+                && opens(&now, &self.walk.asked, name) == Some(false);
+            // Upgrade goes where Connection does not name it, whatever line it stands in.
+            let by = lines.iter().rev().find(|line| {
+                line.field == "*"
+                    || line.touches(name)
+                    || matches!(name, "Connection" | "Upgrade")
+                        && (line.touches("Connection") || line.touches("Upgrade"))
+            });
+            if let (true, Some(line)) = (lost, by) {
+                self.walk.taken.push((name, line.span));
+                self.say(line.span, format!("takes {name} from the handshake"));
+            }
+        }
+    }
+
+    fn uri(&mut self, id: HandlerId, handler: &Handler, edit: &UriEdit) -> Option<End> {
+        let mut words = Vec::new();
+        match edit {
+            UriEdit::StripPrefix(word) | UriEdit::StripSuffix(word) => words.push(word),
+            UriEdit::Replace(find, with) => words.extend([find, with]),
+            UriEdit::Regexp(_, with) => words.push(with),
+            UriEdit::Query(lines) => words.extend(lines.iter().flatten()),
+            UriEdit::Other => {}
+        }
+        if let Some(end) = words.iter().find_map(|word| hidden(word)) {
+            return Some(end);
+        }
+        let filled: Option<Vec<String>> = words
+            .iter()
+            .map(|word| fill(&word.text, &self.scene()))
+            .collect();
+        let open = || (!self.frozen).then_some(End::Undecided(handler.head, Doubt::Circumstances));
+        let Some(filled) = filled else {
+            return open();
+        };
+        let request = &self.walk.request;
+        let path = match (edit, filled.as_slice()) {
+            (UriEdit::StripPrefix(_), [prefix]) => {
+                strip_prefix(&request.path, prefix, self.handlers.version)
+            }
+            (UriEdit::StripSuffix(_), [suffix]) => {
+                let backwards = |text: &str| -> String { text.chars().rev().collect() };
+                let suffix = backwards(suffix);
+                let path = backwards(&request.path);
+                let rest = path.get(suffix.len()..).filter(|_| {
+                    path.get(..suffix.len())
+                        .is_some_and(|start| start.eq_ignore_ascii_case(&suffix))
+                });
+                backwards(rest.unwrap_or(&path))
+            }
+            (UriEdit::Replace(..), [find, with]) => {
+                if let (Some(query), false) = (&request.query, self.frozen) {
+                    let query = query.replace(find, with);
+                    let path = request.path.replace(find, with);
+                    self.walk.request.query = Some(query);
+                    self.change(id, path);
+                    return None;
+                }
+                request.path.replace(find, with)
+            }
+            (UriEdit::Regexp(Some(regex), _), [with]) => {
+                regex.replace_all(&request.path, with.as_str()).into_owned()
+            }
+            (UriEdit::Query(lines), _) => {
+                if !self.frozen {
+                    self.edit_query(lines);
+                }
+                return None;
+            }
+            _ => return open(),
+        };
+        self.change(id, path);
+        None
+    }
+
+    /// `uri query`: renames, then sets, adds, replaces and deletes (rewrite.go, queryOps.do).
+    fn edit_query(&mut self, lines: &[Vec<Word>]) {
+        let query = self.walk.request.query.clone().unwrap_or_default();
+        let mut pairs: Vec<(String, String)> = query
+            .split('&')
+            .filter(|pair| !pair.is_empty())
+            .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+            .map(|(key, value)| (key.to_owned(), value.to_owned()))
+            .collect();
+        for line in lines {
+            let Some(key) = line.first().map(|word| word.text.as_str()) else {
+                continue;
+            };
+            let value = line
+                .get(1)
+                .and_then(|word| fill(&word.text, &self.scene()))
+                .unwrap_or_default();
+            if let Some(key) = key.strip_prefix('-') {
+                pairs.retain(|(own, _)| own != key);
+            } else if let Some(key) = key.strip_prefix('+') {
+                pairs.push((key.to_owned(), value));
+            } else if let Some((from, to)) = key.split_once('>') {
+                for pair in pairs.iter_mut().filter(|(own, _)| own == from) {
+                    to.clone_into(&mut pair.0);
+                }
+            } else if line.len() == 2 {
+                pairs.retain(|(own, _)| own != key);
+                pairs.push((key.to_owned(), value));
+            }
+        }
+        let pairs: Vec<String> = pairs
+            .iter()
+            .map(|(key, value)| format!("{key}={value}"))
+            .collect();
+        self.walk.request.query = Some(pairs.join("&")).filter(|query| !query.is_empty());
+    }
+
+    fn try_files(&mut self, id: HandlerId, candidates: &[Word]) -> Option<End> {
+        let mut by_path = candidates.iter().take_while(|word| word.text.contains('{'));
+        if by_path.any(|word| word.text == "{path}") && self.names_document(&self.walk.request.path)
+        {
+            return None;
+        }
+        match first_file(candidates, &self.walk.request.path) {
+            Tried::File(path) => self.change(id, path),
+            Tried::Status(_) if self.frozen => {}
+            Tried::Status(status) => {
+                self.walk.passed.push(id);
+                return Some(self.fail(id, status));
+            }
+            Tried::Hidden(span, what) => return Some(End::Undecided(span, Doubt::Hidden(what))),
+            Tried::None => {}
+        }
+        None
+    }
+
+    /// Whether a rewrite before named `path` outright: then it has a file in mind.
+    fn names_document(&self, path: &str) -> bool {
+        self.walk.changes.last().is_some_and(|change| {
+            let outright = match &self.handlers.get(change.by).action {
+                Action::TryFiles(_) => true,
+                Action::Rewrite(to) => {
+                    !to.text.contains('{')
+                        || to.text.contains("file_match")
+                        || to.text.contains("matchers.file")
+                }
+                _ => false,
+            };
+            outright && change.to == path
+        })
+    }
+
+    fn change(&mut self, by: HandlerId, to: String) {
+        self.walk.passed.push(by);
+        if to == self.walk.request.path {
+            return;
+        }
+        let handler = self.handlers.get(by);
+        self.say(handler.head, format!("makes the path `{to}`"));
+        self.walk.changes.push(PathChange {
+            by,
+            from: self.walk.request.path.clone(),
+            to: to.clone(),
+        });
+        if !self.frozen {
+            self.walk.request.path = to;
+        }
+    }
+
+    /// The path that `rewrite` gives, and the query where it names one; `None` where more than the
+    /// handshake decides it.
+    fn rewritten(&self, to: &str) -> Option<(String, Option<Option<String>>)> {
+        rewritten(to, &self.scene())
+    }
+}
+
+/// What `rewrite` makes of a request (modules/caddyhttp/rewrite/rewrite.go).
+pub(super) fn rewritten(to: &str, scene: &Scene<'_>) -> Option<(String, Option<Option<String>>)> {
+    let to = to.split('#').next().unwrap_or_default();
+    // `{?query}` is a placeholder, not the beginning of a query.
+    let mut depth = 0_usize;
+    let mark = to.char_indices().find(|(_, character)| {
+        match character {
+            '{' => depth += 1,
+            '}' => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        *character == '?' && depth == 0
+    });
+    let (path, query) = match mark {
+        Some((at, _)) => (&to[..at], Some(&to[at + 1..])),
+        None => (to, None),
+    };
+    let path = if path.is_empty() {
+        scene.request.path.clone()
+    } else {
+        fill(path, scene)?
+    };
+    let query = match query {
+        Some(query) => Some(Some(fill(query, scene)?)),
+        None => None,
+    };
+    // A placeholder may bring a query along.
+    Some(match path.split_once('?') {
+        Some((path, injected)) => (
+            path.to_owned(),
+            Some(query.unwrap_or_else(|| Some(injected.to_owned()))),
+        ),
+        None => (path, query),
+    })
+}
+
+fn hidden(word: &Word) -> Option<End> {
+    let unknown = word.unknown.clone()?;
+    Some(End::Undecided(word.span, Doubt::Hidden(unknown)))
+}
+
+/// Whether a handshake does not care if the handler runs.
+fn is_harmless(handler: &Handler) -> bool {
+    const ANSWER: [&str; 5] = [
+        "Upgrade",
+        "Connection",
+        "Sec-WebSocket-Accept",
+        "Sec-WebSocket-Protocol",
+        "Sec-WebSocket-Extensions",
+    ];
+    let quiet = |lines: &[HeaderLine], names: &[&str]| {
+        lines
+            .iter()
+            .all(|line| line.field != "*" && !names.iter().any(|name| line.touches(name)))
+    };
+    match &handler.action {
+        Action::Pass | Action::Vars(_) => true,
+        Action::Headers(ops) => ops.iter().all(|ops| quiet(&ops.lines, &ANSWER)),
+        Action::RequestHeader(lines) => quiet(lines, &HANDSHAKE) && quiet(lines, &["Host"]),
+        Action::Proxy(proxy) => proxy.is_subrequest,
+        _ => false,
+    }
+}
+
+/// `trimPathPrefix`: with or without a leading slash in the prefix.
+fn strip_prefix(path: &str, prefix: &str, _: crate::project::Version) -> String {
+    let prefix = format!("/{}", prefix.trim_start_matches('/'));
+    let matches = path
+        .get(..prefix.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(&prefix));
+    if !matches {
+        return path.to_owned();
+    }
+    let rest = &path[prefix.len()..];
+    if rest.starts_with('/') {
+        rest.to_owned()
+    } else {
+        format!("/{rest}")
+    }
+}
