@@ -89,6 +89,17 @@ impl Settings {
         }
     }
 
+    /// The names that the module sets, sorted.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = self
+            .evaluated
+            .names()
+            .map(|(name, _)| name.as_str())
+            .collect();
+        names.sort_unstable();
+        names
+    }
+
     /// Whether `DEBUG` is literally True.
     pub fn is_debug(&self) -> bool {
         self.evaluated.get("DEBUG").is_some_and(|binding| {

@@ -1,11 +1,14 @@
 //! The checks of Django's rules, one place per rule.
 
 pub mod csp;
+pub mod in_memory_layer;
+pub mod insecure_url;
 pub mod library;
 pub mod proxy_header;
 pub mod proxy_header_inverted;
 pub mod redirect_exempt;
 pub mod routing;
+pub mod socket_lifetime;
 pub mod ssl_redirect;
 
 use super::settings::{Redirects, Settings};
