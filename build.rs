@@ -176,9 +176,11 @@ fn example(example: &schema::ExampleFile) -> TokenStream {
             let url = &handshake.url;
             let status = option(handshake.status.map(|status| quote!(#status)));
             let headers = handshake.headers.iter().map(pair);
+            let lives = handshake.lives;
             quote!(Some(ExampleHandshake {
                 url: Cow::Borrowed(#url),
                 status: #status,
+                lives: #lives,
                 headers: Cow::Borrowed(&[#(#headers),*]),
             }))
         }

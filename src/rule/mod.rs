@@ -66,6 +66,8 @@ pub struct ExampleHandshake {
     pub url: Cow<'static, str>,
     /// The status that the client gets; `None` where the connection closes or the server refuses to start.
     pub status: Option<u16>,
+    /// Whether the socket is watched after its echo: it lives on, and in a breaking example dies.
+    pub lives: bool,
     /// Further request headers, as an edge would add them.
     pub headers: Cow<'static, [(Cow<'static, str>, Cow<'static, str>)]>,
 }

@@ -79,6 +79,9 @@ pub(crate) struct HandshakeFile {
     /// Left out where the connection closes or the server refuses to start.
     #[serde(default)]
     pub(crate) status: Option<u16>,
+    /// Watch the socket after its echo: it must live on, and in a breaking example die.
+    #[serde(default)]
+    pub(crate) lives: bool,
     #[serde(default)]
     pub(crate) headers: BTreeMap<String, String>,
 }

@@ -154,6 +154,7 @@ fn example(file: ExampleFile) -> Example {
         handshake: file.handshake.map(|handshake| ExampleHandshake {
             url: Cow::Owned(handshake.url),
             status: handshake.status,
+            lives: handshake.lives,
             headers: handshake.headers.into_iter().map(owned).collect(),
         }),
         server: file.server.map(Cow::Owned),

@@ -138,6 +138,7 @@ pub(crate) fn await_certificates(case: &Case, proxy: &Proxy) {
             port: 443,
             tls: true,
             headers: Vec::new(),
+            lives: false,
             url,
         };
         while !client::speaks_tls(&dial) && Instant::now() < deadline {

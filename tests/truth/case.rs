@@ -11,6 +11,8 @@ pub(crate) struct Case {
     pub(crate) url: String,
     /// Headers that an edge or a page adds.
     pub(crate) headers: Vec<(String, String)>,
+    /// Watch the socket after its echo: it opens only if it lives on.
+    pub(crate) lives: bool,
     /// An edge ended the client's TLS and speaks plain HTTP to port 80.
     pub(crate) plain: bool,
     /// The Caddy to run a Caddyfile with.

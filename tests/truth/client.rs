@@ -23,6 +23,7 @@ pub(crate) struct Dial {
     pub(crate) port: u16,
     pub(crate) tls: bool,
     pub(crate) headers: Vec<(String, String)>,
+    pub(crate) lives: bool,
 }
 
 /// Both browsers, at the same time.
@@ -57,7 +58,7 @@ fn attempt(browser: &str, dial: &Dial) -> Attempt {
 
 /// A connection over which a handshake travels.
 trait Stream: Read + Write {}
-impl<T: Read + Write> Stream for T {}
+impl<T: Read + Write + ?Sized> Stream for T {}
 
 fn connect(dial: &Dial) -> io::Result<Box<dyn Stream>> {
     let address = (dial.host.as_str(), dial.port)
@@ -121,11 +122,39 @@ fn talk(attempt: &mut Attempt, dial: &Dial) -> io::Result<()> {
         }
         // An application may greet first.
         if frame::text(&frame).contains(&text) {
+            if dial.lives {
+                outlive(&mut stream)?;
+            }
             attempt.opens = true;
             return Ok(());
         }
     }
     Err(io::Error::other("101, but no echo"))
+}
+
+/// Watches an open socket: an error if it closes within [`PATIENCE`].
+fn outlive(stream: &mut impl Stream) -> io::Result<()> {
+    let opened = Instant::now();
+    while opened.elapsed() < PATIENCE {
+        match frame::read(stream) {
+            Ok(frame) if frame.opcode != frame::CLOSE => {}
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut
+                ) =>
+            {
+                return Ok(());
+            }
+            _ => {
+                return Err(io::Error::other(format!(
+                    "101 and an echo, then closed after {:.1} seconds",
+                    opened.elapsed().as_secs_f32()
+                )));
+            }
+        }
+    }
+    Ok(())
 }
 
 /// What a browser demands of a 101 (RFC 6455 section 4.1).

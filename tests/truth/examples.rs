@@ -177,7 +177,8 @@ fn breaks(rule: &Rule, handshake: &ExampleHandshake, outcome: &Outcome) -> Resul
         .filter(|attempt| !attempt.opens)
         .peekable();
     // What breaks later, or not for everybody, may well open here.
-    let opens_first = rule.severity != Severity::Error && handshake.status == Some(101);
+    let opens_first =
+        rule.severity != Severity::Error && handshake.status == Some(101) && !handshake.lives;
     if failing.peek().is_none() && !opens_first {
         return Err(format!("stated: {stated}; it opened for both browsers"));
     }
@@ -239,6 +240,7 @@ fn case(
             .collect(),
         url: handshake.url.to_string(),
         headers,
+        lives: handshake.lives,
         plain: through_edge && edge.speaks_plain_http(),
         caddy: version.map_or_else(|| Ok(String::new()), installed::caddy)?,
         python: if is_django {

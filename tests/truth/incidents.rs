@@ -99,6 +99,7 @@ fn case(incident: &str, variant: &str, url: &str) -> Result<Case, String> {
         files,
         url: url.to_owned(),
         headers: Vec::new(),
+        lives: false,
         plain: false,
         caddy: String::new(),
         python: String::new(),

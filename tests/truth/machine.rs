@@ -184,6 +184,7 @@ fn dial(case: &Case) -> Result<Dial, String> {
         port,
         tls,
         headers: case.headers.clone(),
+        lives: case.lives,
     })
 }
 

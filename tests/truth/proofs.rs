@@ -222,6 +222,7 @@ fn case(files: &[(&str, &str)]) -> Result<Case, String> {
             .collect(),
         url: String::new(),
         headers: Vec::new(),
+        lives: false,
         plain: false,
         caddy: String::new(),
         python: String::new(),
