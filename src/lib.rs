@@ -17,6 +17,7 @@ pub mod deploy;
 pub mod django;
 pub mod edge;
 pub mod finding;
+pub mod fix;
 pub mod grammar;
 pub mod handshake;
 pub mod nginx;

@@ -105,7 +105,7 @@ pub struct Mask {
 }
 
 /// One file as it was read, once.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Source {
     /// Its id in the project.
     pub id: SourceId,

@@ -9,8 +9,9 @@ use clap::{Args, ValueEnum};
 use super::{Color, Failure, complain, sources};
 use crate::check::{Selection, check_resolved};
 use crate::context::Context;
+use crate::fix::{self, Changed};
 use crate::output::{self, Checked, Format};
-use crate::project::{self, Declared, Options, Plan, Problem};
+use crate::project::{self, Declared, Options, Plan, Problem, Project};
 use crate::rule::{self, Severity, closest};
 use crate::source::Kind;
 
@@ -29,6 +30,15 @@ pub(super) struct Arguments {
     /// Leave out these rules or groups
     #[arg(long, value_name = "RULE", value_delimiter = ',')]
     ignore: Vec<String>,
+    /// Apply the safe fixes, each checked again before it is written
+    #[arg(long)]
+    fix: bool,
+    /// Count fixes that need a person's judgement among those to apply
+    #[arg(long)]
+    unsafe_fixes: bool,
+    /// Show what --fix would change as a unified diff, and write nothing
+    #[arg(long)]
+    diff: bool,
     /// Show hygiene too
     #[arg(long)]
     pedantic: bool,
@@ -104,16 +114,31 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<u8, Failu
     // One project after the other: each is parallel in itself, and its trees are gone before
     // the next begins.
     let whole = plans.iter().any(|plan| plan.only.is_none());
+    let mut fixing = Fixing::default();
     let checked: Vec<Checked> = plans
         .into_iter()
-        .map(|plan| checked(plan, &arguments, &options, &mut problems))
+        .map(|plan| checked(plan, &arguments, &options, &mut fixing, &mut problems))
         .collect();
-    output::write(&checked, arguments.format, arguments.color.wanted(), out)?;
+    if arguments.diff {
+        return show_diff(&fixing, &problems, &arguments, out);
+    }
+    let color = arguments.color.wanted();
+    match (&fixing.stdin, arguments.fix) {
+        // Whoever pipes a file through wants it back.
+        (Some(text), true) => {
+            out.write_all(text.as_bytes())?;
+            output::write(&checked, arguments.format, false, &mut io::stderr())?;
+        }
+        _ => output::write(&checked, arguments.format, color, out)?,
+    }
     out.flush()?;
     let for_people = matches!(arguments.format, Format::Full | Format::Concise);
     let files: usize = checked.iter().map(|one| one.outcome.files).sum();
     if for_people && !arguments.quiet {
         output::write_undecided(&checked, &mut io::stderr())?;
+        if fixing.count > 0 {
+            complain(&fixing.told("fixed"));
+        }
         // Given files that are no kind of ours: not a word, so that a hook may pass anything.
         if files > 0 {
             complain(&output::summary(&checked));
@@ -156,10 +181,84 @@ fn check_names(arguments: &Arguments, plans: &[Plan]) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What is fixed, or would be.
+#[derive(Debug, Default)]
+struct Fixing {
+    /// How many findings.
+    count: usize,
+    /// The files that change.
+    changed: Vec<Changed>,
+    /// What stdin holds, fixed; it has no file to be written to.
+    stdin: Option<String>,
+}
+
+impl Fixing {
+    fn told(&self, what: &str) -> String {
+        format!("{what} {}", output::plural(self.count, "finding"))
+    }
+
+    /// Fixes a project, and writes what changes to disk unless a diff is all that is asked for.
+    fn fix(
+        &mut self,
+        project: Project,
+        selection: &Selection,
+        arguments: &Arguments,
+        options: &Options,
+        problems: &mut Vec<Problem>,
+    ) -> Project {
+        let before: Vec<(String, String)> = project
+            .sources
+            .iter()
+            .map(|source| (source.path.clone(), source.text.clone()))
+            .collect();
+        let fixed = fix::fix(project, selection, arguments.unsafe_fixes);
+        self.count += fixed.count;
+        let mut changed = fix::changed(&before, &fixed.project);
+        if let Some((path, text)) = options.stdin_in(&fixed.project) {
+            self.stdin = Some(text);
+            if !arguments.diff {
+                changed.retain(|file| file.path != path);
+            }
+        }
+        if !arguments.diff {
+            fix::write(&fixed.project.root, &changed, problems);
+        }
+        self.changed.extend(changed);
+        fixed.project
+    }
+}
+
+fn show_diff(
+    fixing: &Fixing,
+    problems: &[Problem],
+    arguments: &Arguments,
+    out: &mut dyn Write,
+) -> Result<u8, Failure> {
+    for file in &fixing.changed {
+        out.write_all(fix::diff(file).as_bytes())?;
+    }
+    out.flush()?;
+    for problem in problems {
+        complain(&format!("error: {problem}"));
+    }
+    if !arguments.quiet {
+        complain(&match fixing.count {
+            0 => "nothing to fix".to_owned(),
+            _ => fixing.told("would fix"),
+        });
+    }
+    Ok(match (problems.is_empty(), fixing.changed.is_empty()) {
+        (false, _) => 2,
+        (true, false) => 1,
+        (true, true) => 0,
+    })
+}
+
 fn checked(
     plan: Plan,
     arguments: &Arguments,
     options: &Options,
+    fixing: &mut Fixing,
     problems: &mut Vec<Problem>,
 ) -> Checked {
     let only = plan.only.clone();
@@ -180,14 +279,18 @@ fn checked(
     if arguments.verbose {
         tell(&project, &selection.only);
     }
+    if arguments.fix || arguments.diff {
+        project = fixing.fix(project, &selection, arguments, options, problems);
+    }
     let context = Context::resolve(&project);
-    let outcome = check_resolved(&context, &selection);
+    let mut outcome = check_resolved(&context, &selection);
+    fix::keep_what_holds(&context, &mut outcome);
     // The process ends soon; freeing millions of nodes one by one would only delay it.
     std::mem::forget(context);
     Checked { project, outcome }
 }
 
-fn tell(project: &project::Project, only: &Option<BTreeSet<String>>) {
+fn tell(project: &Project, only: &Option<BTreeSet<String>>) {
     for source in &project.sources {
         let (kind, path) = (source.kind.name(), &source.display);
         match (source.kind, only) {

@@ -12,7 +12,7 @@ pub use trace::{TraceFormat, write_trace};
 use std::io::{self, Write};
 
 use crate::check::Outcome;
-use crate::finding::{Finding, Undecided};
+use crate::finding::{Applicability, Finding, Undecided};
 use crate::project::Project;
 use crate::rule::Severity;
 
@@ -104,11 +104,26 @@ pub fn summary(checked: &[Checked]) -> String {
     if undecided > 0 {
         line.push_str(&format!(", {} undecided", plural(undecided, "place")));
     }
+    let fixable = |wanted: Applicability| {
+        let findings = checked.iter().flat_map(|one| &one.outcome.findings);
+        findings
+            .filter_map(|finding| finding.fix.as_ref())
+            .filter(|fix| fix.applicability == wanted)
+            .count()
+    };
+    match (fixable(Applicability::Safe), fixable(Applicability::Unsafe)) {
+        (0, 0) => {}
+        (safe, 0) => line.push_str(&format!("; {safe} fixable with --fix")),
+        (0, more) => line.push_str(&format!("; {more} fixable with --fix --unsafe-fixes")),
+        (safe, more) => line.push_str(&format!(
+            "; {safe} fixable with --fix, {more} more with --unsafe-fixes"
+        )),
+    }
     line
 }
 
 /// `1 file`, `2 files`.
-fn plural(count: usize, noun: &str) -> String {
+pub(crate) fn plural(count: usize, noun: &str) -> String {
     format!("{count} {noun}{}", if count == 1 { "" } else { "s" })
 }
 

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use ignore::{WalkBuilder, WalkState};
 
+use super::Project;
 use super::config::{self, Config, ConfigError};
 use super::kinds::{self, Guess};
 use super::load::globs_of;
@@ -74,6 +75,16 @@ impl Options {
     pub(super) fn stdin(&self) -> Option<(PathBuf, &[u8])> {
         let (name, bytes) = self.stdin.as_ref()?;
         Some((normal(&self.cwd.join(name)), bytes))
+    }
+
+    /// The path in `project` of the file that stdin stands for, and its text there.
+    pub fn stdin_in(&self, project: &Project) -> Option<(String, String)> {
+        let (full, _) = self.stdin()?;
+        let source = project
+            .sources
+            .iter()
+            .find(|source| project.root.join(&source.path) == full)?;
+        Some((source.path.clone(), source.text.clone()))
     }
 
     /// How output shows the file `path` of the project at `root`.

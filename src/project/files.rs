@@ -7,7 +7,7 @@ use rayon::prelude::*;
 /// The paths of a project's files, relative to its root, with `/`.
 ///
 /// Most checks never ask for one of them, so they are put in order by the first who does.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Files {
     paths: Vec<String>,
     /// Indices of `paths`, by path.

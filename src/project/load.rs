@@ -363,14 +363,24 @@ pub(super) fn globs_of(globs: &[String]) -> Result<globset::GlobSet, globset::Er
     set.build()
 }
 
+/// A source with what a template engine replaces in it.
+pub(super) fn source(
+    id: SourceId,
+    path: String,
+    display: String,
+    kind: Kind,
+    text: String,
+) -> Source {
+    let mask = matches!(kind, Kind::Nginx | Kind::Caddyfile | Kind::Python)
+        .then(|| template::mask(&text, &path))
+        .flatten();
+    Source::new(id, path, display, kind, text, mask)
+}
+
 impl Project {
     fn add(&mut self, path: String, display: String, kind: Kind, text: String) -> SourceId {
         let id = SourceId(u32::try_from(self.sources.len()).unwrap_or(u32::MAX));
-        let mask = matches!(kind, Kind::Nginx | Kind::Caddyfile | Kind::Python)
-            .then(|| template::mask(&text, &path))
-            .flatten();
-        self.sources
-            .push(Source::new(id, path, display, kind, text, mask));
+        self.sources.push(source(id, path, display, kind, text));
         id
     }
 

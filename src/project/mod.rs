@@ -16,10 +16,10 @@ pub use files::Files;
 pub use load::{MAX_SOURCE_BYTES, load};
 pub use suppress::{Suppression, Suppressions};
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
-use crate::finding::Undecided;
+use crate::finding::{Edit, Undecided};
 use crate::parallel;
 use crate::source::{Kind, Source, SourceId, Span};
 
@@ -75,6 +75,40 @@ impl Project {
             source.display,
             source.position(span.start as usize).line
         )
+    }
+
+    /// The project with `edits` made, which are sorted and do not overlap; the disk stays as it is.
+    /// `None` if one of them is no place in its source.
+    pub fn edited(&self, edits: &[Edit]) -> Option<Self> {
+        let mut texts: BTreeMap<SourceId, (String, usize)> = BTreeMap::new();
+        for edit in edits {
+            let source = self.source(edit.span.source);
+            let (text, done) = texts.entry(source.id).or_default();
+            text.push_str(source.text.get(*done..edit.span.start as usize)?);
+            source.text.get(edit.span.range())?;
+            text.push_str(&edit.text);
+            *done = edit.span.end as usize;
+        }
+        let mut sources = self.sources.clone();
+        for (id, (mut text, done)) in texts {
+            let source = &self.sources[id.0 as usize];
+            text.push_str(source.text.get(done..)?);
+            sources[id.0 as usize] = load::source(
+                id,
+                source.path.clone(),
+                source.display.clone(),
+                source.kind,
+                text,
+            );
+        }
+        Some(Self {
+            root: self.root.clone(),
+            sources,
+            config: self.config.clone(),
+            files: self.files.clone(),
+            undecided: self.undecided.clone(),
+            by_path: self.by_path.clone(),
+        })
     }
 
     /// A project of these files, without a disk: for tests, editors and rule examples. A

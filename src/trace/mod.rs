@@ -138,6 +138,11 @@ impl Way {
     }
 }
 
+/// Everything in a project that can receive a handshake, always in the same order.
+pub fn hops<'a>(cx: &'a Context<'a>) -> Vec<Box<dyn Hop + 'a>> {
+    Stack::of(cx).hops
+}
+
 /// Every way that a handshake for `target` may take into a project, the one that decides first;
 /// empty where nothing in it receives a handshake.
 pub fn trace(cx: &Context<'_>, target: &Target, only: Option<&BTreeSet<String>>) -> Vec<Way> {
