@@ -172,7 +172,13 @@ fn every_fix_of_every_example_mends_it_for_good() {
     let mut mended = 0;
     for rule in rules() {
         for example in rule.examples.iter().filter(|example| example.breaks) {
-            let project = || Project::in_memory(example.files.iter().copied()).expect("valid");
+            let project = || {
+                let files = example
+                    .files
+                    .iter()
+                    .map(|(path, text)| (path.as_ref(), text.as_ref()));
+                Project::in_memory(files).expect("valid")
+            };
             let selection = Selection {
                 pedantic: true,
                 ..Selection::default()

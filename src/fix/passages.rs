@@ -13,8 +13,19 @@ const MAX_ENTRANCES: usize = 64;
 
 /// What every request that was tried meets, in order.
 pub(super) struct Passages {
-    /// The request, and what became of it.
-    tried: Vec<(String, Met)>,
+    tried: Vec<Tried>,
+}
+
+/// One path at one way in.
+struct Tried {
+    /// Hop, address and path.
+    name: String,
+    /// Whether the hop is an application.
+    application: bool,
+    /// What each browser's handshake meets.
+    handshakes: [Met; 2],
+    /// What a page's request meets.
+    page: Met,
 }
 
 /// A passage without its places, which move.
@@ -44,27 +55,18 @@ impl Passages {
                     &entrance.host
                 };
                 for path in &paths {
-                    for browser in Browser::ALL {
-                        let request =
-                            Request::handshake(browser, entrance.tls, host, entrance.port, path);
-                        let name = format!(
-                            "{number} {} {}:{} {path}",
-                            browser.name(),
-                            entrance.host,
-                            entrance.port
-                        );
-                        tried.push((name, met(hop.as_ref(), &request, false)));
-                    }
-                    let mut page = Request::handshake(
-                        Browser::Chrome,
-                        entrance.tls,
-                        host,
-                        entrance.port,
-                        path,
-                    );
+                    let request = |browser| {
+                        Request::handshake(browser, entrance.tls, host, entrance.port, path)
+                    };
+                    let mut page = request(Browser::Chrome);
                     page.headers.retain(|line| line.name == "Origin");
-                    let name = format!("{number} page {}:{} {path}", entrance.host, entrance.port);
-                    tried.push((name, met(hop.as_ref(), &page, true)));
+                    tried.push(Tried {
+                        name: format!("{number} {}:{} {path}", entrance.host, entrance.port),
+                        application: hop.is_application(),
+                        handshakes: Browser::ALL
+                            .map(|browser| met(hop.as_ref(), &request(browser), false)),
+                        page: met(hop.as_ref(), &page, true),
+                    });
                 }
             }
         }
@@ -72,19 +74,35 @@ impl Passages {
     }
 
     /// Whether after a fix, which left `after`, whatever was right is as it was. A handshake that
-    /// was lost may open, or be lost to something else.
+    /// was lost may open, with all that is at its path; or be lost to something else.
     pub(super) fn hold(&self, after: &Self) -> bool {
         self.tried.len() == after.tried.len()
             && self
                 .tried
                 .iter()
                 .zip(&after.tried)
-                .all(|((name, before), (same, after))| {
-                    name == same
-                        && (before == after
-                            || before.opens == Some(false) && after.opens != Some(false)
-                            || lost_still(before, after))
-                })
+                .all(|(before, after)| before.holds(after))
+    }
+}
+
+impl Tried {
+    fn holds(&self, after: &Self) -> bool {
+        let mends = |before: &Met, after: &Met| match (before.opens, after.opens) {
+            (Some(false), opens) => opens != Some(false),
+            (None, opens) => opens == Some(true),
+            (Some(true), _) => false,
+        };
+        let pairs = || self.handshakes.iter().zip(&after.handshakes);
+        let mended = pairs().any(|(before, after)| mends(before, after));
+        // An application's own redirect of a page is what such a fix is about.
+        let spared = self.application
+            && matches!(self.page.outcome, Shape::Answers(_))
+            && matches!(after.page.outcome, Shape::Undecided(_));
+        self.name == after.name
+            && (self.page == after.page || mended || spared)
+            && pairs().all(|(before, after)| {
+                before == after || mends(before, after) || lost_still(before, after)
+            })
     }
 }
 
