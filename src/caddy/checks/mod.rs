@@ -1,18 +1,23 @@
 //! Caddy's rules, one place for each: why a handshake is lost, in words.
 
 pub mod answered;
+pub mod auth;
 pub mod exact_path;
 pub mod headers;
 pub mod https_redirect;
+pub mod lifetime;
 mod lost;
 mod mend;
 pub mod never_matches;
 pub mod no_http1;
 pub mod plain_upstream;
+pub mod policy;
+pub mod pool;
 pub mod refused;
 pub mod request_header;
 pub mod response_header;
 pub mod rewritten;
+pub mod upstream_host;
 pub mod upstream_protocol;
 
 use super::expand::Directive;
