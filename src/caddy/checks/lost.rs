@@ -157,9 +157,15 @@ fn cause(handlers: &Handlers, route: &Route, walk: &Walk) -> Option<Cause> {
             if let Some(cause) = unmatched() {
                 return Some(cause);
             }
-            let certain = handlers
-                .chain(by)
-                .all(|handler| is_certain(&handler.matcher, route));
+            // Who asks for a password lets in those who know it.
+            let asks = matches!(
+                handlers.get(by).name.as_str(),
+                "basic_auth" | "basicauth" | "forward_auth"
+            );
+            let certain = !asks
+                && handlers
+                    .chain(by)
+                    .all(|handler| is_certain(&handler.matcher, route));
             if !certain {
                 return None;
             }
