@@ -10,7 +10,7 @@ use crate::django::trusted_header::{
     Header, Known, Never, SERVERS_WORD, header, known, meta_name, never, sent_name,
 };
 use crate::django::{Arrival, Https, Spared};
-use crate::finding::{Finding, Report};
+use crate::finding::{Applicability, Edit, Finding, Fix, Report};
 use crate::rule::Severity;
 use crate::source::Span;
 
@@ -60,7 +60,7 @@ pub(super) fn doubts(mut finding: Finding, setting: &Setting<'_>, value: &Possib
 }
 
 /// What the edge really sends, as the lines to write.
-pub(super) fn canonical(cx: &Context<'_>) -> String {
+fn canonical(cx: &Context<'_>) -> String {
     let sends = cx.project.config.edge.sends();
     let (name, value) = sends
         .iter()
@@ -85,6 +85,34 @@ pub(super) fn canonical(cx: &Context<'_>) -> String {
         "SECURE_PROXY_SSL_HEADER = (\"{}\", {quote}{value}{quote})",
         meta_name(&name)
     )
+}
+
+/// Offers `line` in place of the value, where that is written out as a pair or as a string.
+pub(super) fn with_pair(
+    cx: &Context<'_>,
+    finding: Finding,
+    value: &Possible,
+    line: &str,
+    applicability: Applicability,
+) -> Finding {
+    let written = cx.project.slice(value.span);
+    let plain = written.starts_with(['(', '[', '"', '\''])
+        && written.ends_with([')', ']', '"', '\''])
+        && written
+            .trim_matches(['(', ')', '[', ']'])
+            .bytes()
+            .all(|byte| !matches!(byte, b'(' | b'[' | b'{' | b'#' | b'\n'));
+    match line.split_once(" = ") {
+        Some((_, pair)) if plain && !value.is_default() => finding.fix(Fix {
+            title: format!("trust {pair}"),
+            applicability,
+            edits: vec![Edit {
+                span: value.span,
+                text: pair.to_owned(),
+            }],
+        }),
+        _ => finding,
+    }
 }
 
 /// `django/proxy-header-malformed`.
@@ -113,10 +141,11 @@ pub fn malformed(cx: &Context<'_>, report: &mut Report<'_>) {
         }
         finding = finding.note(note);
         finding = honest(cx, settings, finding, Fate::Crash);
-        finding = finding.help(format!(
-            "write both parts, with the comma:\n{}",
-            canonical(cx)
-        ));
+        let line = canonical(cx);
+        finding = finding.help(format!("write both parts, with the comma:\n{line}"));
+        if parenthesised && line.contains(value.data.as_text().unwrap_or("?")) {
+            finding = with_pair(cx, finding, value, &line, Applicability::Safe);
+        }
         findings.push(doubts(finding, setting, value));
     });
     for finding in findings {
@@ -211,6 +240,7 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
         finding = finding.help(format!(
             "write the name and the value as they arrive:\n{line}"
         ));
+        finding = with_pair(cx, finding, whole, &line, Applicability::Safe);
         findings.push(doubts(finding, setting, whole));
     });
     for finding in findings {
@@ -291,6 +321,15 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
         }
         finding = honest(cx, settings, finding, Fate::Loop);
         let line = canonical(cx);
+        if sends_proto || !declared {
+            // Without a declared edge, who ends TLS may send nothing at all.
+            let applicability = if declared {
+                Applicability::Safe
+            } else {
+                Applicability::Unsafe
+            };
+            finding = with_pair(cx, finding, whole, &line, applicability);
+        }
         finding = finding.help(if declared && sends.is_empty() {
             format!(
                 "let the edge send it: add `{sent}` to what it forwards on the WebSocket route, and say so in wslint.toml:\n[edge]\nsends = {{ {sent} = \"{}\" }}",

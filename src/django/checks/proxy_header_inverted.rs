@@ -1,13 +1,13 @@
 //! SECURE_PROXY_SSL_HEADER that trusts the header when it says `http`.
 
-use super::proxy_header::{canonical, doubts, each, may_differ};
+use super::proxy_header::{doubts, each, may_differ, with_pair};
 use super::{Fate, honest};
 use crate::context::Context;
 use crate::django::Spared;
 use crate::django::data::Data;
 use crate::django::settings::Redirects;
-use crate::django::trusted_header::{Header, never, sent_name};
-use crate::finding::Report;
+use crate::django::trusted_header::{Header, known, never, sent_name};
+use crate::finding::{Applicability, Report};
 use crate::rule::Severity;
 
 /// `django/proxy-header-inverted`.
@@ -54,10 +54,14 @@ pub fn inverted(cx: &Context<'_>, report: &mut Report<'_>) {
                 }
             }
         };
-        finding = finding.help(format!(
-            "write the value that means https:\n{}",
-            canonical(cx)
-        ));
+        let line = format!(
+            "SECURE_PROXY_SSL_HEADER = (\"{meta}\", \"{}\")",
+            known(&sent)
+                .and_then(|known| known.values.first())
+                .unwrap_or(&"https")
+        );
+        finding = finding.help(format!("write the value that means https:\n{line}"));
+        finding = with_pair(cx, finding, whole, &line, Applicability::Safe);
         findings.push(doubts(finding, setting, whole));
     });
     for finding in findings {

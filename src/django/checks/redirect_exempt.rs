@@ -2,13 +2,14 @@
 
 use std::collections::HashSet;
 
+use super::routing::slash_removed;
 use super::with_reopened;
 use crate::context::Context;
 use crate::django::Arrival;
 use crate::django::data::{Data, Possible, certain};
 use crate::django::settings::{Redirects, Setting, Settings};
 use crate::django::spared::sample;
-use crate::finding::{Applicability, Edit, Finding, Fix, Report};
+use crate::finding::{Finding, Report};
 use crate::handshake::known_endpoint;
 use crate::rule::Severity;
 use crate::source::Span;
@@ -126,7 +127,7 @@ fn pattern(
             if !is_for_sockets(cx, &meant) {
                 finding.severity = Severity::Warning;
             }
-            if let Some(fix) = without_slash(cx, item, text) {
+            if let Some(fix) = slash_removed(cx.project, item.span, text) {
                 finding = finding.fix(fix);
             }
             finding.help(format!("leave the slash out:\n{}", line(&meant)))
@@ -160,23 +161,6 @@ fn is_for_sockets(cx: &Context<'_>, meant: &str) -> bool {
     known_endpoint(&path).is_some()
         || declared.map(|endpoint| endpoint.path()).any(takes)
         || cx.django.routes.iter().map(sample).any(|path| takes(&path))
-}
-
-/// Takes the slash out of the literal, where the pattern stands in it as it is.
-fn without_slash(cx: &Context<'_>, item: &Possible, text: &str) -> Option<Fix> {
-    let literal = cx.project.slice(item.span);
-    let at = literal.find(text)? + text.find('/')?;
-    (literal.matches(text).count() == 1).then(|| {
-        let start = item.span.start as usize + at;
-        Fix {
-            title: "leave the leading slash out of the pattern".to_owned(),
-            applicability: Applicability::Safe,
-            edits: vec![Edit {
-                span: Span::new(item.span.source, start..start + 1),
-                text: String::new(),
-            }],
-        }
-    })
 }
 
 fn line(pattern: &str) -> String {

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::django::Model;
 use crate::django::data::{Data, Possible, certain};
 use crate::django::routes::{Fault, Function, Level, Route, WebSocket};
-use crate::finding::{Finding, Report};
+use crate::finding::{Applicability, Edit, Finding, Fix, Report};
 use crate::project::Project;
 use crate::source::Span;
 
@@ -29,6 +29,11 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
             continue;
         }
         let mut finding = explain(cx.project, report, route, level, &fault);
+        if matches!(fault, Fault::LeadingSlash)
+            && let Some(fix) = slash_removed(cx.project, level.span, &level.pattern)
+        {
+            finding = finding.fix(fix);
+        }
         if let Some(application) = cx.django.applications.get(route.application) {
             finding = finding.label(
                 head(cx.project, application.span),
@@ -274,8 +279,63 @@ pub fn not_called(cx: &Context<'_>, report: &mut Report<'_>) {
                     .help(format!("call `as_asgi()`:\n{}", write(&class)))
             }
         };
-        report.push(finding);
+        report.push(match called(cx.project, &uncalled, at) {
+            Some(fix) => finding.fix(fix),
+            None => finding,
+        });
     }
+}
+
+/// The call written after what is not called.
+fn called(project: &Project, uncalled: &Uncalled, at: Span) -> Option<Fix> {
+    let written = project.slice(at);
+    let is_name = |text: &str| {
+        !text.is_empty()
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'.'))
+    };
+    let (keep, text) = match uncalled {
+        Uncalled::Class(..) if is_name(written) => (written.len(), ".as_asgi()"),
+        Uncalled::Method(_) if is_name(written) && written.ends_with(".as_asgi") => {
+            (written.len(), "()")
+        }
+        Uncalled::View(_) => {
+            let class = written.strip_suffix(".as_view()")?;
+            is_name(class).then_some((class.len(), ".as_asgi()"))?
+        }
+        _ => return None,
+    };
+    let start = at.start as usize + keep;
+    Some(Fix {
+        title: "make an application of the consumer".to_owned(),
+        applicability: Applicability::Safe,
+        edits: vec![Edit {
+            span: Span::new(at.source, start..at.end as usize),
+            text: text.to_owned(),
+        }],
+    })
+}
+
+/// The slash taken out of a literal that holds the pattern as it is.
+pub(super) fn slash_removed(project: &Project, literal: Span, pattern: &str) -> Option<Fix> {
+    let text = project.slice(literal);
+    let at = text.find(pattern)?;
+    if text.matches(pattern).count() != 1 {
+        return None;
+    }
+    let begin = at + usize::from(pattern.starts_with('^'));
+    let rest = &text[begin..at + pattern.len()];
+    let slashes = rest.len() - rest.trim_start_matches('/').len();
+    let start = literal.start as usize + begin;
+    (slashes > 0).then(|| Fix {
+        title: "leave the leading slash out".to_owned(),
+        applicability: Applicability::Safe,
+        edits: vec![Edit {
+            span: Span::new(literal.source, start..start + slashes),
+            text: String::new(),
+        }],
+    })
 }
 
 /// Whether a route's target is a consumer that nobody made an application of, through the
