@@ -1,7 +1,7 @@
 //! Fixes: which of them hold, and what a project becomes by them.
 //!
 //! No fix is believed. The project is resolved again with its edits, in memory, and the fix is kept
-//! only if its finding is gone, nothing new is found or undecided, and every other handshake and
+//! only if its finding is gone, nothing new but hygiene is found or undecided, and every other handshake and
 //! page still passes as it did.
 
 mod passages;
@@ -15,6 +15,7 @@ use crate::check::{Outcome, Selection, check_resolved};
 use crate::context::Context;
 use crate::finding::{Applicability, Edit, Finding, Fix};
 use crate::project::Project;
+use crate::rule::Severity;
 use crate::source::{Kind, SourceId};
 use passages::Passages;
 
@@ -197,7 +198,9 @@ impl<'a> Baseline<'a> {
                 finding.span.start,
                 finding.rule.to_string(),
             );
-            known.contains(&key) && !mended.contains(&key)
+            // Hygiene that speaks only of sockets that open is nothing that the fix broke.
+            let counts = known.contains(&key) || finding.severity == Severity::Info;
+            counts && !mended.contains(&key)
         });
         let notes: BTreeSet<Key> = self
             .outcome

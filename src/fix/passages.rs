@@ -93,13 +93,15 @@ impl Tried {
             (Some(true), _) => false,
         };
         let pairs = || self.handshakes.iter().zip(&after.handshakes);
-        let mended = pairs().any(|(before, after)| mends(before, after));
+        // A page is as it was, unless the whole path goes another way now.
+        let rerouted =
+            pairs().any(|(before, after)| mends(before, after) && !same_way(before, after));
         // An application's own redirect of a page is what such a fix is about.
         let spared = self.application
             && matches!(self.page.outcome, Shape::Answers(_))
             && matches!(after.page.outcome, Shape::Undecided(_));
         self.name == after.name
-            && (self.page == after.page || mended || spared)
+            && (self.page == after.page || rerouted || spared)
             && pairs().all(|(before, after)| {
                 before == after || mends(before, after) || lost_still(before, after)
             })
@@ -108,11 +110,14 @@ impl Tried {
 
 /// Whether a handshake that was lost goes the same way as before, with other headers.
 fn lost_still(before: &Met, after: &Met) -> bool {
-    before.opens == Some(false)
-        && matches!(
-            (&before.outcome, &after.outcome),
-            (Shape::Forwards(to, ..), Shape::Forwards(same, ..)) if to == same
-        )
+    before.opens == Some(false) && same_way(before, after)
+}
+
+fn same_way(before: &Met, after: &Met) -> bool {
+    matches!(
+        (&before.outcome, &after.outcome),
+        (Shape::Forwards(to, ..), Shape::Forwards(same, ..)) if to == same
+    )
 }
 
 fn met(hop: &dyn Hop, request: &Request, page: bool) -> Met {
