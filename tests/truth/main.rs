@@ -9,6 +9,7 @@ mod case;
 mod client;
 mod examples;
 mod frame;
+mod harmless;
 mod incidents;
 mod installed;
 mod machine;
@@ -30,6 +31,7 @@ fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let mut trials = proofs::trials();
     trials.extend(examples::trials());
+    trials.extend(harmless::trials());
     trials.extend(incidents::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     installed::clean();

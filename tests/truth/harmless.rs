@@ -1,0 +1,47 @@
+//! What looks suspicious and works: a real nginx opens the socket through all of it.
+
+#[path = "../support/nginx_harmless.rs"]
+mod table;
+
+use libtest_mimic::{Failed, Trial};
+
+use crate::case::Case;
+use crate::examples::report;
+use crate::{installed, sandbox};
+
+/// One trial for each group of configurations.
+pub(crate) fn trials() -> Vec<Trial> {
+    table::harmless()
+        .into_iter()
+        .map(|(title, configurations)| {
+            Trial::test(format!("nginx/harmless: {title}"), move || {
+                for http in &configurations {
+                    opens(http).map_err(Failed::from)?;
+                }
+                Ok(())
+            })
+        })
+        .collect()
+}
+
+fn opens(http: &str) -> Result<(), String> {
+    installed::nginx()?;
+    let own = table::FILES.map(|(path, text)| (path.to_owned(), text.to_owned()));
+    let outcome = sandbox::run(&Case {
+        files: std::iter::once(("nginx.conf".to_owned(), table::whole(http)))
+            .chain(own)
+            .collect(),
+        url: format!("ws://localhost{}", table::ENDPOINT),
+        headers: Vec::new(),
+        plain: false,
+        caddy: String::new(),
+        python: String::new(),
+        certificates: installed::certificates()?,
+    })?;
+    let opened = outcome.attempts.len() == 2 && outcome.attempts.iter().all(|try_| try_.opens);
+    if opened {
+        Ok(())
+    } else {
+        Err(format!("{http}\n{}", report(&outcome)))
+    }
+}
