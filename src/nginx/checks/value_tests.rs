@@ -197,3 +197,207 @@ fn an_if_that_knows_one_browser_is_found_where_it_decides() {
         assert_eq!(rules(lines), [] as [&str; 0], "{lines}");
     }
 }
+
+/// The rules found in one location with the pair and these lines, with hints.
+fn pedantic(http: &str) -> Vec<String> {
+    let conf = format!("events {{}}\nhttp {{\n{http}\n}}\n");
+    let project = crate::project::Project::in_memory([("nginx.conf", conf.as_str())]);
+    let project = project.expect("the configuration is valid");
+    let selection = crate::check::Selection {
+        pedantic: true,
+        ..crate::check::Selection::default()
+    };
+    let outcome = crate::check::check(&project, &selection);
+    let found = outcome.findings.iter();
+    found
+        .map(|finding| format!("{} {}", finding.severity.name(), finding.rule))
+        .collect()
+}
+
+#[test]
+fn hygiene_is_shown_only_to_those_who_ask() {
+    let plain = format!("server {{ listen 80; location /ws {{ {PAIR} {PASS} }} }}");
+    assert_eq!(in_http(&plain), []);
+    assert_eq!(
+        pedantic(&plain),
+        ["info nginx/host-not-forwarded", "info nginx/read-timeout"]
+    );
+    let clean = "proxy_set_header Host $host; proxy_read_timeout 1h;";
+    for (http, found) in [
+        (
+            format!("server {{ location /ws {{ {PAIR} {PASS} {clean} }} }}"),
+            vec![],
+        ),
+        (
+            format!("server {{ location / {{ {PAIR} {PASS} {clean} }} }}"),
+            vec!["info nginx/static-upgrade"],
+        ),
+        (
+            format!(
+                "server {{ location /ws {{ {} {PASS} {clean} }} }}",
+                PAIR.replace("proxy_http_version 1.1;", "")
+            ),
+            vec!["info nginx/http-version"],
+        ),
+        (
+            format!("limit_conn a 1; server {{ location /ws {{ {PAIR} {PASS} {clean} }} }}"),
+            vec!["info nginx/connection-limits"],
+        ),
+        // An upstream over TLS is asked for by its own name.
+        (
+            format!(
+                "server {{ location /ws {{ {PAIR} proxy_pass https://a.example; proxy_read_timeout 1h; }} }}"
+            ),
+            vec![],
+        ),
+    ] {
+        assert_eq!(pedantic(&http), found, "{http}");
+    }
+}
+
+#[test]
+fn timeouts_are_judged_by_the_pings_of_the_software() {
+    for (path, lines, found) in [
+        ("/ws", "proxy_read_timeout 15;", 1),
+        ("/ws", "proxy_read_timeout 500ms;", 1),
+        ("/ws", "proxy_read_timeout 0;", 1),
+        ("/ws", "proxy_read_timeout 21s;", 0),
+        ("/socket.io/", "proxy_read_timeout 21s;", 1),
+        ("/socket.io/", "proxy_read_timeout 26s;", 0),
+        ("/ws", "proxy_read_timeout $time;", 0),
+        ("/ws", "include unseen.conf; proxy_read_timeout 5s;", 1),
+        ("/ws", "proxy_send_timeout 5s; keepalive_timeout 1s;", 0),
+    ] {
+        let http = format!("server {{ location {path} {{ {PAIR} {PASS} {lines} }} }}");
+        let rules = in_http(&http);
+        let timeouts = rules
+            .iter()
+            .filter(|(rule, _)| rule == "nginx/read-timeout");
+        assert_eq!(timeouts.count(), found, "{http}: {rules:?}");
+    }
+}
+
+#[test]
+fn answers_of_a_cache_are_found_where_they_reach_a_handshake() {
+    for (lines, found) in [
+        ("proxy_cache z; proxy_cache_valid any 1m;", true),
+        ("proxy_cache z; proxy_cache_valid 404 1m;", true),
+        ("proxy_cache z; proxy_cache_valid 10m;", true),
+        ("proxy_cache z;", false),
+        ("proxy_cache_valid any 1m;", false),
+        ("proxy_cache off; proxy_cache_valid any 1m;", false),
+        ("proxy_cache z; proxy_cache_valid 301 1m;", false),
+        (
+            "proxy_cache z; proxy_cache_valid any 1m; proxy_cache_bypass $http_upgrade;",
+            false,
+        ),
+        (
+            "proxy_cache z; proxy_cache_valid any 1m; proxy_cache_key $uri$http_upgrade;",
+            false,
+        ),
+    ] {
+        assert_eq!(!rules(lines).is_empty(), found, "{lines}");
+    }
+}
+
+#[test]
+fn only_a_policy_that_certainly_forbids_the_sites_own_socket_is_found() {
+    for (listen, csp, found) in [
+        (
+            "listen 443 ssl; server_name a.example;",
+            "default-src 'self'; connect-src https:",
+            true,
+        ),
+        (
+            "listen 443 ssl; server_name a.example;",
+            "connect-src wss://a.example",
+            false,
+        ),
+        (
+            "listen 443 ssl; server_name a.example b.example;",
+            "connect-src wss://b.example",
+            false,
+        ),
+        ("listen 443 ssl;", "connect-src 'none'", true),
+        ("listen 80;", "connect-src wss:", false),
+        ("listen 80;", "connect-src https:", true),
+        (
+            "listen 443 ssl; server_name a.example;",
+            "connect-src https: wss://ws.example",
+            false,
+        ),
+        (
+            "listen 443 ssl;",
+            "default-src 'none'; frame-ancestors 'none'",
+            false,
+        ),
+        (
+            "listen 443 ssl;",
+            "default-src 'none'; script-src 'self'",
+            true,
+        ),
+        ("listen 443 ssl;", "connect-src $sources", false),
+    ] {
+        let http = format!(
+            "server {{ {listen} add_header Content-Security-Policy \"{csp}\"; location / {{ root /a; }} location /ws {{ {PAIR} {PASS} }} }}"
+        );
+        let rules = in_http(&http);
+        assert_eq!(!rules.is_empty(), found, "{http}: {rules:?}");
+        assert!(
+            rules
+                .iter()
+                .all(|(rule, _)| rule == "nginx/csp-blocks-websocket")
+        );
+    }
+    // The pages have a policy of their own, and one without sockets has none to forbid.
+    let own = format!(
+        "server {{ add_header Content-Security-Policy \"connect-src 'none'\"; location / {{ add_header X y; root /a; }} location /ws {{ {PAIR} {PASS} }} }}"
+    );
+    assert_eq!(in_http(&own), []);
+    let none = "server { add_header Content-Security-Policy \"connect-src 'none'\"; location / { proxy_pass http://10.0.0.1:1; } }";
+    assert_eq!(in_http(none), []);
+}
+
+#[test]
+fn http2_without_tls_is_found_for_old_versions_only() {
+    for (listen, target, found) in [
+        ("listen 80 http2;", "1.22", 1),
+        ("listen 80 http2;", "1.28", 0),
+        ("listen 80 http2; listen 8080;", "1.22", 1),
+        ("listen 443 ssl http2;", "1.22", 0),
+        ("listen 443 http2; ssl on;", "1.22", 0),
+        ("listen 80;", "1.22", 0),
+    ] {
+        let conf = format!(
+            "events {{}}\nhttp {{ server {{ {listen} location /ws {{ {PAIR} {PASS} }} }} server {{ listen 443 ssl; }} }}"
+        );
+        let target = format!("[targets]\nnginx = \"{target}\"");
+        let rules = findings(&[("nginx.conf", &conf), ("wslint.toml", &target)]);
+        let http2 = rules
+            .iter()
+            .filter(|(rule, _)| rule == "nginx/plain-http2-listener");
+        assert_eq!(http2.count(), found, "{listen} {target}: {rules:?}");
+    }
+}
+
+#[test]
+fn polling_needs_one_server_for_a_client() {
+    for (path, upstream, found) in [
+        ("/socket.io/", "server a; server b;", true),
+        ("/socket.io/", "server a; server b backup;", false),
+        ("/socket.io/", "server a; server b down;", false),
+        ("/socket.io/", "server a;", false),
+        ("/socket.io/", "sticky cookie a; server a; server b;", false),
+        (
+            "/socket.io/",
+            "hash $remote_addr consistent; server a; server b;",
+            false,
+        ),
+        ("/ws", "server a; server b;", false),
+    ] {
+        let http = format!(
+            "upstream app {{ {upstream} }} server {{ location {path} {{ {PAIR} proxy_pass http://app; }} }}"
+        );
+        assert_eq!(!in_http(&http).is_empty(), found, "{http}");
+    }
+}
