@@ -34,6 +34,7 @@ fn opens(http: &str) -> Result<(), String> {
         url: format!("ws://localhost{}", table::ENDPOINT),
         headers: Vec::new(),
         plain: false,
+        lives: false,
         caddy: String::new(),
         python: String::new(),
         certificates: installed::certificates()?,

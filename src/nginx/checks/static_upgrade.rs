@@ -27,19 +27,22 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 let (message, help) = if name == "upgrade" {
                     (
                         "every request asks for a WebSocket, pages among them",
-                        "write instead:\nproxy_set_header Upgrade $http_upgrade;".to_owned(),
+                        vec!["write instead:\nproxy_set_header Upgrade $http_upgrade;".to_owned()],
                     )
                 } else {
                     (
                         "every request says `Connection: upgrade`, pages among them",
-                        format!("write in the `http` block, once:\n{MAP}\nand here:\nproxy_set_header Connection $connection_upgrade;"),
+                        vec![
+                            "write instead:\nproxy_set_header Connection $connection_upgrade;".to_owned(),
+                            format!("and in the `http` block, once:\n{MAP}"),
+                        ],
                     )
                 };
                 let finding = report
                     .finding(message, line.span, "a fixed value")
                     .label(place.head(place.location()), "takes all that is left")
                     .note("sockets open with it. A server ignores `Connection: upgrade` without an Upgrade header, but the connection to it is not kept for the next request; some servers answer 400 to a page with `Upgrade: websocket`");
-                finding.help(help)
+                super::with_help(finding, help)
             });
         }
     }
