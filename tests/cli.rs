@@ -168,7 +168,9 @@ fn colour_is_for_terminals_and_for_those_who_ask() {
 fn escape_sequences_of_a_file_reach_no_output() {
     let evil = "# wslint: ignore[nginx/evil\x1b]0;owned\x07\x1b[31m] \u{202e}reason\x1b[2J\nserver {\n    listen 80;\n}\n";
     let folder = folder(&[("nginx.conf", evil)]);
-    for format in ["full", "concise", "json", "sarif", "github"] {
+    for format in [
+        "full", "concise", "json", "sarif", "github", "gitlab", "junit", "rdjson",
+    ] {
         let said = wslint(folder.path(), &["check", "--format", format]);
         let raw = said.stdout + &said.stderr;
         let harmless = |character: char| {

@@ -61,17 +61,29 @@ fn the_rule_of_the_readme_works_as_it_says() {
 
 #[test]
 fn the_output_in_the_readme_is_what_wslint_says() {
-    let output = Command::new(env!("CARGO_BIN_EXE_wslint"))
-        .args(["check", "tests/incidents"])
-        .current_dir(env!("CARGO_MANIFEST_DIR"))
-        .output()
-        .expect("runs");
-    let said = String::from_utf8(output.stdout).expect("UTF-8");
-    let trimmed = |text: &str| {
-        let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
-        lines.join("\n")
-    };
-    assert_eq!(trimmed(&block("text", "error[")), trimmed(&said));
+    for (arguments, marker) in [
+        (&["check", "tests/incidents"][..], "error["),
+        (
+            &[
+                "trace",
+                "wss://inscribe.example.com/ws/",
+                "tests/incidents/308-balancer/broken",
+            ],
+            "Chrome and Firefox",
+        ),
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_wslint"))
+            .args(arguments)
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .output()
+            .expect("runs");
+        let said = String::from_utf8(output.stdout).expect("UTF-8");
+        let trimmed = |text: &str| {
+            let lines: Vec<&str> = text.trim_end().lines().map(str::trim_end).collect();
+            lines.join("\n")
+        };
+        assert_eq!(trimmed(&block("text", marker)), trimmed(&said));
+    }
 }
 
 #[test]

@@ -3,7 +3,10 @@
 mod concise;
 mod full;
 mod github;
+mod gitlab;
 mod json;
+mod junit;
+mod rdjson;
 mod sarif;
 mod trace;
 
@@ -38,6 +41,12 @@ pub enum Format {
     Sarif,
     /// GitHub workflow commands, shown beside the lines of a pull request.
     Github,
+    /// GitLab Code Quality, shown beside the lines of a merge request.
+    Gitlab,
+    /// JUnit XML: each finding a failed test.
+    Junit,
+    /// reviewdog's Diagnostic Format, with fixes as suggestions.
+    Rdjson,
 }
 
 /// Writes all findings of `checked` in `format`; `color` says whether escape sequences are wanted.
@@ -56,6 +65,9 @@ pub fn write(
         Format::Json => json::write(checked, out),
         Format::Sarif => sarif::write(checked, out),
         Format::Github => github::write(checked, out),
+        Format::Gitlab => gitlab::write(checked, out),
+        Format::Junit => junit::write(checked, out),
+        Format::Rdjson => rdjson::write(checked, out),
     }
 }
 
