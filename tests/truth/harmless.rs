@@ -1,5 +1,7 @@
-//! What looks suspicious and works: a real nginx opens the socket through all of it.
+//! What looks suspicious and works: a real nginx or Caddy opens the socket through all of it.
 
+#[path = "../support/caddy_harmless.rs"]
+mod caddyfiles;
 #[path = "../support/nginx_harmless.rs"]
 mod table;
 
@@ -7,10 +9,16 @@ use libtest_mimic::{Failed, Trial};
 
 use crate::case::Case;
 use crate::examples::report;
-use crate::{installed, sandbox};
+use crate::installed::{self, CaddyVersion};
+use crate::sandbox;
 
-/// One trial for each group of configurations.
+/// One trial for each group of configurations, and for each Caddyfile.
 pub(crate) fn trials() -> Vec<Trial> {
+    let caddyfiles = caddyfiles::all().into_iter().zip(1..).map(|(text, number)| {
+        Trial::test(format!("caddy/harmless: {number}"), move || {
+            through_caddy(&text).map_err(Failed::from)
+        })
+    });
     table::harmless()
         .into_iter()
         .map(|(title, configurations)| {
@@ -21,7 +29,27 @@ pub(crate) fn trials() -> Vec<Trial> {
                 Ok(())
             })
         })
+        .chain(caddyfiles)
         .collect()
+}
+
+fn through_caddy(text: &str) -> Result<(), String> {
+    let outcome = sandbox::run(&Case {
+        files: vec![("Caddyfile".to_owned(), text.to_owned())],
+        url: "ws://localhost/ws".to_owned(),
+        headers: Vec::new(),
+        plain: false,
+        lives: false,
+        caddy: installed::caddy(CaddyVersion::Current)?,
+        python: String::new(),
+        certificates: installed::certificates()?,
+    })?;
+    let opened = outcome.attempts.len() == 2 && outcome.attempts.iter().all(|try_| try_.opens);
+    if opened {
+        Ok(())
+    } else {
+        Err(format!("{text}\n{}", report(&outcome)))
+    }
 }
 
 fn opens(http: &str) -> Result<(), String> {

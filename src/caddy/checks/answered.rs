@@ -146,7 +146,7 @@ fn all(group: &[Lost<'_>]) -> String {
     handshakes(&routes)
 }
 
-/// What an answer does, as a verb: `answers 404 to`, `redirects (308)`.
+/// What an answer does, as a verb: `answers 404 to`.
 fn answers(lost: &Lost<'_>, answer: &Handler) -> String {
     let status = match lost.walk.end {
         End::Answered(_, status) => status,
@@ -154,7 +154,6 @@ fn answers(lost: &Lost<'_>, answer: &Handler) -> String {
     };
     match (answer.name.as_str(), status) {
         ("abort", _) => "closes the connection of".to_owned(),
-        ("redir", Some(status)) => format!("redirects ({status})"),
         ("file_server", _) => "looks for a file in place of".to_owned(),
         (_, Some(status)) => format!("answers {status} to"),
         (_, None) => "answers".to_owned(),
@@ -166,7 +165,12 @@ fn after(lost: &Lost<'_>) -> String {
         End::Answered(_, status) => status,
         _ => None,
     };
+    let files = matches!(lost.cause, Cause::Answered(by) | Cause::Swallowed(by, _) if lost.handler(by).name == "file_server");
     match status {
+        _ if files => {
+            "the client gets a page, or a 404, in place of a 101; the page sees close code 1006"
+                .to_owned()
+        }
         Some(300..400) => {
             "no browser follows a redirect in a handshake: the page sees close code 1006".to_owned()
         }

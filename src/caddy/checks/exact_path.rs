@@ -132,12 +132,13 @@ fn nearest<'a>(handler: &'a Handler, path: &str) -> Option<&'a Word> {
                 None if text.contains('*') => false,
                 None => {
                     let exact = text.trim_end_matches('/');
-                    path.len() > exact.len()
-                        && path
-                            .get(..exact.len())
-                            .is_some_and(|start| start.eq_ignore_ascii_case(exact))
-                        && path[exact.len()..].starts_with('/')
-                        && path != text
+                    path.eq_ignore_ascii_case(exact) && !exact.is_empty() && text != exact
+                        || path.len() > exact.len()
+                            && path
+                                .get(..exact.len())
+                                .is_some_and(|start| start.eq_ignore_ascii_case(exact))
+                            && path[exact.len()..].starts_with('/')
+                            && path != text
                 }
             }
         })

@@ -7,7 +7,7 @@ use super::{indented, target};
 use crate::caddy::Config;
 use crate::caddy::expand::Directive;
 use crate::caddy::handler::{Action, Handler};
-use crate::caddy::proxy::{Proxy, Scheme, Upstream};
+use crate::caddy::proxy::{HANDSHAKE, Proxy, Scheme, Upstream};
 use crate::context::Context;
 use crate::finding::Report;
 use crate::handshake::known_endpoint;
@@ -240,6 +240,15 @@ fn lines(cx: &Context<'_>, handler: &Handler) -> Vec<Refusal> {
                 "websocket" | "transparent" => {
                     "delete the line: Caddy 2 passes a handshake and the client's Host on by itself"
                         .to_owned()
+                }
+                "header_upstream"
+                    if line.arg(0).is_some_and(|field| {
+                        HANDSHAKE
+                            .iter()
+                            .any(|name| name.eq_ignore_ascii_case(field))
+                    }) =>
+                {
+                    "delete the line: Caddy 2 passes a handshake on by itself".to_owned()
                 }
                 "header_upstream" => format!(
                     "write `header_up` for headers that the application needs; for a WebSocket none is needed:\n\n{}",
