@@ -14,11 +14,14 @@ use crate::sandbox;
 
 /// One trial for each group of configurations, and for each Caddyfile.
 pub(crate) fn trials() -> Vec<Trial> {
-    let caddyfiles = caddyfiles::all().into_iter().zip(1..).map(|(text, number)| {
-        Trial::test(format!("caddy/harmless: {number}"), move || {
-            through_caddy(&text).map_err(Failed::from)
-        })
-    });
+    let caddyfiles = caddyfiles::all()
+        .into_iter()
+        .zip(1..)
+        .map(|(text, number)| {
+            Trial::test(format!("caddy/harmless: {number}"), move || {
+                through_caddy(&text).map_err(Failed::from)
+            })
+        });
     table::harmless()
         .into_iter()
         .map(|(title, configurations)| {
