@@ -25,12 +25,30 @@ const MAX_ROUNDS: usize = 10;
 /// Fixes that are tried one by one where all of them together do not hold; each costs a check.
 const MAX_TRIED: usize = 64;
 
+/// Servers and handlers above which no fix is tried: asking each of them about each path, before
+/// and after, would take longer than anyone waits. People write hundreds.
+const MAX_RESOLVED: usize = 5000;
+
+/// Whether a project resolves to so much that only a generator can have written it.
+fn is_vast(cx: &Context<'_>) -> bool {
+    let servers = cx.nginx.configs.iter().map(|config| config.servers.len());
+    let sites = cx.caddy.configs.iter().flat_map(|config| &config.sites);
+    let handlers = sites.map(|site| site.handlers.all.len());
+    servers.chain(handlers).sum::<usize>() > MAX_RESOLVED
+}
+
 /// Drops the fixes of `outcome` that do not hold.
 pub fn keep_what_holds(cx: &Context<'_>, outcome: &mut Outcome) {
     let fixes: Vec<usize> = (0..outcome.findings.len())
         .filter(|at| outcome.findings[*at].fix.is_some())
         .collect();
     if fixes.is_empty() {
+        return;
+    }
+    if is_vast(cx) {
+        for at in fixes {
+            outcome.findings[at].fix = None;
+        }
         return;
     }
     for finding in &mut outcome.findings {
