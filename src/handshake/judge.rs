@@ -51,6 +51,12 @@ pub fn judge(request: &Request) -> Judged {
     if request.method != "GET" {
         lost.push((format!("the method is {}, not GET", request.method), None));
     }
+    if request.path.contains(' ') {
+        lost.push((
+            format!("the blank in `{}` ends the path too early", request.path),
+            None,
+        ));
+    }
     match request.protocol {
         Protocol::Http11 => {}
         Protocol::Http10 => lost.push((

@@ -127,7 +127,15 @@ impl Nginx<'_> {
                 assumed: Vec::new(),
             },
             None => {
-                let ways = phases::journeys(view, chosen.server, request, chosen.tls, self.target);
+                let (read_by, tls) = (chosen.read_by, chosen.tls);
+                let ways = phases::journeys_read_by(
+                    view,
+                    read_by,
+                    chosen.server,
+                    request,
+                    tls,
+                    self.target,
+                );
                 phases::decided(ways)
             }
         };

@@ -12,6 +12,9 @@ use super::model::View;
 pub struct Chosen {
     /// The server, as an index into the configuration's.
     pub server: u32,
+    /// The server that reads the first line of a request, before its Host is known: the default one
+    /// of the listener, unless TLS said the name.
+    pub read_by: u32,
     /// TLS is spoken at this listener.
     pub tls: bool,
     /// HTTP/2 is spoken at this listener, without an `http2 on`.
@@ -67,9 +70,11 @@ impl Listener<'_> {
         let ssl_on = view
             .in_force(server.item, "ssl")
             .is_some_and(|item| view.directive(item).arg(0) == Some("on"));
+        let tls = flag(|listen| listen.tls) || ssl_on;
         Some(Chosen {
             server: server_index,
-            tls: flag(|listen| listen.tls) || ssl_on,
+            read_by: if tls { server_index } else { *first },
+            tls,
             http2: flag(|listen| listen.http2),
             by,
         })

@@ -383,8 +383,12 @@ impl Server {
                     .then(|| open(1, domain))?;
             }
             if let Some(domain) = name.strip_prefix('.') {
+                // For the domain itself it is an exact name (ngx_hash_add_key).
+                if domain == host {
+                    return Some((0, 0));
+                }
                 return leads(domain)
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+                    .is_some_and(|rest| rest.ends_with('.'))
                     .then(|| open(1, domain))?;
             }
             let start = name.strip_suffix(".*")?;
@@ -602,7 +606,7 @@ mod tests {
             ("b.example", None),
             ("www.c.net", Some(2)),
             ("d1.example", Some(3)),
-            ("e.example", Some(1)),
+            ("e.example", Some(0)),
             ("x.e.example", Some(1)),
         ] {
             assert_eq!(server.rank(host), rank, "{host}");

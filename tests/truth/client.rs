@@ -40,7 +40,7 @@ pub(crate) fn attempts(dial: &Dial) -> Vec<Attempt> {
     })
 }
 
-fn attempt(browser: &str, dial: &Dial) -> Attempt {
+pub(crate) fn attempt(browser: &str, dial: &Dial) -> Attempt {
     let mut attempt = Attempt {
         browser: browser.to_owned(),
         ..Attempt::default()

@@ -1,5 +1,6 @@
 //! `try_files`, and the content phase: handlers, index files, files.
 
+use super::rewrite::Kind;
 use super::walk::{Phase, Step, Walk};
 use super::{Answer, End, Module, What};
 use crate::nginx::location::Matcher;
@@ -17,19 +18,26 @@ impl Walk<'_, '_> {
             return Step::Go(Phase::Content);
         };
         for word in files {
-            let folder = word.text.ends_with('/');
-            let there = match self.is_there(word, folder) {
+            let kind = match word.text.ends_with('/') {
+                true => Kind::Folder,
+                false => Kind::File,
+            };
+            let there = match self.is_there(word, kind) {
                 Some(there) => there,
                 None => self.suppose(item, format!("whether there is a file `{}`", word.text)),
             };
             if !there {
                 continue;
             }
-            let Value::Known(path) = self.scope.word(word) else {
+            let Value::Known(mut path) = self.scope.word(word) else {
                 return Step::End(self.undecided(item, "which file is tried"));
             };
+            if kind == Kind::Folder {
+                // The slash only says that a folder is meant.
+                path.pop();
+            }
             self.note(item, What::TryFiles, format!("finds `{path}`"));
-            self.literal = true;
+            self.named_file = true;
             if let Some(here) = &mut self.scope.here {
                 here.uri = path;
             }
@@ -62,7 +70,7 @@ impl Walk<'_, '_> {
         }
         let (path, args) = uri::split(&value);
         let args = Value::Known(args.unwrap_or_default().to_owned());
-        self.internal_redirect(path.to_owned(), args, Self::is_literal(last))
+        self.internal_redirect(path.to_owned(), args, Self::names_file(last))
     }
 
     /// ngx_http_core_content_phase.
@@ -106,13 +114,13 @@ impl Walk<'_, '_> {
         let path = self.uri().to_owned();
         let (by, item) = self.server_of_files();
         if path.ends_with('/') {
-            if self.literal || path == "/" || self.is_aliased(&path) {
+            if self.named_file || path == "/" || self.is_aliased(&path) {
                 return self.index(&path);
             }
             self.note(item, What::Handler, format!("has no folder `{path}`"));
             return Step::Status(404, by, item);
         }
-        if self.literal {
+        if self.named_file {
             self.note(item, What::Handler, format!("sends the file `{path}`"));
             return Step::End(self.found(Answer::File, item));
         }

@@ -269,6 +269,19 @@ pub fn journeys(
     tls: bool,
     target: Option<Version>,
 ) -> Vec<Journey> {
+    journeys_read_by(view, server, server, request, tls, target)
+}
+
+/// The same where another server of the listener reads the path, before the Host is known: its
+/// `merge_slashes` counts.
+pub(super) fn journeys_read_by(
+    view: View<'_>,
+    read_by: u32,
+    server: u32,
+    request: &Request,
+    tls: bool,
+    target: Option<Version>,
+) -> Vec<Journey> {
     let mut ways = Vec::new();
     let mut script = Vec::new();
     loop {
@@ -277,7 +290,7 @@ pub fn journeys(
             asked: Vec::new(),
         };
         let walk = walk::Walk::new(view, server, request, target, &mut oracle);
-        let mut journey = walk.run(tls);
+        let mut journey = walk.run(tls, read_by);
         journey.assumed = oracle.asked;
         ways.push(journey);
         script = oracle.script;

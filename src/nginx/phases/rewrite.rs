@@ -94,7 +94,15 @@ impl Walk<'_, '_> {
         let word = args.get(first + 1)?;
         let mut path = word.clone();
         path.text = word.text.trim_end_matches(')').to_owned();
-        let there = self.is_there(&path, kind == "-d");
+        let there = self.is_there(
+            &path,
+            match kind {
+                "-f" => Kind::File,
+                "-d" => Kind::Folder,
+                "-x" => Kind::Program,
+                _ => Kind::Any,
+            },
+        );
         Some(there.map(|there| there != operator.starts_with('!')))
     }
 
@@ -223,7 +231,7 @@ impl Walk<'_, '_> {
             What::Rewrite,
             format!("the path becomes `{path}`{told}"),
         );
-        self.literal = Self::is_literal(target);
+        self.named_file = Self::names_file(target);
         if path.is_empty() {
             return Flow::Leads(Step::Status(500, Answer::Rewrite, item));
         }
@@ -249,8 +257,9 @@ impl Walk<'_, '_> {
     }
 
     /// Whether the file that a word names is there. What the path of a handshake names is no
-    /// file, as far as anyone can tell; other files are the disk's business.
-    pub(super) fn is_there(&self, word: &Word, folder: bool) -> Option<bool> {
+    /// file, as far as anyone can tell, and what the configuration names as one is; other files
+    /// are the disk's business.
+    pub(super) fn is_there(&self, word: &Word, kind: Kind) -> Option<bool> {
         if word.templated {
             return None;
         }
@@ -262,16 +271,27 @@ impl Walk<'_, '_> {
                     "uri" | "document_uri" | "request_uri" | "request_filename"
                 ) || name.bytes().all(|byte| byte.is_ascii_digit())
             });
-        if !of_request || self.literal {
+        if !of_request {
             return None;
         }
+        let itself = ["$uri", "$uri/", "$request_filename", "$document_root$uri"];
+        let itself = itself.contains(&word.text.as_str());
         if self.uri().chars().all(|character| character == '/') {
             // The root itself: a folder.
-            let alone = ["$uri", "$uri/", "$request_filename", "$document_root$uri"];
-            return alone.contains(&word.text.as_str()).then_some(folder);
+            return itself.then_some(matches!(kind, Kind::Folder | Kind::Any | Kind::Program));
         }
-        Some(false)
+        Some(self.named_file && itself && matches!(kind, Kind::File | Kind::Any))
     }
+}
+
+/// What is asked about a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    File,
+    Folder,
+    Any,
+    /// Something that may be executed.
+    Program,
 }
 
 /// Values one after the other.

@@ -56,8 +56,8 @@ pub(super) struct Walk<'a, 'o> {
     pub(super) valid_location: bool,
     /// The path is still as it was sent.
     pub(super) valid_unparsed_uri: bool,
-    /// The configuration names the path word for word.
-    pub(super) literal: bool,
+    /// The path is that of a file which the configuration names, and which is taken to be there.
+    pub(super) named_file: bool,
     /// The status that `error_page` keeps, with its directive.
     pub(super) err_status: Option<(u16, ItemId)>,
     /// An `error_page` was looked for already.
@@ -103,7 +103,7 @@ impl<'a, 'o> Walk<'a, 'o> {
             uri_changed: false,
             valid_location: true,
             valid_unparsed_uri: true,
-            literal: false,
+            named_file: false,
             err_status: None,
             error_page: false,
             redirect: None,
@@ -113,8 +113,8 @@ impl<'a, 'o> Walk<'a, 'o> {
     }
 
     /// Walks to the end.
-    pub(super) fn run(mut self, tls: bool) -> Journey {
-        let end = self.arrive(tls);
+    pub(super) fn run(mut self, tls: bool, read_by: u32) -> Journey {
+        let end = self.arrive(tls, read_by);
         self.journey(end)
     }
 
@@ -130,9 +130,10 @@ impl<'a, 'o> Walk<'a, 'o> {
     }
 
     /// Reads the path, tries the names of the server, and walks.
-    fn arrive(&mut self, tls: bool) -> End {
+    fn arrive(&mut self, tls: bool, read_by: u32) -> End {
         let server = &self.view.config.servers[self.server as usize];
-        let merge = self.view.in_force(server.item, "merge_slashes");
+        let reader = &self.view.config.servers[read_by as usize];
+        let merge = self.view.in_force(reader.item, "merge_slashes");
         let merge = merge.is_none_or(|item| self.view.directive(item).arg(0) != Some("off"));
         let Some(uri) = uri::normalise(&self.request.path, merge) else {
             return End::Answers {
@@ -220,9 +221,12 @@ impl<'a, 'o> Walk<'a, 'o> {
         }
     }
 
-    /// Whether the path is written in the configuration word for word.
-    pub(super) fn is_literal(word: &Word) -> bool {
-        !word.templated && !word.text.contains('$')
+    /// Whether a path that is written in the configuration word for word is that of a file, by its
+    /// suffix, or of a folder.
+    pub(super) fn names_file(word: &Word) -> bool {
+        let (path, _) = uri::split(&word.text);
+        let last = path.rsplit('/').next().unwrap_or_default();
+        !word.templated && !word.text.contains('$') && (last.is_empty() || last.contains('.'))
     }
 
     /// Enters a block: its handler, unless it has none, and `limit_except` in place of it
@@ -292,8 +296,9 @@ impl<'a, 'o> Walk<'a, 'o> {
             Found::Location(index) => {
                 self.chosen(index, &uri);
                 let location = &self.view.config.locations[index as usize];
-                if !self.internal && self.view.level(location.item).internal {
-                    return Step::Status(404, Answer::Internal, location.item);
+                self.scope.location = location.item;
+                if let Some(item) = self.refuses_outsiders(location.item) {
+                    return Step::Status(404, Answer::Internal, item);
                 }
                 self.enter(location.item);
                 Step::Go(Phase::Rewrite)
@@ -302,7 +307,7 @@ impl<'a, 'o> Walk<'a, 'o> {
                 let item = self.view.config.locations[index as usize].item;
                 self.location = Some(index);
                 self.scope.location = item;
-                if !self.internal && self.view.level(item).internal {
+                if let Some(item) = self.refuses_outsiders(item) {
                     return Step::Status(404, Answer::Internal, item);
                 }
                 self.note(
@@ -328,6 +333,13 @@ impl<'a, 'o> Walk<'a, 'o> {
                 "an expression that could not be read chooses the location",
             )),
         }
+    }
+
+    /// The location that is `internal`, this one or one around it, where the client itself asks.
+    fn refuses_outsiders(&self, location: ItemId) -> Option<ItemId> {
+        let mut around = self.view.outward(location);
+        let internal = around.find(|level| self.view.level(*level).internal);
+        internal.filter(|_| !self.internal)
     }
 
     /// A location was chosen by the path: what its expressions, and those around it, captured.
@@ -409,7 +421,7 @@ impl<'a, 'o> Walk<'a, 'o> {
     }
 
     /// ngx_http_internal_redirect.
-    pub(super) fn internal_redirect(&mut self, uri: String, args: Value, literal: bool) -> Step {
+    pub(super) fn internal_redirect(&mut self, uri: String, args: Value, named_file: bool) -> Step {
         self.uri_changes -= 1;
         if self.uri_changes == 0 {
             let item = self.last_rewrite();
@@ -418,7 +430,7 @@ impl<'a, 'o> Walk<'a, 'o> {
         if let Some(here) = &mut self.scope.here {
             (here.uri, here.args) = (uri, args);
         }
-        self.literal = literal;
+        self.named_file = named_file;
         self.internal = true;
         self.valid_unparsed_uri = false;
         Step::Go(Phase::Server)
@@ -526,7 +538,7 @@ impl<'a, 'o> Walk<'a, 'o> {
         if value.starts_with('/') {
             let (path, args) = uri::split(&value);
             let args = Value::Known(args.unwrap_or_default().to_owned());
-            return self.internal_redirect(path.to_owned(), args, Self::is_literal(target));
+            return self.internal_redirect(path.to_owned(), args, Self::names_file(target));
         }
         if value.starts_with('@') {
             return self.named_location(&value, page);
@@ -565,7 +577,6 @@ impl<'a, 'o> Walk<'a, 'o> {
         if let Some(here) = &mut inner.scope.here {
             (here.uri, here.args) = (uri.to_owned(), args);
         }
-        inner.literal = true;
         let end = inner.walk(Step::Go(Phase::Server));
         let (unseen, scope) = (inner.unseen.take(), inner.scope);
         let events = std::mem::take(&mut inner.events);

@@ -1,0 +1,846 @@
+//! Configurations as people write them, at random: every directive that decides about a
+//! handshake, at every level, in many combinations.
+
+use std::fmt::Write;
+
+use crate::random::Random;
+use crate::servers::{AUTH, FASTCGI, SCGI, UWSGI, WEBSOCKET};
+
+/// A directive, perhaps with a block.
+#[derive(Clone, Debug)]
+struct Node {
+    head: String,
+    block: Option<Vec<Node>>,
+}
+
+fn line(head: impl Into<String>) -> Node {
+    Node {
+        head: head.into(),
+        block: None,
+    }
+}
+
+fn block(head: impl Into<String>, mut nodes: Vec<Node>) -> Node {
+    // nginx refuses a second proxy_http_version at one level.
+    let mut versions = 0;
+    nodes.retain(|node| {
+        let sets = node.head.contains("pair.conf") || node.head.starts_with("proxy_http_version");
+        versions += u32::from(sets);
+        !sets || versions == 1
+    });
+    Node {
+        head: head.into(),
+        block: Some(nodes),
+    }
+}
+
+/// A configuration, with the URLs to open through it.
+#[derive(Clone, Debug)]
+pub(crate) struct Generated {
+    http: Vec<Node>,
+    pub(crate) urls: Vec<String>,
+}
+
+impl Generated {
+    /// The files by path, `nginx.conf` first.
+    pub(crate) fn files(&self) -> Vec<(String, String)> {
+        let mut main = "events {}\nhttp {\n".to_owned();
+        write_nodes(&self.http, 1, &mut main);
+        main += "}\n";
+        vec![
+            ("nginx.conf".to_owned(), main),
+            (
+                "snippets/pair.conf".to_owned(),
+                "proxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection \"upgrade\";\n".to_owned(),
+            ),
+            (
+                "snippets/host.conf".to_owned(),
+                "proxy_set_header Host $host;\nproxy_set_header X-Real-IP $remote_addr;\n".to_owned(),
+            ),
+        ]
+    }
+
+    /// For a person.
+    pub(crate) fn text(&self) -> String {
+        self.files().remove(0).1
+    }
+
+    /// The ports that it listens on.
+    pub(crate) fn ports(&self) -> Vec<u16> {
+        let text = self.text();
+        let listens = text
+            .lines()
+            .filter_map(|line| line.trim().strip_prefix("listen "));
+        let ports = listens.filter_map(|rest| {
+            let digits: String = rest.chars().take_while(char::is_ascii_digit).collect();
+            digits.parse().ok()
+        });
+        ports.collect()
+    }
+
+    /// The number of its directives.
+    pub(crate) fn len(&self) -> usize {
+        fn count(nodes: &[Node]) -> usize {
+            let inner = |node: &Node| 1 + node.block.as_deref().map_or(0, count);
+            nodes.iter().map(inner).sum()
+        }
+        count(&self.http)
+    }
+
+    /// The same without its directive number `at`.
+    pub(crate) fn without(&self, at: usize) -> Self {
+        fn remove(nodes: &mut Vec<Node>, at: &mut usize) -> bool {
+            let mut index = 0;
+            while index < nodes.len() {
+                if *at == 0 {
+                    nodes.remove(index);
+                    return true;
+                }
+                *at -= 1;
+                if let Some(inner) = &mut nodes[index].block
+                    && remove(inner, at)
+                {
+                    return true;
+                }
+                index += 1;
+            }
+            false
+        }
+        let mut smaller = self.clone();
+        remove(&mut smaller.http, &mut { at });
+        smaller
+    }
+}
+
+fn write_nodes(nodes: &[Node], depth: usize, text: &mut String) {
+    let indent = "    ".repeat(depth);
+    for node in nodes {
+        match &node.block {
+            None => {
+                let _ = writeln!(text, "{indent}{};", node.head);
+            }
+            Some(inner) => {
+                let _ = writeln!(text, "{indent}{} {{", node.head);
+                write_nodes(inner, depth + 1, text);
+                let _ = writeln!(text, "{indent}}}");
+            }
+        }
+    }
+}
+
+/// Paths that handshakes ask for.
+const PATHS: &[&str] = &[
+    "/ws",
+    "/ws/",
+    "/ws/chat",
+    "/ws/chat/room",
+    "/api/live",
+    "/socket.io/?EIO=4&transport=websocket",
+    "/",
+    "/app",
+    "/old/ws/9",
+    "/ws/chat?token=x&v=2",
+    "/WS/chat",
+    "/ws//chat",
+    "/ws/./chat",
+    "/ws/%63hat",
+    "/ws/a%20b",
+    "/secret",
+    "/files/ws",
+    "/a/b/../../ws/chat",
+];
+
+const HOSTS: &[&str] = &[
+    "a.test",
+    "x.a.test",
+    "chat.b.test",
+    "www.c.org",
+    "c.test",
+    "z.test",
+];
+
+const NAMES: &[&str] = &[
+    "a.test",
+    "*.a.test",
+    ".c.test",
+    "www.c.*",
+    "~^(?<sub>\\w+)\\.b\\.test$",
+    "_",
+    "c.test",
+    "a.test x.a.test",
+    "~^[a-z]\\.test$",
+    "*.test",
+];
+
+/// The configuration of a seed.
+pub(crate) fn configuration(seed: u64) -> Generated {
+    let mut maker = Maker {
+        random: Random::new(seed),
+        names: 0,
+        named: Vec::new(),
+    };
+    let http = maker.http();
+    let listens: Vec<(u16, bool)> = http
+        .iter()
+        .flat_map(|node| node.block.iter().flatten())
+        .filter_map(|node| node.head.strip_prefix("listen "))
+        .map(|rest| {
+            let port = rest.split(' ').next().unwrap_or_default();
+            (port.parse().unwrap_or(80), rest.contains("ssl"))
+        })
+        .collect();
+    let random = &mut maker.random;
+    let urls = (0..4)
+        .map(|_| {
+            let (port, ssl) = listens[random.below(listens.len())];
+            // Another listen of the port may speak TLS.
+            let ssl = ssl || listens.iter().any(|(other, ssl)| *other == port && *ssl);
+            let tls = if random.chance(96) { ssl } else { !ssl };
+            let scheme = if tls { "wss" } else { "ws" };
+            format!(
+                "{scheme}://{}:{port}{}",
+                random.pick(HOSTS),
+                random.pick(PATHS)
+            )
+        })
+        .collect();
+    Generated { http, urls }
+}
+
+struct Maker {
+    random: Random,
+    /// Names given to named locations and the like.
+    names: usize,
+    /// Named locations of the server at hand.
+    named: Vec<String>,
+}
+
+impl Maker {
+    fn pick(&mut self, from: &[&str]) -> String {
+        self.random.pick(from).to_owned()
+    }
+
+    fn http(&mut self) -> Vec<Node> {
+        let mut nodes = vec![
+            line("access_log off"),
+            line("ssl_certificate cert.pem"),
+            line("ssl_certificate_key key.pem"),
+        ];
+        nodes.push(self.map("connection_upgrade"));
+        nodes.push(self.map("mode"));
+        if self.random.chance(70) {
+            nodes.push(line("proxy_http_version 1.1"));
+        }
+        if self.random.chance(30) {
+            nodes.extend(self.headers());
+            nodes.retain(|node| !node.head.contains("pair.conf"));
+        }
+        nodes.push(block(
+            "geo $zone",
+            vec![line(self.pick(&["default upgrade", "default close"]))],
+        ));
+        let mut servers = vec![line(format!("server 127.0.0.1:{WEBSOCKET}"))];
+        if self.random.chance(30) {
+            servers.push(line("server 127.0.0.1:9 backup"));
+        }
+        if self.random.chance(20) {
+            servers.push(line("server 127.0.0.1:9 down"));
+        }
+        nodes.push(block("upstream live", servers));
+        nodes.push(block(
+            "upstream dead",
+            vec![line("server 127.0.0.1:9 down")],
+        ));
+        if self.random.chance(10) {
+            nodes.push(self.error_page(&[]));
+        }
+        let count = 1 + self.random.below(3);
+        let mut listened = Vec::new();
+        let mut named = Vec::new();
+        for _ in 0..count {
+            nodes.push(self.server(&mut listened, &mut named));
+        }
+        nodes
+    }
+
+    fn map(&mut self, name: &str) -> Node {
+        let source = self.pick(&[
+            "$http_upgrade",
+            "$http_upgrade",
+            "$http_upgrade",
+            "$http_connection",
+            "$host",
+            "$uri",
+            "$scheme$http_upgrade",
+            "$arg_token",
+            "$request_method",
+            "$server_port",
+        ]);
+        let mut entries = Vec::new();
+        let keys = [
+            "default",
+            "''",
+            "websocket",
+            "~*^web",
+            "~Upgrade",
+            "keep-alive",
+            "a.test",
+            "/ws/chat",
+            "~^/ws/(?<rest>.*)$",
+            "httpsWEBSOCKET",
+            "x",
+            "GET",
+            "*.a.test",
+            "80",
+        ];
+        let hostnames = self.random.chance(10);
+        if hostnames {
+            entries.push(line("hostnames"));
+        }
+        if self.random.chance(10) {
+            entries.push(line("volatile"));
+        }
+        let mut used = Vec::new();
+        for _ in 0..1 + self.random.below(4) {
+            let key = self.pick(&keys);
+            if used.contains(&key) || (key.starts_with('*') && !hostnames) {
+                continue;
+            }
+            let value = self.pick(&[
+                "upgrade",
+                "upgrade",
+                "upgrade",
+                "close",
+                "''",
+                "$http_connection",
+                "websocket",
+                "1",
+                "0",
+            ]);
+            entries.push(line(format!("{key} {value}")));
+            used.push(key);
+        }
+        block(format!("map {source} ${name}"), entries)
+    }
+
+    /// Lines for the upstream.
+    fn headers(&mut self) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        let kind = self.random.below(100);
+        if kind < 55 {
+            let upgrade = self.pick(&[
+                "$http_upgrade",
+                "$http_upgrade",
+                "$http_upgrade",
+                "$http_upgrade",
+                "websocket",
+                "\"\"",
+                "$http_upgrad",
+            ]);
+            let connection = self.pick(&[
+                "\"upgrade\"",
+                "\"upgrade\"",
+                "$connection_upgrade",
+                "$connection_upgrade",
+                "Upgrade",
+                "$http_connection",
+                "\"\"",
+                "$zone",
+                "\"keep-alive, upgrade\"",
+                "$mode",
+                "$switch",
+            ]);
+            nodes.push(line(format!("proxy_set_header Upgrade {upgrade}")));
+            nodes.push(line(format!("proxy_set_header Connection {connection}")));
+        } else if kind < 75 {
+            nodes.push(line("include snippets/pair.conf"));
+        } else if kind < 85 {
+            nodes.push(line("proxy_set_header Upgrade $http_upgrade"));
+        } else if kind < 92 {
+            nodes.push(line("include snippets/host.conf"));
+        }
+        if self.random.chance(25) {
+            let host = self.pick(&[
+                "$host",
+                "$http_host",
+                "$proxy_host",
+                "$server_name",
+                "example.test",
+            ]);
+            nodes.push(line(format!("proxy_set_header Host {host}")));
+        }
+        if self.random.chance(4) {
+            nodes.push(line(self.pick(&[
+                "proxy_set_header Sec-WebSocket-Key \"\"",
+                "proxy_set_header Sec-WebSocket-Version $http_sec_websocket_version",
+                "proxy_set_header Connection keep-alive",
+            ])));
+        }
+        nodes
+    }
+
+    fn reply_headers(&mut self) -> Option<Node> {
+        let lines = [
+            "add_header X-Frame-Options DENY always",
+            "add_header Strict-Transport-Security max-age=1",
+            "proxy_hide_header X-Powered-By",
+            "proxy_hide_header Upgrade",
+            "proxy_hide_header Sec-WebSocket-Accept",
+            "add_header Upgrade websocket always",
+            "add_header Upgrade websocket",
+            "proxy_hide_header Connection",
+        ];
+        self.random
+            .chance(10)
+            .then(|| line(self.random.pick(&lines)))
+    }
+
+    fn server(&mut self, listened: &mut Vec<String>, taken: &mut Vec<String>) -> Node {
+        let mut nodes = Vec::new();
+        let first = self.pick(&["80", "8080", "80", "443 ssl", "443 ssl http2"]);
+        for listen in [first, self.pick(&["80", "443 ssl"])] {
+            let port = listen.split(' ').next().unwrap_or_default().to_owned();
+            if nodes
+                .iter()
+                .any(|node: &Node| node.head.starts_with(&format!("listen {port}")))
+            {
+                continue;
+            }
+            if listened.iter().any(|other| {
+                other.starts_with(&port) && other.contains("http2") != listen.contains("http2")
+            }) {
+                continue;
+            }
+            let default = self.random.chance(20) && !listened.contains(&format!("{port} default"));
+            if default {
+                listened.push(format!("{port} default"));
+            }
+            let flag = if default { " default_server" } else { "" };
+            nodes.push(line(format!("listen {listen}{flag}")));
+            listened.push(listen);
+            if self.random.chance(60) {
+                break;
+            }
+        }
+        if nodes.is_empty() {
+            nodes.push(line("listen 8081"));
+        }
+        let name = self.pick(NAMES);
+        if !taken.contains(&name) {
+            nodes.push(line(format!("server_name {name}")));
+            taken.push(name);
+        }
+        nodes.push(line("root /srv/site"));
+        // What every line may name.
+        nodes.push(line(format!(
+            "set $switch {}",
+            self.pick(&["upgrade", "''", "close"])
+        )));
+        if self.random.chance(5) {
+            nodes.push(line("merge_slashes off"));
+        }
+        self.named = (0..self.random.below(3))
+            .map(|at| format!("@n{at}"))
+            .collect();
+        if self.random.chance(40) {
+            nodes.extend(self.headers());
+        }
+        nodes.extend(self.reply_headers());
+        if self.random.chance(20) {
+            let named = self.named.clone();
+            nodes.push(self.error_page(&named));
+            if self.random.chance(20) {
+                nodes.push(line("recursive_error_pages on"));
+            }
+        }
+        for _ in 0..self.random.below(3) {
+            if self.random.chance(40) {
+                let rewrite = self.rewriting(false);
+                nodes.push(rewrite);
+            }
+        }
+        if self.random.chance(4) {
+            nodes.extend(self.access());
+        }
+        if self.random.chance(4) {
+            nodes.push(line(self.pick(&[
+                "return 301 https://$host$request_uri",
+                "return 404",
+                "return 444",
+                "return 503 x",
+            ])));
+        }
+        let mut seen = Vec::new();
+        for _ in 0..1 + self.random.below(5) {
+            if let Some(node) = self.location(None, 0, &mut seen) {
+                nodes.push(node);
+            }
+        }
+        if !seen.contains(&"/".to_owned()) && self.random.chance(70) {
+            let body = self.body(true, 0);
+            nodes.push(block("location /", body));
+        }
+        for name in self.named.clone() {
+            let body = self.body(false, 1);
+            nodes.push(block(format!("location {name}"), body));
+        }
+        let auth = self.random.below(6);
+        nodes.push(block(
+            "location = /auth",
+            vec![
+                line("internal"),
+                match auth {
+                    0 => line("return 401"),
+                    1 => line("return 500"),
+                    2 => line("return 204"),
+                    3 => line("return 403 no"),
+                    _ => line(format!("proxy_pass http://127.0.0.1:{AUTH}")),
+                },
+            ],
+        ));
+        block("server", nodes)
+    }
+
+    fn location(
+        &mut self,
+        parent: Option<&str>,
+        depth: usize,
+        seen: &mut Vec<String>,
+    ) -> Option<Node> {
+        let plain = [
+            "/ws",
+            "/ws/",
+            "/ws/chat",
+            "/api/",
+            "/app/",
+            "/socket.io/",
+            "/old/",
+            "/",
+            "/files/",
+            "/secret",
+        ];
+        let regexes = [
+            "~ ^/ws/(.*)$",
+            "~ ^/(ws|api)/",
+            "~* ^/WS/",
+            "~ chat$",
+            "~ \\.js$",
+            "~ ^/old/(?<tail>.+)$",
+            "~ /$",
+            "~ ^/ws(?!/chat)",
+            "~ ^/ws/chat/\\w+$",
+        ];
+        let kind = self.random.below(100);
+        let mut path = self.pick(&plain);
+        if let Some(parent) = parent {
+            path = format!("{}{}", parent, self.pick(&["chat", "/chat", "x", "room/"]));
+        }
+        let head = match kind {
+            0..50 => path.clone(),
+            50..62 => format!("= {path}"),
+            62..72 => format!("^~ {path}"),
+            _ => self.pick(&regexes),
+        };
+        let key = head.strip_prefix("^~ ").unwrap_or(&head).to_owned();
+        if seen.contains(&key) {
+            return None;
+        }
+        seen.push(key);
+        let is_prefix = kind < 72 && !(50..62).contains(&kind);
+        let mut body = self.body(is_prefix || (50..62).contains(&kind), depth);
+        if depth < 2 && self.random.chance(15) && !(50..62).contains(&kind) {
+            let mut inner = Vec::new();
+            for _ in 0..1 + self.random.below(2) {
+                let parent = is_prefix.then_some(path.as_str());
+                // Within an expression only expressions are allowed.
+                if let Some(node) =
+                    self.location(Some(parent.unwrap_or("/")), depth + 1, &mut inner)
+                {
+                    let expression = node.head.starts_with("location ~");
+                    if parent.is_some() || expression {
+                        body.push(node);
+                    }
+                }
+            }
+        }
+        Some(block(format!("location {head}"), body))
+    }
+
+    /// What stands in a location.
+    fn body(&mut self, literal: bool, depth: usize) -> Vec<Node> {
+        let mut nodes = Vec::new();
+        if self.random.chance(6) {
+            nodes.push(line("internal"));
+        }
+        if self.random.chance(45) {
+            nodes.extend(self.headers());
+        }
+        if self.random.chance(8) {
+            nodes.push(line(
+                self.pick(&["proxy_http_version 1.0", "proxy_http_version 1.1"]),
+            ));
+        }
+        nodes.extend(self.reply_headers());
+        for _ in 0..self.random.below(2) {
+            if self.random.chance(50) {
+                let rewrite = self.rewriting(true);
+                nodes.push(rewrite);
+            }
+        }
+        if self.random.chance(9) {
+            nodes.extend(self.access());
+        }
+        if self.random.chance(12) {
+            let named = self.named.clone();
+            nodes.push(self.error_page(&named));
+        }
+        if self.random.chance(3) {
+            nodes.push(line(self.pick(&[
+                "proxy_method POST",
+                "proxy_pass_request_headers off",
+                "proxy_intercept_errors on",
+                "proxy_buffering off",
+            ])));
+        }
+        if self.random.chance(3) && depth == 0 {
+            let methods = self.pick(&["POST", "GET"]);
+            nodes.push(block(
+                format!("limit_except {methods}"),
+                vec![line("deny all")],
+            ));
+        }
+        if self.random.chance(3) {
+            nodes.push(line("mirror /mirror"));
+            nodes.pop();
+        }
+        let handler = self.random.below(100);
+        match handler {
+            0..62 => nodes.push(self.proxy_pass(literal)),
+            62..66 => nodes.push(line(format!("uwsgi_pass 127.0.0.1:{UWSGI}"))),
+            66..69 => nodes.push(line(format!("scgi_pass 127.0.0.1:{SCGI}"))),
+            69..71 => nodes.push(line(format!("fastcgi_pass 127.0.0.1:{FASTCGI}"))),
+            71..80 => nodes.push(self.return_line()),
+            80..93 => {
+                let last = self.last_of_try_files();
+                let files = self.pick(&["$uri", "$uri $uri/", "$uri $uri/index.html", "$uri.html"]);
+                nodes.push(line(format!("try_files {files} {last}")));
+                if self.random.chance(30) {
+                    nodes.push(self.proxy_pass(literal));
+                }
+            }
+            93..96 => nodes.push(line(self.pick(&["empty_gif", "stub_status"]))),
+            _ => nodes.push(line("index index.html")),
+        }
+        nodes
+    }
+
+    fn last_of_try_files(&mut self) -> String {
+        let mut choices = vec![
+            "=404",
+            "/index.html",
+            "/index.html",
+            "=444",
+            "/ws/chat",
+            "/404.html",
+        ];
+        let named = self.named.clone();
+        choices.extend(named.iter().map(String::as_str));
+        choices.extend(named.iter().map(String::as_str));
+        self.pick(&choices)
+    }
+
+    fn proxy_pass(&mut self, literal: bool) -> Node {
+        let address = format!("127.0.0.1:{WEBSOCKET}");
+        let kind = self.random.below(100);
+        let url = match kind {
+            0..50 => format!("http://{address}"),
+            50..65 => "http://live".to_owned(),
+            65..78 if literal => format!(
+                "http://{address}{}",
+                self.pick(&["/", "/app/", "/app", "/ws"])
+            ),
+            65..78 => "http://live".to_owned(),
+            78..82 => format!("http://{address}$request_uri"),
+            82..85 => "http://live$uri$is_args$args".to_owned(),
+            85..88 => "http://$backend".to_owned(),
+            88..90 => "http://dead".to_owned(),
+            90..92 => "http://$host:8000".to_owned(),
+            92..94 => format!("http://{address}/x/$1"),
+            _ => "http://live".to_owned(),
+        };
+        if url.contains("$backend") {
+            let backend = self.pick(&["live", "127.0.0.1:8000", "nowhere.test:8000"]);
+            return line(format!("set $backend {backend};\n        proxy_pass {url}"));
+        }
+        line(format!("proxy_pass {url}"))
+    }
+
+    fn return_line(&mut self) -> Node {
+        line(self.pick(&[
+            "return 301 https://$host$request_uri",
+            "return 302 /login",
+            "return 200 ok",
+            "return 204",
+            "return 403",
+            "return 404",
+            "return 418",
+            "return 444",
+            "return 500",
+            "return https://a.test/",
+            "return 308 https://x/",
+            "return 404 gone",
+        ]))
+    }
+
+    fn error_page(&mut self, named: &[String]) -> Node {
+        let codes = self.pick(&[
+            "404",
+            "403 404",
+            "418",
+            "502 503",
+            "401",
+            "301",
+            "500 502 504",
+            "426",
+            "497",
+            "403",
+        ]);
+        let equals = self.pick(&["", "", "= ", "=200 ", "=302 "]);
+        let mut targets = vec!["/404.html", "/50x.html", "https://a.test/login", "/ws/chat"];
+        targets.extend(named.iter().map(String::as_str));
+        targets.extend(named.iter().map(String::as_str));
+        let target = self.pick(&targets);
+        line(format!("error_page {codes} {equals}{target}"))
+    }
+
+    fn access(&mut self) -> Vec<Node> {
+        let kind = self.random.below(100);
+        let mut nodes = match kind {
+            0..15 => vec![line("deny all")],
+            15..25 => vec![line("allow all")],
+            25..45 => vec![
+                line("auth_basic closed"),
+                line("auth_basic_user_file users"),
+            ],
+            45..50 => vec![line("auth_basic off"), line("auth_basic_user_file users")],
+            50..95 => vec![line("auth_request /auth")],
+            _ => vec![line("limit_rate 0")],
+        };
+        if self.random.chance(25) {
+            nodes.push(line("satisfy any"));
+        }
+        nodes
+    }
+
+    fn condition(&mut self) -> String {
+        self.pick(&[
+            "$http_upgrade",
+            "$http_upgrade = websocket",
+            "$http_upgrade ~* ^WEB",
+            "$http_connection = Upgrade",
+            "$http_connection !~* upgrade",
+            "$scheme = http",
+            "$https != on",
+            "$host = a.test",
+            "$host ~ ^x\\.",
+            "$request_method = POST",
+            "$request_uri ~ ^/ws/(.*)$",
+            "$args ~ token=(\\w+)",
+            "$arg_token",
+            "$http_x_forwarded_proto != https",
+            "$mode",
+            "$mode = upgrade",
+            "$uri ~* /CHAT",
+            "$http_origin !~ \\.test",
+            "$server_port = 443",
+            "$http_user_agent ~* (bot|curl|spider)",
+            "-f $request_filename",
+            "!-e $request_filename",
+            "-d $request_filename",
+            "$http_referer = ''",
+            "$http_host = a.test",
+        ])
+    }
+
+    /// `set`, `if`, `rewrite` or `break`.
+    fn rewriting(&mut self, in_location: bool) -> Node {
+        let kind = self.random.below(100);
+        match kind {
+            0..12 => line(format!(
+                "set $switch {}",
+                self.pick(&[
+                    "upgrade",
+                    "''",
+                    "$http_connection",
+                    "$connection_upgrade",
+                    "$1"
+                ])
+            )),
+            12..45 => self.rewrite(),
+            45..48 => line("break"),
+            _ => {
+                let condition = self.condition();
+                self.names += 1;
+                let mut inner = vec![match self.random.below(100) {
+                    0..30 => line(format!(
+                        "set $switch {}",
+                        self.pick(&["upgrade", "close", "$1"])
+                    )),
+                    30..55 => self.return_line(),
+                    55..75 => self.rewrite(),
+                    75..80 => line("break"),
+                    _ if in_location => self.proxy_in_if(),
+                    _ => line("set $switch upgrade"),
+                }];
+                if self.random.chance(15) {
+                    inner.push(line("break"));
+                }
+                block(format!("if ({condition})"), inner)
+            }
+        }
+    }
+
+    fn proxy_in_if(&mut self) -> Node {
+        line(self.pick(&[
+            "proxy_pass http://live",
+            "proxy_pass http://127.0.0.1:8000",
+            "proxy_pass http://dead",
+        ]))
+    }
+
+    fn rewrite(&mut self) -> Node {
+        let pattern = self.pick(&[
+            "^/ws/(.*)$",
+            "^/old/(.*)$",
+            "^/ws$",
+            "^/(.*)/$",
+            "^",
+            "^/app(.*)$",
+            "/chat",
+            "^/api/(?<name>\\w+)$",
+            "^/socket\\.io/",
+        ]);
+        let target = match (pattern.contains("(.*)"), self.random.below(8)) {
+            (true, 0..3) => self.pick(&["/app/$1", "/ws/$1", "/$1", "/ws/$1?v=1"]),
+            (_, 3) => "/ws/chat".to_owned(),
+            (_, 4) => self.pick(&["/ws/chat?", "/ws/chat?a=b", "/ws/?$args"]),
+            (_, 5) => "https://a.test/x".to_owned(),
+            (_, 6) => self.pick(&["/index.html", "$scheme://$host/y"]),
+            _ => self.pick(&["/ws/", "/api/live", "/nowhere"]),
+        };
+        let flag = self.pick(&[
+            "last",
+            "break",
+            "",
+            "last",
+            "break",
+            "permanent",
+            "redirect",
+        ]);
+        line(
+            format!("rewrite {pattern} {target} {flag}")
+                .trim_end()
+                .to_owned(),
+        )
+    }
+}

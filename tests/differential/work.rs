@@ -1,0 +1,349 @@
+//! One process's part: generate, run nginx, ask the library, compare.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use wslint::handshake::{Browser, Hop, Judged, Outcome, Reply, Request, judge};
+use wslint::nginx::Model;
+use wslint::nginx::hop::Nginx;
+use wslint::project::Project;
+
+use crate::case::{Attempt, Url};
+use crate::client::{self, Dial};
+use crate::generate::{self, Generated};
+use crate::{Found, Task, servers, upstream};
+
+/// Attempts to make a disagreement smaller.
+const CUTS: usize = 400;
+
+struct Bench {
+    folder: std::path::PathBuf,
+    log: upstream::Log,
+    version: [u32; 3],
+}
+
+pub(crate) fn run(task: &Task) -> Found {
+    let up = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    assert!(
+        up.is_ok_and(|status| status.success()),
+        "apt-get install iproute2"
+    );
+    let folder = Path::new(&task.folder).to_owned();
+    furnish(&folder);
+    let bench = Bench {
+        folder,
+        log: servers::start().expect("free ports"),
+        version: version(),
+    };
+    let mut found = Found::default();
+    for at in 0..task.count {
+        let seed = task.first + at * task.step;
+        let generated = generate::configuration(seed);
+        found.configurations += 1;
+        let outcome = bench.compare(&generated, &mut found);
+        match outcome {
+            Ok(None) => {}
+            Ok(Some(what)) => {
+                let (small, what) = bench.minimised(generated, what);
+                found
+                    .disagreements
+                    .push(format!("seed {seed}: {what}\n{}", small.text()));
+                if found.disagreements.len() >= 20 {
+                    break;
+                }
+            }
+            Err(why) => {
+                found.refused += 1;
+                found.reasons.push(format!("seed {seed} refused: {why}"));
+            }
+        }
+    }
+    found
+}
+
+/// Certificates and the files that are served.
+fn furnish(folder: &Path) {
+    for name in ["conf", "logs", "site/assets"] {
+        fs::create_dir_all(folder.join(name)).expect("writable");
+    }
+    for name in ["index.html", "404.html", "50x.html", "assets/app.js"] {
+        fs::write(folder.join("site").join(name), "x\n").expect("writable");
+    }
+    // Everyone is refused: no password fits.
+    fs::write(folder.join("conf/users"), "nobody:*\n").expect("writable");
+    let made = Command::new("openssl")
+        .args("req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 30 -subj /CN=a.test".split(' '))
+        .args(["-keyout", "conf/key.pem", "-out", "conf/cert.pem"])
+        .current_dir(folder)
+        .output();
+    assert!(
+        made.is_ok_and(|output| output.status.success()),
+        "apt-get install openssl"
+    );
+    let readable = Command::new("chmod")
+        .args(["-R", "a+rX"])
+        .arg(folder)
+        .status();
+    assert!(readable.is_ok_and(|status| status.success()));
+}
+
+fn nginx() -> Command {
+    let mut command = Command::new("nginx");
+    command.env(
+        "PATH",
+        "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin",
+    );
+    command
+}
+
+fn version() -> [u32; 3] {
+    let output = nginx().arg("-v").output().expect("apt-get install nginx");
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let version = text.split("nginx/").nth(1).unwrap_or_default();
+    let mut numbers = version
+        .split(|c: char| !c.is_ascii_digit())
+        .map(|part| part.parse().unwrap_or(0));
+    [(); 3].map(|()| numbers.next().unwrap_or(0))
+}
+
+impl Bench {
+    /// What differs, if anything; the error is nginx's refusal.
+    fn compare(&self, generated: &Generated, found: &mut Found) -> Result<Option<String>, String> {
+        let attempts = self.real(generated)?;
+        let files = generated.files();
+        let borrowed = files
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str()));
+        let project = Project::in_memory(borrowed).expect("no wslint.toml");
+        let model = Model::resolve(&project);
+        let hop = Nginx {
+            view: model.view(0),
+            target: Some(self.version),
+        };
+        let mut attempts = attempts.into_iter();
+        let mut differs = None;
+        for url in &generated.urls {
+            let url = Url::read(url).expect("a URL");
+            for browser in Browser::ALL {
+                let Some((attempt, seen)) = attempts.next() else {
+                    return Ok(differs);
+                };
+                let request =
+                    Request::handshake(browser, url.tls, &url.host, url.port, &url.target);
+                let passage = hop.receive(&request);
+                found.handshakes += 1;
+                found.opened += u64::from(attempt.opens);
+                let mut verdict = verdict(&passage.outcome, &attempt, seen.as_deref());
+                // Rewrites may lead what `auth_request` asks to the socket server, which is then
+                // taken to allow it.
+                let mut because = passage.because.iter();
+                if attempt.status == Some(500)
+                    && because.any(|because| because.message.starts_with("asks a server"))
+                {
+                    verdict = Verdict::Undecided("an authentication server".to_owned());
+                }
+                match verdict {
+                    Verdict::Same => {}
+                    Verdict::Undecided(why) => {
+                        found.undecided += 1;
+                        found.reasons.push(why);
+                    }
+                    Verdict::Differs(what) => {
+                        let story: Vec<_> = passage
+                            .because
+                            .iter()
+                            .map(|because| {
+                                format!("  `{}` {}", project.slice(because.span), because.message)
+                            })
+                            .collect();
+                        differs.get_or_insert(format!(
+                            "{}://{}{} as {}: {what}\nnginx: {}{}\nwslint:\n{}\n",
+                            if url.tls { "wss" } else { "ws" },
+                            url.authority(),
+                            url.target,
+                            browser.name(),
+                            attempt.describe(),
+                            seen.map(|seen| format!("; {seen}")).unwrap_or_default(),
+                            story.join("\n"),
+                        ));
+                    }
+                }
+            }
+        }
+        Ok(differs)
+    }
+
+    /// Runs nginx and sends every handshake; with what the upstream saw.
+    fn real(&self, generated: &Generated) -> Result<Vec<(Attempt, Option<String>)>, String> {
+        for (path, text) in generated.files() {
+            let path = self.folder.join("conf").join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+            let text = text.replace("/srv/site", &format!("{}/site", self.folder.display()));
+            fs::write(path, text).expect("writable");
+        }
+        let _running = self.start(generated)?;
+        let mut attempts = Vec::new();
+        for url in &generated.urls {
+            let url = Url::read(url).expect("a URL");
+            for browser in Browser::ALL {
+                if let Ok(mut log) = self.log.lock() {
+                    log.clear();
+                }
+                let dial = Dial {
+                    host: "127.0.0.1".to_owned(),
+                    port: url.port,
+                    tls: url.tls,
+                    headers: Vec::new(),
+                    url: url.clone(),
+                };
+                let attempt = client::attempt(browser.name(), &dial);
+                if attempt.note.contains("refused") {
+                    return Err(format!("nothing listens on port {}", url.port));
+                }
+                let seen = self.log.lock().ok().and_then(|log| log.first().cloned());
+                attempts.push((attempt, seen));
+            }
+        }
+        Ok(attempts)
+    }
+
+    fn start(&self, generated: &Generated) -> Result<Running, String> {
+        let log = self.folder.join("logs/stderr.log");
+        let output = fs::File::create(&log).map_err(|error| error.to_string())?;
+        let child = nginx()
+            .arg("-p")
+            .arg(&self.folder)
+            .args(["-c", "conf/nginx.conf", "-g"])
+            .arg(
+                "daemon off; master_process off; pid nginx.pid; error_log stderr error; user root;",
+            )
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(output)
+            .spawn()
+            .map_err(|error| error.to_string())?;
+        let mut running = Running(child);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        let mut open = false;
+        while Instant::now() < deadline {
+            if running.0.try_wait().is_ok_and(|status| status.is_some()) {
+                return Err(fs::read_to_string(&log).unwrap_or_default());
+            }
+            open = generated
+                .ports()
+                .iter()
+                .all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok());
+            if open {
+                break;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        if open {
+            Ok(running)
+        } else {
+            Err("nginx does not listen".to_owned())
+        }
+    }
+
+    /// The same disagreement with fewer lines: the same URL, with the same answers.
+    fn minimised(&self, mut generated: Generated, mut what: String) -> (Generated, String) {
+        let answers = |what: &str| what.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
+        let wanted = answers(&what);
+        let mut at = 0;
+        for _ in 0..CUTS {
+            if at >= generated.len() {
+                break;
+            }
+            let smaller = generated.without(at);
+            match self.compare(&smaller, &mut Found::default()) {
+                Ok(Some(still)) if answers(&still) == wanted => {
+                    (generated, what) = (smaller, still)
+                }
+                _ => at += 1,
+            }
+        }
+        (generated, what)
+    }
+}
+
+/// nginx, which ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+enum Verdict {
+    Same,
+    Undecided(String),
+    Differs(String),
+}
+
+/// Whether what the library says is what nginx did.
+fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&str>) -> Verdict {
+    let differs = |expected: String| Verdict::Differs(format!("wslint expects {expected}"));
+    let (request, reply) = match outcome {
+        Outcome::Undecided { why } => return Verdict::Undecided(why.clone()),
+        Outcome::Answers { status } if *status == real.status && !real.opens => {
+            return match seen {
+                Some(_) if *status != Some(500) && status.is_some() => differs(format!(
+                    "{status:?} from nginx itself, not from the upstream"
+                )),
+                _ => Verdict::Same,
+            };
+        }
+        Outcome::Answers { status } => return differs(format!("{status:?} from nginx itself")),
+        Outcome::Forwards { request, reply, .. } => (request, reply),
+    };
+    if let Some(seen) = seen {
+        let query = request.query.as_deref().map(|query| format!("?{query}"));
+        let line = format!(
+            "got {} {}{} ",
+            request.method,
+            request.path,
+            query.unwrap_or_default()
+        );
+        if !seen.contains(&line) {
+            return differs(format!("that the upstream {line}"));
+        }
+    }
+    match (judge(request), reply) {
+        (_, Reply::Undecided { why }) => Verdict::Undecided(why.clone()),
+        (Judged::Undecided(why, _), _) => Verdict::Undecided(why),
+        (
+            _,
+            Reply::Replaced {
+                status: Some(status),
+            },
+        ) => match real.status == Some(*status) && !real.opens {
+            true => Verdict::Same,
+            false => differs(format!("{status} in place of the upstream's answer")),
+        },
+        (_, Reply::Replaced { status: None }) => match real.opens {
+            false => Verdict::Same,
+            true => differs("that nothing opens".to_owned()),
+        },
+        (Judged::Opens, Reply::Intact) => match real.opens {
+            true => Verdict::Same,
+            false => differs("an open socket".to_owned()),
+        },
+        (Judged::Lost(lost), _) => match real.status {
+            Some(400 | 405 | 426) if !real.opens => Verdict::Same,
+            _ => differs(format!("a refusal by the upstream: {lost:?}")),
+        },
+        (_, Reply::Spoiled) | (Judged::Spoiled(_), _) => {
+            match real.status == Some(101) && !real.opens {
+                true => Verdict::Same,
+                false => differs("a 101 that a browser refuses".to_owned()),
+            }
+        }
+    }
+}
