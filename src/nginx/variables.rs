@@ -285,10 +285,11 @@ impl<'a> Scope<'a> {
             unreadable |= matches.is_none();
             matches == Some(true)
         });
+        let held = held.filter(|_| !unreadable);
         if let Some(here) = &mut self.here {
-            here.captures = None;
+            here.captures = (held == Some(false)).then(Vec::new);
         }
-        held.filter(|_| !unreadable)
+        held
     }
 
     /// Keeps what a regular expression captured: groups by number, and named ones as variables

@@ -11,6 +11,8 @@ use crate::value::Value;
 /// writes Connection itself.
 const OF_HANDSHAKE: &[&str] = &["Upgrade", "Sec-WebSocket-Accept"];
 
+const WITHOUT: &str = "a browser refuses a 101 without this header";
+
 fn is_of_handshake(name: &str) -> bool {
     OF_HANDSHAKE
         .iter()
@@ -37,21 +39,41 @@ impl Walk<'_, '_> {
             Module::Scgi => "scgi_hide_header",
             Module::Fastcgi | Module::Grpc => return (Reply::Replaced { status: None }, None),
         };
-        let view = self.view;
         let block = self.scope.location;
-        let hidden = view.setting(block, hides).items.into_iter().find(|item| {
-            let name = view.directive(*item).arg(0);
-            name.is_some_and(is_of_handshake)
-        });
-        if let Some(item) = hidden.or_else(|| self.cleared(block)) {
-            self.note(
-                item,
-                What::Reply,
-                "a browser refuses a 101 without this header",
-            );
+        if let Some(item) = self.cleared(block) {
+            self.note(item, What::Reply, WITHOUT);
             return (Reply::Spoiled, Some(item));
         }
-        self.added(block)
+        let view = self.view;
+        let hidden = view.setting(block, hides).items;
+        let hides = |header: &str| {
+            hidden.iter().copied().find(|item| {
+                let name = view.directive(*item).arg(0).unwrap_or_default();
+                name.eq_ignore_ascii_case(header)
+            })
+        };
+        for header in OF_HANDSHAKE {
+            // Hidden and written again, it is there once.
+            let wrong = match (hides(header), self.adds(block, header)) {
+                (None, None) => continue,
+                (None, Some((item, _))) => (item, "a browser refuses a 101 with two of these"),
+                (Some(_), Some((_, Value::Known(value))))
+                    if *header == "Upgrade" && value.eq_ignore_ascii_case("websocket") =>
+                {
+                    continue;
+                }
+                (Some(item), _) => (item, WITHOUT),
+            };
+            self.note(wrong.0, What::Reply, wrong.1);
+            return (Reply::Spoiled, Some(wrong.0));
+        }
+        if let Some((item, _)) = self.adds(block, "Sec-WebSocket-Protocol") {
+            let why = "only a client that asks for just this subprotocol accepts the 101";
+            self.note(item, What::Reply, why);
+            let why = why.to_owned();
+            return (Reply::Undecided { why }, Some(item));
+        }
+        (Reply::Intact, None)
     }
 
     /// `more_clear_headers` and `more_set_headers` of the headers-more module: outer levels count
@@ -86,38 +108,21 @@ impl Walk<'_, '_> {
         })
     }
 
-    /// `add_header`: on a 101 only with `always` (ngx_http_headers_filter).
-    fn added(&mut self, block: ItemId) -> (Reply, Option<ItemId>) {
+    /// An `add_header` of `header`: on a 101 only with `always` (ngx_http_headers_filter), and
+    /// never an empty one.
+    fn adds(&mut self, block: ItemId, header: &str) -> Option<(ItemId, Value)> {
         let view = self.view;
         for item in view.setting(block, "add_header").items {
-            let directive = view.directive(item);
-            let [name, value, always] = directive.args() else {
-                continue;
-            };
-            let protocol = name.text.eq_ignore_ascii_case("Sec-WebSocket-Protocol");
-            if always.text != "always" || !(protocol || is_of_handshake(&name.text)) {
-                continue;
+            if let [name, value, always] = view.directive(item).args()
+                && always.text == "always"
+                && name.text.eq_ignore_ascii_case(header)
+            {
+                let value = self.scope.word(value);
+                if value != Value::Known(String::new()) {
+                    return Some((item, value));
+                }
             }
-            if self.scope.word(value) == Value::Known(String::new()) {
-                continue;
-            }
-            if protocol {
-                let why = "only a client that asks for just this subprotocol accepts the 101";
-                self.note(item, What::Reply, why);
-                return (
-                    Reply::Undecided {
-                        why: why.to_owned(),
-                    },
-                    Some(item),
-                );
-            }
-            self.note(
-                item,
-                What::Reply,
-                "a browser refuses a 101 with two of these headers",
-            );
-            return (Reply::Spoiled, Some(item));
         }
-        (Reply::Intact, None)
+        None
     }
 }

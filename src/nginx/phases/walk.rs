@@ -222,11 +222,11 @@ impl<'a, 'o> Walk<'a, 'o> {
     }
 
     /// Whether a path that is written in the configuration word for word is that of a file, by its
-    /// suffix, or of a folder.
+    /// suffix.
     pub(super) fn names_file(word: &Word) -> bool {
         let (path, _) = uri::split(&word.text);
         let last = path.rsplit('/').next().unwrap_or_default();
-        !word.templated && !word.text.contains('$') && (last.is_empty() || last.contains('.'))
+        !word.templated && !word.text.contains('$') && last.contains('.')
     }
 
     /// Enters a block: its handler, unless it has none, and `limit_except` in place of it
