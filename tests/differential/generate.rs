@@ -431,6 +431,10 @@ impl Maker {
             taken.push(name);
         }
         nodes.push(line("root /srv/site"));
+        if self.random.chance(20) {
+            let names = self.pick(&["none a.test", "a.test", "none blocked server_names"]);
+            nodes.push(line(format!("valid_referers {names}")));
+        }
         // What every line may name.
         nodes.push(line(format!(
             "set $switch {}",
@@ -609,10 +613,6 @@ impl Maker {
                 vec![line("deny all")],
             ));
         }
-        if self.random.chance(3) {
-            nodes.push(line("mirror /mirror"));
-            nodes.pop();
-        }
         let handler = self.random.below(100);
         match handler {
             0..62 => nodes.push(self.proxy_pass(literal)),
@@ -759,6 +759,8 @@ impl Maker {
             "-d $request_filename",
             "$http_referer = ''",
             "$http_host = a.test",
+            "$invalid_referer",
+            "$cookie_beta = 1",
         ])
     }
 

@@ -135,7 +135,7 @@ fn agree() -> Result<(), libtest_mimic::Failed> {
     if all.refused * 20 > all.configurations {
         wrong.push("nginx refuses more than one in twenty".to_owned());
     }
-    if all.opened * 8 < all.handshakes {
+    if all.opened * 20 < all.handshakes {
         wrong.push("hardly any socket opens".to_owned());
     }
     if wrong.is_empty() {
