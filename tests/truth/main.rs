@@ -33,7 +33,6 @@ fn main() -> ExitCode {
     trials.extend(examples::trials());
     trials.extend(harmless::trials());
     trials.extend(incidents::trials());
-    trials.extend(harmless::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     installed::clean();
     conclusion.exit_code()
