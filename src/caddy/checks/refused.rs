@@ -107,9 +107,10 @@ pub fn refused(cx: &Context<'_>, report: &mut Report<'_>) {
         for site in &config.sites {
             for handler in &site.handlers.all {
                 let old = old_directive(cx, config, handler);
-                // A `proxy` of Caddy 1 that names sockets is evidence by itself.
+                // A whole file of Caddy 1 may well be one for Caddy 1.
+                let for_2 = route.is_some() || cx.project.config.targets.caddy.is_some();
                 found.extend(
-                    old.filter(|(_, sockets)| *sockets || route.is_some())
+                    old.filter(|(_, sockets)| for_2 && (*sockets || route.is_some()))
                         .map(|(refusal, _)| refusal),
                 );
                 if route.is_none() || handler.conditional {
