@@ -28,7 +28,97 @@ fn main() -> Result<(), Error> {
         &out.join("edges.rs"),
         &edges(&fs::read_to_string("rules/edges.toml")?)?,
     )?;
+    let directives = "src/nginx/refused/directives.txt";
+    println!("cargo::rerun-if-changed={directives}");
+    write(
+        &out.join("directives.rs"),
+        &nginx_directives(&fs::read_to_string(directives)?)?,
+    )?;
     Ok(())
+}
+
+/// The table of nginx's directives, sorted by name.
+fn nginx_directives(text: &str) -> Result<TokenStream, Error> {
+    let mut rows = Vec::new();
+    for line in text.lines().filter(|line| !line.starts_with('#')) {
+        let fields: Vec<&str> = line.split(" | ").collect();
+        let [name, contexts, arguments, value, ref versions @ ..] = fields[..] else {
+            return Err(format!("directives.txt: {line}").into());
+        };
+        let contexts = contexts.split(' ').map(|context| {
+            let name = context.to_uppercase().replace('-', "_");
+            quote::format_ident!("{name}")
+        });
+        let block = arguments.ends_with("{}");
+        let mut counts = 0u16;
+        for count in arguments
+            .trim_end_matches("{}")
+            .split(',')
+            .filter(|count| !count.is_empty())
+        {
+            counts |= match count.strip_suffix('+') {
+                Some(least) => u16::MAX << least.parse::<u16>()?,
+                None => 1 << count.parse::<u16>()?,
+            };
+        }
+        let value = match value.split_once(':') {
+            Some(("number", bounds)) => {
+                let (least, most) = bounds.split_once("..").ok_or("bounds of a number")?;
+                let (least, most) = (least.parse::<u64>()?, most.parse::<u64>()?);
+                quote!(Value::Number(#least, #most))
+            }
+            Some((kind, words)) => {
+                let words = words.split('|');
+                let kind =
+                    quote::format_ident!("{}", if kind == "one-of" { "OneOf" } else { "SomeOf" });
+                quote!(Value::#kind(&[#(#words),*]))
+            }
+            None => match value {
+                "flag" => quote!(Value::Flag),
+                "size" => quote!(Value::Size),
+                "offset" => quote!(Value::Offset),
+                "number" => quote!(Value::Number(0, u64::MAX)),
+                "time" => quote!(Value::Seconds),
+                "time-ms" => quote!(Value::Milliseconds),
+                "buffers" => quote!(Value::Buffers),
+                "text" | "path" | "access" | "once" => quote!(Value::Once),
+                "-" => quote!(Value::Any),
+                other => return Err(format!("directives.txt: no value is called {other}").into()),
+            },
+        };
+        let version = |kind: &str| -> Result<TokenStream, Error> {
+            let found = versions
+                .iter()
+                .find_map(|version| version.strip_prefix(kind));
+            let Some(version) = found else {
+                return Ok(quote!(None));
+            };
+            let numbers = version
+                .split('.')
+                .map(str::parse)
+                .collect::<Result<Vec<u32>, _>>()?;
+            Ok(quote!(Some([#(#numbers),*])))
+        };
+        let (since, until) = (version("since ")?, version("until ")?);
+        rows.push((
+            name.to_owned(),
+            quote!(Known {
+                name: #name,
+                contexts: #(#contexts)|*,
+                counts: #counts,
+                block: #block,
+                value: #value,
+                since: #since,
+                until: #until,
+            }),
+        ));
+    }
+    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    let rows = rows.into_iter().map(|(_, row)| row);
+    Ok(quote! {
+        /// Sorted by name.
+        static DIRECTIVES: &[Known] = &[#(#rows),*];
+    })
 }
 
 fn write(path: &Path, tokens: &TokenStream) -> Result<(), Error> {

@@ -18,6 +18,7 @@ pub mod map;
 pub mod model;
 pub mod pattern;
 pub mod phases;
+pub mod refused;
 pub mod route;
 pub mod setting;
 pub mod syntax;
@@ -73,6 +74,16 @@ impl Model {
             .par_iter_mut()
             .for_each(|config| config.index(&trees, &templates));
         let maps = model::all_maps(&configs);
+        let refusals: Vec<_> = (0..configs.len() as u32)
+            .into_par_iter()
+            .map(|config| {
+                let (trees, configs, maps) = (&trees, &configs, &maps);
+                refused::find(Arena { trees, configs, maps }.view(config), project)
+            })
+            .collect();
+        for (config, refusals) in configs.iter_mut().zip(refusals) {
+            config.refusals = refusals;
+        }
         let arena = Arena {
             trees: &trees,
             configs: &configs,
