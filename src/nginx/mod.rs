@@ -78,7 +78,15 @@ impl Model {
             .into_par_iter()
             .map(|config| {
                 let (trees, configs, maps) = (&trees, &configs, &maps);
-                refused::find(Arena { trees, configs, maps }.view(config), project)
+                refused::find(
+                    Arena {
+                        trees,
+                        configs,
+                        maps,
+                    }
+                    .view(config),
+                    project,
+                )
             })
             .collect();
         for (config, refusals) in configs.iter_mut().zip(refusals) {
@@ -131,13 +139,33 @@ impl Model {
             }
             undecided.push(note);
         }
-        Self {
+        let mut model = Self {
             trees,
             configs,
             maps,
             routes,
             undecided,
+        };
+        model.note_refusals();
+        model
+    }
+
+    /// A syntax error that is a finding is no note as well.
+    fn note_refusals(&mut self) {
+        let mut told = HashSet::new();
+        for (index, config) in (0..).zip(&self.configs) {
+            if !config.refusals.is_empty() && self.carries(index) {
+                told.extend(config.refusals.iter().map(|refusal| refusal.span));
+            }
         }
+        self.undecided.retain(|note| !told.contains(&note.span));
+    }
+
+    /// Whether a configuration carries WebSockets: it has a route, or it asks for the upgrade
+    /// where a syntax error hides the route.
+    pub fn carries(&self, config: u32) -> bool {
+        self.routes.iter().any(|route| route.config == config)
+            || refused::asks_for_upgrade(self.view(config))
     }
 
     /// A configuration of it.

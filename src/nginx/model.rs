@@ -182,13 +182,10 @@ pub struct Config {
     pub locations: Vec<Location>,
     /// See [`upgrade_variable`](super::evidence::upgrade_variable).
     pub(super) upgrade_variable: OnceLock<Option<String>>,
-<<<<<<< HEAD
     /// See [`View::names`].
     pub(super) names: OnceLock<super::setting::Names>,
-=======
     /// Why nginx would not load it.
     pub refusals: Vec<super::refused::Refusal>,
->>>>>>> 0aabb09 (wip)
     /// Some file that `http` includes is not in the project.
     unseen_http: bool,
 }
@@ -214,11 +211,8 @@ impl Config {
             servers: Vec::new(),
             locations: Vec::new(),
             upgrade_variable: OnceLock::new(),
-<<<<<<< HEAD
             names: OnceLock::new(),
-=======
             refusals: Vec::new(),
->>>>>>> 0aabb09 (wip)
             unseen_http: false,
         }
     }

@@ -18,6 +18,7 @@ pub mod map_misses_browsers;
 pub mod map_never_upgrades;
 pub mod plain_http2_listener;
 pub mod read_timeout;
+pub mod refused;
 pub mod response_headers_spoiled;
 pub mod static_upgrade;
 pub mod sticky_sessions;
@@ -69,7 +70,9 @@ fn places<'a>(cx: &'a Context<'a>) -> impl Iterator<Item = Place<'a>> {
 
 /// The routes that lose something.
 fn lost<'a>(cx: &'a Context<'a>) -> impl Iterator<Item = (Place<'a>, &'a Loss)> {
-    places(cx).filter_map(|place| Some((place, place.route.loss.as_ref()?)))
+    places(cx)
+        .filter(|place| !place.is_refused())
+        .filter_map(|place| Some((place, place.route.loss.as_ref()?)))
 }
 
 /// The routes that both headers of the upgrade get through.
@@ -133,6 +136,23 @@ impl Causes {
 }
 
 impl<'a> Place<'a> {
+    /// Whether nginx refuses a directive on the way to the route, so that what would be sent there
+    /// says nothing until that is mended.
+    fn is_refused(&self) -> bool {
+        let refusals = &self.view.config.refusals;
+        !refusals.is_empty()
+            && self.view.outward(self.route.block).any(|level| {
+                refusals.iter().any(|refusal| {
+                    let mut at = refusal.level;
+                    // One in an `if` of the location belongs to it.
+                    while at != ROOT && self.view.context(at) == Block::If {
+                        at = self.view.item(at).parent;
+                    }
+                    at == level
+                })
+            })
+    }
+
     /// From the name to the last argument of an item.
     fn head(&self, item: ItemId) -> Span {
         self.view.directive(item).head()

@@ -39,6 +39,21 @@ pub struct Refusal {
     pub help: Option<String>,
 }
 
+/// Whether a line of a configuration asks an upstream for the upgrade.
+pub(super) fn asks_for_upgrade(view: View<'_>) -> bool {
+    (0..view.config.items.len() as ItemId).any(|item| {
+        let directive = view.directive(item);
+        directive.name() == "proxy_set_header"
+            && directive
+                .arg(0)
+                .is_some_and(|name| name.eq_ignore_ascii_case("upgrade"))
+            && directive.arg(1).is_some_and(|value| {
+                value.eq_ignore_ascii_case("$http_upgrade")
+                    || value.eq_ignore_ascii_case("websocket")
+            })
+    })
+}
+
 /// The words of a refusal, before it is known where it stands.
 struct Words {
     span: Span,
@@ -50,7 +65,12 @@ struct Words {
 }
 
 impl Words {
-    fn new(span: Span, message: impl Into<String>, label: impl Into<String>, says: impl Into<String>) -> Self {
+    fn new(
+        span: Span,
+        message: impl Into<String>,
+        label: impl Into<String>,
+        says: impl Into<String>,
+    ) -> Self {
         Self {
             span,
             message: message.into(),
@@ -110,24 +130,50 @@ struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     fn push(&mut self, level: ItemId, words: Words) {
-        let Words { span, message, label, says, other, help } = words;
-        self.found.push(Refusal { span, level, message, label, says, other, help });
+        let Words {
+            span,
+            message,
+            label,
+            says,
+            other,
+            help,
+        } = words;
+        self.found.push(Refusal {
+            span,
+            level,
+            message,
+            label,
+            says,
+            other,
+            help,
+        });
     }
 
     /// Where nginx's own tokenizer stops.
     fn syntax(&mut self) {
         let mut trees: Vec<u32> = self.view.config.roots.clone();
-        trees.extend(self.view.config.includes.values().flat_map(|included| match included {
-            Included::Files(files) => files.clone(),
-            _ => Vec::new(),
-        }));
+        trees.extend(
+            self.view
+                .config
+                .includes
+                .values()
+                .flat_map(|included| match included {
+                    Included::Files(files) => files.clone(),
+                    _ => Vec::new(),
+                }),
+        );
         trees.sort_unstable();
         trees.dedup();
         for index in trees {
             let tree = &self.view.arena.trees[index as usize];
-            let Some(error) = tree.errors.first() else { continue };
+            let Some(error) = tree.errors.first() else {
+                continue;
+            };
             let text = self.project.slice(error.span);
-            if self.project.source(tree.source).is_template() || text.starts_with("...") || text.starts_with('…') {
+            if self.project.source(tree.source).is_template()
+                || text.starts_with("...")
+                || text.starts_with('…')
+            {
                 continue;
             }
             let items = &self.view.config.items;
@@ -140,7 +186,15 @@ impl<'a> Finder<'a> {
                 .last()
                 .unwrap_or(ROOT);
             let message = error.message.clone();
-            self.push(level, Words::new(error.span, message.clone(), "here nginx stops reading", message));
+            self.push(
+                level,
+                Words::new(
+                    error.span,
+                    message.clone(),
+                    "here nginx stops reading",
+                    message,
+                ),
+            );
         }
     }
 
@@ -211,7 +265,10 @@ impl<'a> Finder<'a> {
                 // It may be one of `stream`.
                 let mut within = self.view.children(item);
                 let is_http = within.any(|child| {
-                    matches!(self.view.directive(child).name(), "location" | "root" | "try_files" | "rewrite")
+                    matches!(
+                        self.view.directive(child).name(),
+                        "location" | "root" | "try_files" | "rewrite"
+                    )
                 });
                 if is_http { table::SERVER } else { 0 }
             }
@@ -236,14 +293,18 @@ impl<'a> Finder<'a> {
         if !view.config.complete || view.config.top != Context::Main {
             return;
         }
-        let source = self.project.source(view.arena.trees[view.config.main as usize].source);
+        let source = self
+            .project
+            .source(view.arena.trees[view.config.main as usize].source);
         let mut top = view.children(ROOT);
         let open = top.any(|item| {
             let included = view.config.includes.get(&item);
             view.directive(item).name() == "events"
                 || matches!(included, Some(Included::Missing(_)))
         });
-        let http = view.children(ROOT).find(|item| view.directive(*item).name() == "http");
+        let http = view
+            .children(ROOT)
+            .find(|item| view.directive(*item).name() == "http");
         if let Some(http) = http
             && !open
             && source.name() == "nginx.conf"
@@ -327,7 +388,11 @@ fn general(
         };
     }
     // A word that something else fills in may be several, or none.
-    if directive.args().iter().any(|word| word.templated || is_placeholder(&word.text)) {
+    if directive
+        .args()
+        .iter()
+        .any(|word| word.templated || is_placeholder(&word.text))
+    {
         return Err(None);
     }
     let block = here().any(|row| row.block == directive.has_block());
@@ -376,11 +441,18 @@ const NAMES: &[(Contexts, &str)] = &[
 ];
 
 fn context_name(context: Contexts) -> &'static str {
-    NAMES.iter().find(|(known, _)| *known == context).map_or("this place", |(_, name)| name)
+    NAMES
+        .iter()
+        .find(|(known, _)| *known == context)
+        .map_or("this place", |(_, name)| name)
 }
 
 fn context_names(contexts: Contexts) -> String {
-    let names: Vec<&str> = NAMES.iter().filter(|(known, _)| contexts & known != 0).map(|(_, name)| *name).collect();
+    let names: Vec<&str> = NAMES
+        .iter()
+        .filter(|(known, _)| contexts & known != 0)
+        .map(|(_, name)| *name)
+        .collect();
     match names.split_last() {
         Some((last, rest)) if !rest.is_empty() => format!("{} and {last}", rest.join(", ")),
         Some((last, _)) => (*last).to_owned(),

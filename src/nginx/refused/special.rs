@@ -32,7 +32,10 @@ pub(super) fn check<'a>(
 ) -> Vec<Words> {
     let args = directive.args();
     // What something else fills in says nothing.
-    if args.iter().any(|word| word.templated || is_placeholder(&word.text)) {
+    if args
+        .iter()
+        .any(|word| word.templated || is_placeholder(&word.text))
+    {
         return Vec::new();
     }
     let view = finder.view;
@@ -79,18 +82,33 @@ pub(super) fn check<'a>(
 
 fn parameter(word: &Word) -> Words {
     let text = &word.text;
-    Words::new(word.span, format!("`{text}` is no parameter that nginx knows here"), "not known here", format!("invalid parameter \"{text}\""))
+    Words::new(
+        word.span,
+        format!("`{text}` is no parameter that nginx knows here"),
+        "not known here",
+        format!("invalid parameter \"{text}\""),
+    )
 }
 
 fn variable(word: &Word) -> Words {
     let text = &word.text;
-    Words::new(word.span, format!("`{text}` is no variable"), "a variable begins with `$`", format!("invalid variable name \"{text}\""))
-        .help(format!("write `${text}`"))
+    Words::new(
+        word.span,
+        format!("`{text}` is no variable"),
+        "a variable begins with `$`",
+        format!("invalid variable name \"{text}\""),
+    )
+    .help(format!("write `${text}`"))
 }
 
 fn expression(word: &Word, pattern: &str) -> Option<Words> {
     let why = bad_expression(pattern)?;
-    Some(Words::new(word.span, format!("`{pattern}` is no regular expression: {why}"), why, format!("pcre2_compile() failed: … in \"{pattern}\"")))
+    Some(Words::new(
+        word.span,
+        format!("`{pattern}` is no regular expression: {why}"),
+        why,
+        format!("pcre2_compile() failed: … in \"{pattern}\""),
+    ))
 }
 
 /// ngx_http_rewrite_if_condition.
@@ -115,33 +133,58 @@ fn condition(args: &[Word]) -> Option<Words> {
     let end = words[count - 1].strip_suffix(')').unwrap_or_default();
     words[count - 1] = end;
     let skipped = usize::from(first.text.len() == 1);
-    let until = if last.text.len() == 1 { count - 1 } else { count };
+    let until = if last.text.len() == 1 {
+        count - 1
+    } else {
+        count
+    };
     let Some(words) = words.get(skipped..until).filter(|words| !words.is_empty()) else {
         return invalid(first, "the condition of an `if` is empty");
     };
     let at = |index: usize| &args[skipped + index];
     match words {
         [name] if name.len() > 1 && name.starts_with('$') => {
-            let glued = name[1..].find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '{' | '}')))?;
+            let glued = name[1..]
+                .find(|c: char| !(c.is_ascii_alphanumeric() || matches!(c, '_' | '{' | '}')))?;
             // The rest of the word is taken for a part of the variable's name.
             name[1 + glued..].starts_with(['=', '!', '~']).then(|| {
-                Words::new(at(0).span, "the condition of an `if` lacks blanks round its operator", "read as the name of a variable", format!("unknown \"{}\" variable", &name[1..]))
-                    .help("write blanks round the operator: `if ($variable = \"value\")`")
+                Words::new(
+                    at(0).span,
+                    "the condition of an `if` lacks blanks round its operator",
+                    "read as the name of a variable",
+                    format!("unknown \"{}\" variable", &name[1..]),
+                )
+                .help("write blanks round the operator: `if ($variable = \"value\")`")
             })
         }
         [name, operator, pattern] if name.len() > 1 && name.starts_with('$') => match *operator {
             "=" | "!=" => None,
             "~" | "~*" | "!~" | "!~*" => expression(at(2), pattern),
             operator => {
-                let words = Words::new(at(1).span, format!("an `if` knows no operator `{operator}`"), "not an operator", format!("unexpected \"{operator}\" in condition"));
+                let words = Words::new(
+                    at(1).span,
+                    format!("an `if` knows no operator `{operator}`"),
+                    "not an operator",
+                    format!("unexpected \"{operator}\" in condition"),
+                );
                 Some(match operator {
                     "==" | "===" | "eq" => words.help("write `=`"),
                     _ => words.help("it knows `=`, `!=`, `~`, `~*`, `!~` and `!~*`"),
                 })
             }
         },
-        [test, _] if matches!(*test, "-f" | "-d" | "-e" | "-x" | "!-f" | "!-d" | "!-e" | "!-x") => None,
-        [name, ..] if name.len() > 1 && name.starts_with('$') => invalid(at(0), "the condition of an `if` is more than one comparison"),
+        [test, _]
+            if matches!(
+                *test,
+                "-f" | "-d" | "-e" | "-x" | "!-f" | "!-d" | "!-e" | "!-x"
+            ) =>
+        {
+            None
+        }
+        [name, ..] if name.len() > 1 && name.starts_with('$') => invalid(
+            at(0),
+            "the condition of an `if` is more than one comparison",
+        ),
         _ => invalid(at(0), "the condition of an `if` begins with no variable"),
     }
 }
@@ -159,12 +202,19 @@ impl<'a> Place<'a> {
             [modifier, name] => (modifier.text.as_str(), name.text.as_str()),
             [whole] => {
                 let text = whole.text.as_str();
-                let modifier = ["=", "^~", "~*", "~"].into_iter().find(|modifier| text.starts_with(modifier)).unwrap_or("");
+                let modifier = ["=", "^~", "~*", "~"]
+                    .into_iter()
+                    .find(|modifier| text.starts_with(modifier))
+                    .unwrap_or("");
                 (modifier, &text[modifier.len()..])
             }
             _ => return None,
         };
-        Some(Self { exact: modifier == "=", expression: modifier.starts_with('~'), name })
+        Some(Self {
+            exact: modifier == "=",
+            expression: modifier.starts_with('~'),
+            name,
+        })
     }
 
     fn is_named(&self) -> bool {
@@ -186,8 +236,13 @@ fn location<'a>(
     {
         let text = &modifier.text;
         return Some(
-            Words::new(modifier.span, format!("`{text}` is no modifier of a location"), "not a modifier", format!("invalid location modifier \"{text}\""))
-                .help("the modifiers are `=`, `^~`, `~` and `~*`"),
+            Words::new(
+                modifier.span,
+                format!("`{text}` is no modifier of a location"),
+                "not a modifier",
+                format!("invalid location modifier \"{text}\""),
+            )
+            .help("the modifiers are `=`, `^~`, `~` and `~*`"),
         );
     }
     let place = Place::read(args)?;
@@ -198,21 +253,35 @@ fn location<'a>(
         let outer_args = view.directive(parent).args();
         let outer = Place::read(outer_args)?;
         let refuse = |why: String, says: String| {
-            Some(Words::new(head, why, "not within this block", says).other(view.directive(parent).head(), "the block that it stands in"))
+            Some(
+                Words::new(head, why, "not within this block", says)
+                    .other(view.directive(parent).head(), "the block that it stands in"),
+            )
         };
         let (name, within) = (place.name, outer.name);
         if outer.exact {
-            return refuse("a location cannot stand in an exact one".to_owned(), format!("location \"{name}\" cannot be inside the exact location \"{within}\""));
+            return refuse(
+                "a location cannot stand in an exact one".to_owned(),
+                format!("location \"{name}\" cannot be inside the exact location \"{within}\""),
+            );
         }
         if outer.is_named() {
-            return refuse("a location cannot stand in a named one".to_owned(), format!("location \"{name}\" cannot be inside the named location \"{within}\""));
+            return refuse(
+                "a location cannot stand in a named one".to_owned(),
+                format!("location \"{name}\" cannot be inside the named location \"{within}\""),
+            );
         }
         if place.is_named() {
-            return refuse("a named location stands in a server only".to_owned(), format!("named location \"{name}\" can be on the server level only"));
+            return refuse(
+                "a named location stands in a server only".to_owned(),
+                format!("named location \"{name}\" can be on the server level only"),
+            );
         }
         if !outer.expression && !name.starts_with(within) {
             return refuse(
-                format!("`location {name}` is outside `location {within}`: a nested location goes on with the whole path of its outer one"),
+                format!(
+                    "`location {name}` is outside `location {within}`: a nested location goes on with the whole path of its outer one"
+                ),
                 format!("location \"{name}\" is outside location \"{within}\""),
             );
         }
@@ -221,10 +290,17 @@ fn location<'a>(
     if place.is_named() || parent == ROOT && view.config.roots.len() > 1 {
         return None;
     }
-    let first = memory.locations.insert((parent, place.exact, place.name), head)?;
+    let first = memory
+        .locations
+        .insert((parent, place.exact, place.name), head)?;
     Some(
-        Words::new(head, format!("`location {}` is there twice in one block", place.name), "the second one", format!("duplicate location \"{}\"", place.name))
-            .other(first, "the first one"),
+        Words::new(
+            head,
+            format!("`location {}` is there twice in one block", place.name),
+            "the second one",
+            format!("duplicate location \"{}\"", place.name),
+        )
+        .other(first, "the first one"),
     )
 }
 
@@ -233,11 +309,21 @@ fn return_code(code: &Word, rest: &[Word]) -> Option<Words> {
     let text = code.text.as_str();
     let fine = match number(text) {
         Some(status) => status <= 999,
-        None => rest.is_empty() && ["http://", "https://", "$scheme"].iter().any(|start| text.starts_with(start)),
+        None => {
+            rest.is_empty()
+                && ["http://", "https://", "$scheme"]
+                    .iter()
+                    .any(|start| text.starts_with(start))
+        }
     };
     (!fine).then(|| {
-        Words::new(code.span, format!("`{text}` is no status to return"), "not a status", format!("invalid return code \"{text}\""))
-            .help("a `return` begins with a status, such as `return 301 https://$host$request_uri;`")
+        Words::new(
+            code.span,
+            format!("`{text}` is no status to return"),
+            "not a status",
+            format!("invalid return code \"{text}\""),
+        )
+        .help("a `return` begins with a status, such as `return 301 https://$host$request_uri;`")
     })
 }
 
@@ -250,7 +336,12 @@ fn error_page(args: &[Word]) -> Option<Words> {
         let code = &replaced.text[1..];
         if before.is_empty() || (!code.is_empty() && number(code).is_none()) {
             let text = &replaced.text;
-            return Some(Words::new(replaced.span, format!("`{text}` is no status to answer with"), "not a status", format!("invalid value \"{text}\"")));
+            return Some(Words::new(
+                replaced.span,
+                format!("`{text}` is no status to answer with"),
+                "not a status",
+                format!("invalid value \"{text}\""),
+            ));
         }
         codes = before;
     }
@@ -258,8 +349,18 @@ fn error_page(args: &[Word]) -> Option<Words> {
         let text = &code.text;
         match number(text) {
             Some(status) if (300..=599).contains(&status) && status != 499 => None,
-            Some(status) if status != 499 => Some(Words::new(code.span, format!("`error_page` takes no {text}: an answer with that status is no error"), "not between 300 and 599", format!("value \"{text}\" must be between 300 and 599"))),
-            _ => Some(Words::new(code.span, format!("`error_page` takes no `{text}`"), "not a status between 300 and 599", format!("invalid value \"{text}\""))),
+            Some(status) if status != 499 => Some(Words::new(
+                code.span,
+                format!("`error_page` takes no {text}: an answer with that status is no error"),
+                "not between 300 and 599",
+                format!("value \"{text}\" must be between 300 and 599"),
+            )),
+            _ => Some(Words::new(
+                code.span,
+                format!("`error_page` takes no `{text}`"),
+                "not a status between 300 and 599",
+                format!("invalid value \"{text}\""),
+            )),
         }
     })
 }
@@ -270,21 +371,33 @@ fn proxy_pass(view: View<'_>, parent: ItemId, context: Contexts, url: &Word) -> 
         return None;
     }
     let lower = url.text.to_ascii_lowercase();
-    let rest = ["http://", "https://"].iter().find_map(|scheme| lower.starts_with(scheme).then(|| &url.text[scheme.len()..]))?;
+    let rest = ["http://", "https://"]
+        .iter()
+        .find_map(|scheme| lower.starts_with(scheme).then(|| &url.text[scheme.len()..]))?;
     let uri = match rest.strip_prefix("unix:") {
         Some(socket) => socket.split_once(':').map_or("", |(_, uri)| uri),
         None => rest.find(['/', '?']).map_or("", |at| &rest[at..]),
     };
     let host = &rest[..rest.len() - uri.len()];
     if host.is_empty() || host.starts_with(':') && !rest.starts_with("unix:") {
-        return Some(Words::new(url.span, "`proxy_pass` names no host", "no host", format!("no host in upstream \"{rest}\"")));
+        return Some(Words::new(
+            url.span,
+            "`proxy_pass` names no host",
+            "no host",
+            format!("no host in upstream \"{rest}\""),
+        ));
     }
     if !host.starts_with('[')
         && let Some((_, port)) = host.rsplit_once(':')
         && !rest.starts_with("unix:")
         && number(port).is_none_or(|port| !(1..=65535).contains(&port))
     {
-        return Some(Words::new(url.span, format!("`proxy_pass` names no port that could be: `{port}`"), "an invalid port", format!("invalid port in upstream \"{rest}\"")));
+        return Some(Words::new(
+            url.span,
+            format!("`proxy_pass` names no port that could be: `{port}`"),
+            "an invalid port",
+            format!("invalid port in upstream \"{rest}\""),
+        ));
     }
     if uri.is_empty() {
         return None;
@@ -294,7 +407,9 @@ fn proxy_pass(view: View<'_>, parent: ItemId, context: Contexts, url: &Word) -> 
     let kind = match context {
         table::LOCATION_IF => "an `if`",
         table::LIMIT_EXCEPT => "`limit_except`",
-        table::LOCATION if place().is_some_and(|place| place.expression) => "a location with a regular expression",
+        table::LOCATION if place().is_some_and(|place| place.expression) => {
+            "a location with a regular expression"
+        }
         table::LOCATION if place().is_some_and(|place| place.is_named()) => "a named location",
         _ => return None,
     };
@@ -316,7 +431,12 @@ fn map(view: View<'_>, item: ItemId) -> Vec<Words> {
     for entry in view.children(item) {
         let directive = view.directive(entry);
         let words = &directive.node().words;
-        if directive.has_block() || !directive.node().intact || words.iter().any(|word| word.templated || is_placeholder(&word.text)) {
+        if directive.has_block()
+            || !directive.node().intact
+            || words
+                .iter()
+                .any(|word| word.templated || is_placeholder(&word.text))
+        {
             continue;
         }
         let words: Vec<&Word> = words.iter().collect();
@@ -325,21 +445,49 @@ fn map(view: View<'_>, item: ItemId) -> Vec<Words> {
             [key, _] if key.text == "include" => {}
             [key, _] => {
                 if let Some(pattern) = key.text.strip_prefix('~') {
-                    found.extend(expression(key, pattern.strip_prefix('*').unwrap_or(pattern)));
+                    found.extend(expression(
+                        key,
+                        pattern.strip_prefix('*').unwrap_or(pattern),
+                    ));
                     continue;
                 }
-                let text = key.text.strip_prefix('\\').unwrap_or(&key.text).to_ascii_lowercase();
+                let text = key
+                    .text
+                    .strip_prefix('\\')
+                    .unwrap_or(&key.text)
+                    .to_ascii_lowercase();
                 let is_default = key.text == "default";
-                let text = if is_default { "default".to_owned() } else { format!("={text}") };
+                let text = if is_default {
+                    "default".to_owned()
+                } else {
+                    format!("={text}")
+                };
                 if let Some(first) = keys.insert(text, key.span) {
                     let name = &key.text;
-                    let says = if is_default { "duplicate default map parameter".to_owned() } else { format!("conflicting parameter \"{name}\"") };
-                    found.push(Words::new(key.span, format!("`{name}` is in this map twice"), "the second one", says).other(first, "the first one"));
+                    let says = if is_default {
+                        "duplicate default map parameter".to_owned()
+                    } else {
+                        format!("conflicting parameter \"{name}\"")
+                    };
+                    found.push(
+                        Words::new(
+                            key.span,
+                            format!("`{name}` is in this map twice"),
+                            "the second one",
+                            says,
+                        )
+                        .other(first, "the first one"),
+                    );
                 }
             }
             _ => found.push(
-                Words::new(directive.head(), "a line of a map is a key and a value", format!("{} words", words.len()), "invalid number of the map parameters")
-                    .help("a value that holds blanks is written in quotes"),
+                Words::new(
+                    directive.head(),
+                    "a line of a map is a key and a value",
+                    format!("{} words", words.len()),
+                    "invalid number of the map parameters",
+                )
+                .help("a value that holds blanks is written in quotes"),
             ),
         }
     }
@@ -347,11 +495,38 @@ fn map(view: View<'_>, item: ItemId) -> Vec<Words> {
 }
 
 /// ngx_http_core_listen and ngx_http_add_addresses.
-fn listen<'a>(memory: &mut Memory<'a>, whole: u32, server: ItemId, address: &Word, rest: &[Word]) -> Vec<Words> {
-    const FLAGS: &[&str] = &["default_server", "default", "bind", "ssl", "http2", "quic", "proxy_protocol", "deferred", "reuseport", "multipath"];
-    const OPTIONS: &[&str] = &["setfib=", "fastopen=", "backlog=", "rcvbuf=", "sndbuf=", "accept_filter=", "ipv6only=", "so_keepalive="];
+fn listen<'a>(
+    memory: &mut Memory<'a>,
+    whole: u32,
+    server: ItemId,
+    address: &Word,
+    rest: &[Word],
+) -> Vec<Words> {
+    const FLAGS: &[&str] = &[
+        "default_server",
+        "default",
+        "bind",
+        "ssl",
+        "http2",
+        "quic",
+        "proxy_protocol",
+        "deferred",
+        "reuseport",
+        "multipath",
+    ];
+    const OPTIONS: &[&str] = &[
+        "setfib=",
+        "fastopen=",
+        "backlog=",
+        "rcvbuf=",
+        "sndbuf=",
+        "accept_filter=",
+        "ipv6only=",
+        "so_keepalive=",
+    ];
     let mut found = Vec::new();
-    let is_known = |text: &str| FLAGS.contains(&text) || OPTIONS.iter().any(|option| text.starts_with(option));
+    let is_known =
+        |text: &str| FLAGS.contains(&text) || OPTIONS.iter().any(|option| text.starts_with(option));
     if let Some(unknown) = rest.iter().find(|word| !is_known(&word.text)) {
         return vec![parameter(unknown)];
     }
@@ -363,7 +538,12 @@ fn listen<'a>(memory: &mut Memory<'a>, whole: u32, server: ItemId, address: &Wor
         text => text.rsplit_once(':').unwrap_or((text, "80")),
     };
     if !port.is_empty() && number(port).is_none_or(|port| !(1..=65535).contains(&port)) {
-        return vec![Words::new(address.span, format!("`listen` takes no port `{port}`"), "an invalid port", format!("invalid port in \"{text}\" of the \"listen\" directive"))];
+        return vec![Words::new(
+            address.span,
+            format!("`listen` takes no port `{port}`"),
+            "an invalid port",
+            format!("invalid port in \"{text}\" of the \"listen\" directive"),
+        )];
     }
     let host = if host == "*" { "0.0.0.0" } else { host };
     let key = format!("{}:{port}", host.to_ascii_lowercase());
@@ -372,23 +552,43 @@ fn listen<'a>(memory: &mut Memory<'a>, whole: u32, server: ItemId, address: &Wor
         return found;
     }
     if let Some(first) = memory.listens.insert((server, key.clone()), address.span) {
-        let words = Words::new(address.span, format!("this server listens on `{key}` twice"), "the second time", format!("a duplicate listen {key}"));
+        let words = Words::new(
+            address.span,
+            format!("this server listens on `{key}` twice"),
+            "the second time",
+            format!("a duplicate listen {key}"),
+        );
         found.push(words.other(first, "the first time"));
         return found;
     }
     if let Some(word) = rest.iter().find(|word| word.text.starts_with("default"))
         && let Some(first) = memory.defaults.insert((whole, key.clone()), word.span)
     {
-        let words = Words::new(word.span, format!("`{key}` has a second default server"), "the second one", format!("a duplicate default server for {key}"));
+        let words = Words::new(
+            word.span,
+            format!("`{key}` has a second default server"),
+            "the second one",
+            format!("a duplicate default server for {key}"),
+        );
         found.push(words.other(first, "the first one"));
     }
     let sets = |word: &&Word| {
-        matches!(word.text.as_str(), "bind" | "deferred" | "reuseport") || OPTIONS.iter().any(|option| *option != "accept_filter=" && word.text.starts_with(option))
+        matches!(word.text.as_str(), "bind" | "deferred" | "reuseport")
+            || OPTIONS
+                .iter()
+                .any(|option| *option != "accept_filter=" && word.text.starts_with(option))
     };
     if let Some(word) = rest.iter().find(sets)
         && let Some(first) = memory.options.insert((whole, key.clone()), word.span)
     {
-        let words = Words::new(word.span, format!("the socket of `{key}` is set up a second time: such parameters belong to one `listen` of an address only"), "the second time", format!("duplicate listen options for {key}"));
+        let words = Words::new(
+            word.span,
+            format!(
+                "the socket of `{key}` is set up a second time: such parameters belong to one `listen` of an address only"
+            ),
+            "the second time",
+            format!("duplicate listen options for {key}"),
+        );
         found.push(words.other(first, "set up here"));
     }
     found
@@ -397,18 +597,35 @@ fn listen<'a>(memory: &mut Memory<'a>, whole: u32, server: ItemId, address: &Wor
 fn upstream<'a>(finder: &mut Finder<'a>, item: ItemId, name: &Word) -> Option<Words> {
     let view = finder.view;
     let head = view.directive(item).head();
-    if let Some(first) = finder.memory.upstreams.insert(name.text.to_ascii_lowercase(), head)
+    if let Some(first) = finder
+        .memory
+        .upstreams
+        .insert(name.text.to_ascii_lowercase(), head)
         && (view.config.complete || first.source == head.source)
     {
-        let words = Words::new(head, format!("there are two upstreams `{}`", name.text), "the second one", format!("duplicate upstream \"{}\"", name.text));
+        let words = Words::new(
+            head,
+            format!("there are two upstreams `{}`", name.text),
+            "the second one",
+            format!("duplicate upstream \"{}\"", name.text),
+        );
         return Some(words.other(first, "the first one"));
     }
     let mut within = view.children(item).map(|child| view.directive(child));
     // Others may bring servers, too.
-    let empty = within.all(|child| child.node().intact && !matches!(child.name(), "server" | "include") && !table::known(child.name()).is_empty());
+    let empty = within.all(|child| {
+        child.node().intact
+            && !matches!(child.name(), "server" | "include")
+            && !table::known(child.name()).is_empty()
+    });
     let source = finder.project.source(head.source);
     (empty && !source.is_template()).then(|| {
-        Words::new(head, format!("the upstream `{}` has no server", name.text), "no `server` stands in it", "no servers are inside upstream")
+        Words::new(
+            head,
+            format!("the upstream `{}` has no server", name.text),
+            "no `server` stands in it",
+            "no servers are inside upstream",
+        )
     })
 }
 
@@ -416,21 +633,47 @@ fn upstream<'a>(finder: &mut Finder<'a>, item: ItemId, name: &Word) -> Option<Wo
 fn server_parameter(word: &Word) -> Option<Words> {
     let text = word.text.as_str();
     let known = matches!(text, "backup" | "down" | "resolve" | "drain")
-        || ["weight=", "max_conns=", "max_fails=", "fail_timeout=", "service=", "slow_start=", "route=", "id=", "check", "srun_id="]
-            .iter()
-            .any(|start| text.starts_with(start));
-    let amount = ["weight=", "max_conns=", "max_fails="].iter().find_map(|start| text.strip_prefix(start));
+        || [
+            "weight=",
+            "max_conns=",
+            "max_fails=",
+            "fail_timeout=",
+            "service=",
+            "slow_start=",
+            "route=",
+            "id=",
+            "check",
+            "srun_id=",
+        ]
+        .iter()
+        .any(|start| text.starts_with(start));
+    let amount = ["weight=", "max_conns=", "max_fails="]
+        .iter()
+        .find_map(|start| text.strip_prefix(start));
     (!known || amount.is_some_and(|amount| number(amount).is_none())).then(|| parameter(word))
 }
 
 /// ngx_http_core_root.
-fn root<'a>(view: View<'a>, memory: &mut Memory<'a>, parent: ItemId, directive: Directive<'a>, _: &Word) -> Option<Words> {
+fn root<'a>(
+    view: View<'a>,
+    memory: &mut Memory<'a>,
+    parent: ItemId,
+    directive: Directive<'a>,
+    _: &Word,
+) -> Option<Words> {
     let (name, head) = (directive.name(), directive.head());
     if parent == ROOT {
         return None;
     }
-    if name == "alias" && Place::read(view.directive(parent).args()).is_some_and(|place| place.is_named()) {
-        return Some(Words::new(head, "a named location takes no `alias`", "not allowed here", "the \"alias\" directive cannot be used inside the named location"));
+    if name == "alias"
+        && Place::read(view.directive(parent).args()).is_some_and(|place| place.is_named())
+    {
+        return Some(Words::new(
+            head,
+            "a named location takes no `alias`",
+            "not allowed here",
+            "the \"alias\" directive cannot be used inside the named location",
+        ));
     }
     match memory.roots.insert(parent, (name, head)) {
         Some((before, first)) if before != name => Some(

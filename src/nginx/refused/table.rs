@@ -76,9 +76,9 @@ impl Known {
         let one = |fits: fn(&str) -> bool| args.iter().take(1).find(|word| !fits(&word.text));
         match self.value {
             Value::Any | Value::Once => None,
-            Value::Flag => one(|text| {
-                text.eq_ignore_ascii_case("on") || text.eq_ignore_ascii_case("off")
-            }),
+            Value::Flag => {
+                one(|text| text.eq_ignore_ascii_case("on") || text.eq_ignore_ascii_case("off"))
+            }
             Value::Size => one(|text| value::is_size(text, false)),
             Value::Offset => one(|text| value::is_size(text, true)),
             Value::Number(least, most) => args.iter().take(1).find(|word| {
@@ -109,7 +109,14 @@ impl Known {
             Value::Milliseconds => "it takes a time, such as `60s`, `1h` or `500ms`".to_owned(),
             Value::Buffers => "it takes a number and a size, such as `8 16k`".to_owned(),
             Value::OneOf(words) | Value::SomeOf(words) => {
-                format!("it takes {}", words.iter().map(|word| format!("`{word}`")).collect::<Vec<_>>().join(", "))
+                format!(
+                    "it takes {}",
+                    words
+                        .iter()
+                        .map(|word| format!("`{word}`"))
+                        .collect::<Vec<_>>()
+                        .join(", ")
+                )
             }
             Value::Any | Value::Once => return None,
         })
@@ -118,7 +125,9 @@ impl Known {
 
 /// ngx_conf_set_enum_slot and ngx_conf_set_bitmask_slot compare without regard to case.
 fn is_among(words: &[&str], word: &Word) -> bool {
-    words.iter().any(|known| known.eq_ignore_ascii_case(&word.text))
+    words
+        .iter()
+        .any(|known| known.eq_ignore_ascii_case(&word.text))
 }
 
 #[cfg(test)]

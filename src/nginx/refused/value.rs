@@ -5,7 +5,9 @@ pub(super) fn number(text: &str) -> Option<u64> {
     if text.is_empty() || !text.bytes().all(|byte| byte.is_ascii_digit()) {
         return None;
     }
-    text.parse().ok().filter(|number| i64::try_from(*number).is_ok())
+    text.parse()
+        .ok()
+        .filter(|number| i64::try_from(*number).is_ok())
 }
 
 /// ngx_parse_size and ngx_parse_offset: a number with `k` or `m`; an offset may have `g`, too.
@@ -61,7 +63,10 @@ pub(super) fn is_time(text: &str, seconds: bool) -> bool {
 
 /// Why PCRE surely refuses an expression: brackets that do not match, or a repetition of nothing.
 pub(super) fn bad_expression(text: &str) -> Option<&'static str> {
-    if ["\\Q", "(?x", "(?#", "(*", "[:", "(?("].iter().any(|mark| text.contains(mark)) {
+    if ["\\Q", "(?x", "(?#", "(*", "[:", "(?("]
+        .iter()
+        .any(|mark| text.contains(mark))
+    {
         return None;
     }
     let bytes = text.as_bytes();
@@ -119,9 +124,13 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         || text.contains("__")
         || text.contains("...")
         || text.match_indices('$').any(|(at, _)| {
-            text[at + 1..].starts_with(|c: char| c.is_ascii_uppercase() || matches!(c, '{' | '(' | '$'))
+            text[at + 1..]
+                .starts_with(|c: char| c.is_ascii_uppercase() || matches!(c, '{' | '(' | '$'))
         })
-        || (text.len() > 2 && text.bytes().all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')))
+        || (text.len() > 2
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')))
 }
 
 #[cfg(test)]
@@ -130,7 +139,9 @@ mod tests {
 
     #[test]
     fn times_and_sizes_are_read_as_nginx_does() {
-        for time in ["60", "60s", "1h", "1h30m", "1h 30m", "500ms", "1d 12", "1w2d", "0"] {
+        for time in [
+            "60", "60s", "1h", "1h30m", "1h 30m", "500ms", "1d 12", "1w2d", "0",
+        ] {
             assert!(is_time(time, false), "{time}");
         }
         for time in ["off", "-1", "", "1y", "30m1h", "60sec", "1.5s", "1M"] {
@@ -144,7 +155,10 @@ mod tests {
             assert!(!is_size(size, false), "{size}");
         }
         assert!(is_size("1g", true));
-        assert_eq!((number("12"), number("-1"), number("1a")), (Some(12), None, None));
+        assert_eq!(
+            (number("12"), number("-1"), number("1a")),
+            (Some(12), None, None)
+        );
     }
 
     #[test]
@@ -152,7 +166,18 @@ mod tests {
         for bad in ["(a", "a)", "[a", "*.js$", "a|*b", "a\\", "[]a"] {
             assert!(bad_expression(bad).is_some(), "{bad}");
         }
-        for good in ["^/(a|b)$", r"\.(js|css)$", "[]a]", "[^]]", r"\(", "(?!x)y", "(?<n>x)", "[(]", r"[\]]", ""] {
+        for good in [
+            "^/(a|b)$",
+            r"\.(js|css)$",
+            "[]a]",
+            "[^]]",
+            r"\(",
+            "(?!x)y",
+            "(?<n>x)",
+            "[(]",
+            r"[\]]",
+            "",
+        ] {
             assert_eq!(bad_expression(good), None, "{good}");
         }
     }
