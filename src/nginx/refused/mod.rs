@@ -54,15 +54,8 @@ pub(super) fn asks_for_upgrade(view: View<'_>) -> bool {
     })
 }
 
-/// The words of a refusal, before it is known where it stands.
-struct Words {
-    span: Span,
-    message: String,
-    label: String,
-    says: String,
-    other: Option<(Span, String)>,
-    help: Option<String>,
-}
+/// A refusal, before it is known in which block it stands.
+struct Words(Box<Refusal>);
 
 impl Words {
     fn new(
@@ -71,23 +64,24 @@ impl Words {
         label: impl Into<String>,
         says: impl Into<String>,
     ) -> Self {
-        Self {
+        Self(Box::new(Refusal {
             span,
+            level: ROOT,
             message: message.into(),
             label: label.into(),
             says: says.into(),
             other: None,
             help: None,
-        }
+        }))
     }
 
     fn help(mut self, help: impl Into<String>) -> Self {
-        self.help = Some(help.into());
+        self.0.help = Some(help.into());
         self
     }
 
     fn other(mut self, span: Span, message: impl Into<String>) -> Self {
-        self.other = Some((span, message.into()));
+        self.0.other = Some((span, message.into()));
         self
     }
 }
@@ -104,6 +98,10 @@ pub(super) fn find(view: View<'_>, project: &Project) -> Vec<Refusal> {
         found: Vec::new(),
     };
     finder.syntax();
+    if !finder.found.is_empty() {
+        // Beyond it we may see other blocks than were meant.
+        return finder.found;
+    }
     for item in 0..view.config.items.len() as ItemId {
         if finder.found.len() >= MAX_REFUSALS {
             break;
@@ -130,23 +128,7 @@ struct Finder<'a> {
 
 impl<'a> Finder<'a> {
     fn push(&mut self, level: ItemId, words: Words) {
-        let Words {
-            span,
-            message,
-            label,
-            says,
-            other,
-            help,
-        } = words;
-        self.found.push(Refusal {
-            span,
-            level,
-            message,
-            label,
-            says,
-            other,
-            help,
-        });
+        self.found.push(Refusal { level, ..*words.0 });
     }
 
     /// Where nginx's own tokenizer stops.
@@ -178,12 +160,12 @@ impl<'a> Finder<'a> {
             }
             let items = &self.view.config.items;
             let level = (0..items.len() as ItemId)
+                .rev()
                 .filter(|item| items[*item as usize].tree == index)
-                .filter(|item| {
+                .find(|item| {
                     let block = self.view.directive(*item).node().block;
                     block.is_some_and(|block| block.contains(error.span))
                 })
-                .last()
                 .unwrap_or(ROOT);
             let message = error.message.clone();
             self.push(
@@ -302,11 +284,19 @@ impl<'a> Finder<'a> {
             view.directive(item).name() == "events"
                 || matches!(included, Some(Included::Missing(_)))
         });
+        // An excerpt of a main file holds `http` alone.
+        let whole = view.children(ROOT).any(|item| {
+            matches!(
+                view.directive(item).name(),
+                "worker_processes" | "user" | "pid" | "error_log"
+            )
+        });
         let http = view
             .children(ROOT)
             .find(|item| view.directive(*item).name() == "http");
         if let Some(http) = http
             && !open
+            && whole
             && source.name() == "nginx.conf"
             && !source.is_template()
         {
@@ -353,7 +343,24 @@ fn general(
         }
     }
     if rows.is_empty() {
-        return Err(None);
+        // No third party's directive is called so: a word that something before it leaves over.
+        let odd = !name
+            .starts_with(|c: char| c.is_ascii_alphabetic() || matches!(c, '_' | '.' | '…'))
+            || name.contains(['(', '$', '=', '"']);
+        let is_ours =
+            context != ANY && odd && directive.name_word().is_some() && !is_placeholder(name);
+        return Err(is_ours.then(|| {
+            let words = Words::new(
+                name_span,
+                format!("`{name}` is no directive"),
+                "read as the name of a directive",
+                format!("unknown directive \"{name}\""),
+            );
+            match name.strip_prefix("if(") {
+                Some(_) => words.help("write a blank behind `if`: `if ($variable)`"),
+                None => words.help("look at the directive before it: is there a `;` too much, or a line broken apart?"),
+            }
+        }));
     }
     let here = || rows.iter().filter(|row| row.contexts & context != 0);
     if here().next().is_none() {

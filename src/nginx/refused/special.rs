@@ -67,7 +67,8 @@ pub(super) fn check<'a>(
         )),
         ("set", [name, _]) if !name.text.starts_with('$') => one(Some(variable(name))),
         ("map" | "split_clients", [_, name]) if !name.text.starts_with('$') => one(Some(variable(name))),
-        ("map", [_, _]) => map(view, item),
+        ("map", [_, _]) => map(view, item).into_iter().chain(nested(view, item)).collect(),
+        ("geo" | "split_clients" | "types", _) => nested(view, item),
         ("listen", [address, rest @ ..]) if context == table::SERVER => {
             // Files of an unknown whole may be alternatives.
             let whole = if view.config.complete { u32::MAX } else { view.item(item).tree };
@@ -422,6 +423,25 @@ fn proxy_pass(view: View<'_>, parent: ItemId, context: Contexts, url: &Word) -> 
         )
         .help(format!("write the address alone, which sends the request's own path on:\nproxy_pass {};", &url.text[..url.text.len() - uri.len()])),
     )
+}
+
+/// Blocks within a block of entries, of which ngx_conf_parse takes none.
+fn nested(view: View<'_>, item: ItemId) -> Vec<Words> {
+    let blocks = view
+        .children(item)
+        .map(|entry| view.directive(entry))
+        .filter(|entry| entry.has_block());
+    blocks
+        .map(|entry| {
+            let name = view.directive(item).name();
+            Words::new(
+                entry.head(),
+                format!("no block stands in `{name}`"),
+                "a block of its own",
+                "unexpected \"{\"",
+            )
+        })
+        .collect()
 }
 
 /// ngx_http_map: entries of a key and a value.

@@ -120,7 +120,8 @@ pub(super) fn bad_expression(text: &str) -> Option<&'static str> {
 
 /// Whether something else than nginx will fill in a value, so that what stands there says nothing.
 pub(super) fn is_placeholder(text: &str) -> bool {
-    text.contains(['<', '>', '@', '%', '{', '}'])
+    text.contains(['<', '>', '%', '{', '}'])
+        || text.matches('@').count() > 1
         || text.contains("__")
         || text.contains("...")
         || text.match_indices('$').any(|(at, _)| {
@@ -130,7 +131,7 @@ pub(super) fn is_placeholder(text: &str) -> bool {
         || (text.len() > 2
             && text
                 .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || matches!(byte, b'_' | b'-')))
+                .all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
 }
 
 #[cfg(test)]
