@@ -76,6 +76,16 @@ impl Hop for Nginx<'_> {
     }
 
     fn receive(&self, request: &Request) -> Passage {
+        if let Some(refusal) = self.view.config.refusals.first() {
+            return Passage {
+                at: Some(refusal.span),
+                outcome: Outcome::Answers { status: None },
+                because: vec![Because {
+                    span: refusal.span,
+                    message: format!("nginx does not start: {}", refusal.message),
+                }],
+            };
+        }
         let Some(chosen) = self.view.choose_server(&request.host, request.port) else {
             return Passage {
                 at: None,
