@@ -566,7 +566,13 @@ fn listen<'a>(
         )];
     }
     let host = if host == "*" { "0.0.0.0" } else { host };
-    let key = format!("{}:{port}", host.to_ascii_lowercase());
+    // QUIC has sockets of its own.
+    let quic = if rest.iter().any(|word| word.text == "quic") {
+        " quic"
+    } else {
+        ""
+    };
+    let key = format!("{}:{port}{quic}", host.to_ascii_lowercase());
     // A name may have several addresses, and others share them.
     if host.starts_with(|c: char| c.is_ascii_alphabetic()) && !host.starts_with("unix:") {
         return found;
