@@ -84,7 +84,9 @@ fn applications_in_all_their_forms() {
             "application = ProtocolTypeRouter({'http': django, 'websocket': Chat.as_asgi()})",
             "from django.contrib.staticfiles.handlers import ASGIStaticFilesHandler\n\
              application = ASGIStaticFilesHandler(ProtocolTypeRouter({'http': django, 'websocket': URLRouter(routes)}))",
-            "async def application(scope, receive, send):\n    if scope['type'] == 'http':\n        await django(scope, receive, send)",
+            "async def sockets(scope, receive, send): pass\n\
+             async def application(scope, receive, send):\n    if scope['type'] == 'http':\n        await django(scope, receive, send)\n\
+             \x20   elif scope['type'] == 'websocket':\n        await sockets(scope, receive, send)\n    else:\n        raise NotImplementedError",
             "import socketio\napplication = socketio.ASGIApp(socketio.AsyncServer(async_mode='asgi'), django)",
             // A shared instance is a fault of another kind; the handshake opens.
             "application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', Chat())])})",
@@ -93,6 +95,123 @@ fn applications_in_all_their_forms() {
              application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', echo)])})",
         ]
         .map(|asgi| (asgi.to_owned(), said("", asgi, DAPHNE, ""))),
+    );
+}
+
+#[test]
+fn origins_that_let_the_page_in() {
+    let validators = [
+        "['*']",
+        "['example.com']",
+        "['.example.com']",
+        "['https://.example.com']",
+        "['https://example.com:443']",
+        "['https://example.com/']",
+        "['EXAMPLE.com', 'app://native']",
+        "os.environ['ORIGINS'].split(',')",
+        "[*os.environ.get('ORIGINS', 'wss://a').split(',')]",
+    ]
+    .map(|list| {
+        let asgi = format!(
+            "application = ProtocolTypeRouter({{'http': django, 'websocket': OriginValidator(AuthMiddlewareStack(URLRouter(routes)), {list})}})"
+        );
+        (list.to_owned(), said("", &asgi, DAPHNE, ""))
+    });
+    let asgi = "application = ProtocolTypeRouter({'http': django, 'websocket': AllowedHostsOriginValidator(URLRouter(routes))})";
+    let hosts = [
+        "ALLOWED_HOSTS = ['*']",
+        "ALLOWED_HOSTS = ['.example.com', '*.example.com']",
+        // Wrong for pages, and right for their origin.
+        "ALLOWED_HOSTS = ['https://example.com']",
+        "ALLOWED_HOSTS = ['example.com/']",
+        "ALLOWED_HOSTS = ['[::1]', '127.0.0.1']",
+        "DEBUG = True\nALLOWED_HOSTS = []",
+        "import os\nDEBUG = os.environ.get('DEBUG', '') == '1'\nALLOWED_HOSTS = []",
+        "import os\nALLOWED_HOSTS = os.environ.get('HOSTS', '').split(',')",
+        "import os\nALLOWED_HOSTS = os.environ.get('HOSTS', 'a,b')",
+        "ALLOWED_HOSTS = []\nfrom .local import *",
+        "ALLOWED_HOSTS = []\nif other:\n    ALLOWED_HOSTS = ['example.com']",
+    ]
+    .map(|settings| (settings.to_owned(), said(settings, asgi, DAPHNE, "")));
+    silent(validators.into_iter().chain(hosts));
+}
+
+#[test]
+fn layers_that_are_not_used_or_right() {
+    let asgi = "application = ProtocolTypeRouter({'http': django, 'websocket': URLRouter(routes)})";
+    silent(
+        [
+            "CHANNEL_LAYERS = {}",
+            "CHANNEL_LAYERS = {'main': {'BACKEND': 'channels.layers.InMemoryChannelLayer'}}",
+            "CHANNEL_LAYERS = {'default': {'BACKEND': 'channels_redis.core.RedisChannelLayer', 'CONFIG': {'hosts': [('redis', 6379)]}}}",
+            "CHANNEL_LAYERS = {'default': {'BACKEND': 'channels_redis.core.RedisChannelLayer', 'CONFIG': {'hosts': [['redis', 6379]]}}}",
+            "CHANNEL_LAYERS = {'default': {'BACKEND': 'channels_redis.core.RedisChannelLayer', 'CONFIG': {'hosts': ['redis://redis:6379/0', 'rediss://other']}}}",
+            "CHANNEL_LAYERS = {'default': {'BACKEND': 'channels_redis.pubsub.RedisPubSubChannelLayer', 'CONFIG': {'hosts': [{'address': 'redis://redis'}, {'host': 'redis', 'port': 6379}]}}}",
+            "import os\nCHANNEL_LAYERS = {'default': {'BACKEND': 'channels_redis.core.RedisChannelLayer', 'CONFIG': {'hosts': [os.environ.get('REDIS_URL', 'redis')]}}}",
+            "import os\nCHANNEL_LAYERS = {'default': {'BACKEND': os.environ.get('LAYER', 'channels.layers.Nothing')}}",
+            "CHANNEL_LAYERS = {'default': {'BACKEND': 'proj.layers.OwnLayer'}}",
+            "CHANNEL_LAYERS = {'default': {'BACKEND': 'channels_postgres.core.PostgresChannelLayer'}}",
+        ]
+        .map(|settings| (settings.to_owned(), said(settings, asgi, DAPHNE, ""))),
+    );
+}
+
+#[test]
+fn installed_apps_of_servers_that_do_not_read_them() {
+    let asgi = "application = ProtocolTypeRouter({'http': django, 'websocket': URLRouter(routes)})";
+    silent(
+        [
+            "INSTALLED_APPS = ['channels']",
+            "INSTALLED_APPS = ['daphne', 'django.contrib.staticfiles', 'channels']",
+            "INSTALLED_APPS = ['django.contrib.auth']\nASGI_APPLICATION = 'proj.asgi:application'",
+            "INSTALLED_APPS = ['daphne']\nASGI_APPLICATION = 'proj.routing.application'",
+            "INSTALLED_APPS = ['daphne']",
+        ]
+        .map(|settings| (settings.to_owned(), said(settings, asgi, DAPHNE, ""))),
+    );
+}
+
+#[test]
+fn consumers_that_answer_somehow() {
+    silent(
+        [
+            "def connect(self):\n        self.accept()",
+            "def connect(self):\n        self.close()",
+            "def connect(self):\n        raise DenyConnection()",
+            "def connect(self):\n        super().connect()",
+            "def connect(self):\n        self.enter()",
+            "def connect(self):\n        enter(self)",
+            "def connect(self):\n        method = self.accept\n        method()",
+            "def connect(self):\n        if self.scope['user'].is_anonymous:\n            self.close()\n        else:\n            self.accept('v1')",
+            "@decorated\n    def connect(self):\n        pass",
+            "def websocket_connect(self, message):\n        self.base_send({'type': 'websocket.accept'})\n    def connect(self):\n        pass",
+            "def receive(self, text_data):\n        pass",
+        ]
+        .map(|method| {
+            let asgi = format!(
+                "from channels.generic.websocket import WebsocketConsumer\nclass Own(WebsocketConsumer):\n    {method}\n\
+                 application = ProtocolTypeRouter({{'http': django, 'websocket': URLRouter([path('ws/', Own.as_asgi())])}})"
+            );
+            (method.to_owned(), said("", &asgi, DAPHNE, ""))
+        }),
+    );
+}
+
+#[test]
+fn servers_beside_the_one_that_takes_the_sockets() {
+    let asgi = "application = ProtocolTypeRouter({'http': django, 'websocket': URLRouter(routes)})";
+    silent(
+        [
+            "web: gunicorn proj.wsgi\nsockets: daphne proj.asgi:application\n",
+            "web: gunicorn proj.wsgi --config somewhere.py\n",
+            "web: gunicorn proj.wsgi -k own.Worker\n",
+            "web: gunicorn proj.asgi -k uvicorn.workers.UvicornWorker\n",
+            "web: gunicorn proj.asgi --config somewhere.py\n",
+            "web: gunicorn proj.wsgi\ndev: python manage.py runserver\n",
+            "web: uwsgi --ini uwsgi.ini\n",
+            "web: hypercorn proj.asgi:application\n",
+        ]
+        .map(|procfile| (procfile.to_owned(), said("", asgi, procfile, ""))),
     );
 }
 
@@ -163,10 +282,10 @@ fn servers_that_know_the_scheme_by_themselves() {
         ]
         .map(|command| {
             let procfile = format!("web: {command}\n");
-            (
-                command.to_owned(),
-                said("SECURE_SSL_REDIRECT = True", asgi, &procfile, alb),
-            )
+            let mut said = said("SECURE_SSL_REDIRECT = True", asgi, &procfile, alb);
+            // That a WSGI server takes no sockets is another matter.
+            said.retain(|said| !said.starts_with("django/wsgi-only"));
+            (command.to_owned(), said)
         }),
     );
 }

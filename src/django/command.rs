@@ -66,6 +66,8 @@ pub struct Command {
     pub config_is_read: bool,
     /// Whether a platform starts it, which says by PORT where to listen.
     on_platform: bool,
+    /// Whether the environment may choose gunicorn's worker.
+    worker_is_open: bool,
 }
 
 impl Command {
@@ -146,6 +148,14 @@ impl Command {
                         .iter()
                         .any(|known| class.starts_with(known))
             })
+    }
+
+    /// Whether something that was not read may make it speak ASGI.
+    pub fn may_speak_asgi(&self) -> bool {
+        self.program == Program::Gunicorn
+            && (self.has_own_worker()
+                || self.worker_is_open
+                || self.worker_class().is_none() && self.is_configured_elsewhere())
     }
 
     /// Whether it runs uvicorn, by itself or as gunicorn's worker.
@@ -299,6 +309,7 @@ pub fn commands(source: &Source) -> Vec<Command> {
                 span,
                 config_is_read: false,
                 on_platform: source.name().eq_ignore_ascii_case("procfile"),
+                worker_is_open: source.text.contains("GUNICORN_CMD_ARGS"),
             });
             at = end;
         } else {

@@ -5,8 +5,9 @@
 //! five seconds, uvicorn waits as long as the client does.
 
 use super::data::{Class, Data, Possible, certain};
-use super::evaluate::Program;
+use super::evaluate::{Program, is_development};
 use super::syntax::{Action, Expression, Function, Kind, Statement};
+use crate::project::Project;
 use crate::source::Span;
 
 /// Classes that are looked at above one consumer.
@@ -26,6 +27,88 @@ pub enum Connect {
     },
     /// Not a consumer whose code is here.
     Unknown,
+}
+
+/// A consumer's class.
+#[derive(Clone, Debug)]
+pub struct Consumer {
+    /// Its name.
+    pub name: String,
+    /// Its statement.
+    pub span: Span,
+    /// What it needs a channel layer for before it accepts: the bytes that use it.
+    pub needs_layer: Option<Span>,
+}
+
+/// The consumers of a project; those of its tests are none.
+pub fn find(project: &Project, program: &Program<'_>) -> Vec<Consumer> {
+    let mut found = Vec::new();
+    for (source, module) in program.all() {
+        let path = &project.source(source).path;
+        if path.split('/').any(is_development) {
+            continue;
+        }
+        for (name, binding) in module.names() {
+            let Some(possible) = certain(&binding.values) else {
+                continue;
+            };
+            let Data::Class(class) = &possible.data else {
+                continue;
+            };
+            if class.source != source || possible.span.source != source || !is_consumer(class) {
+                continue;
+            }
+            found.push(Consumer {
+                name: name.clone(),
+                span: possible.span,
+                needs_layer: needs_layer(program, class),
+            });
+        }
+    }
+    found.sort_by_key(|consumer| consumer.span);
+    found.dedup_by_key(|consumer| consumer.span);
+    found
+}
+
+fn is_consumer(class: &std::sync::Arc<Class>) -> bool {
+    lineage(class).is_some_and(|(_, base)| is_asynchronous(&base).is_some())
+}
+
+/// The use of `self.channel_layer` in `connect()`, or a list of groups that Channels joins there
+/// (channels/generic/websocket.py, websocket_connect).
+fn needs_layer(program: &Program<'_>, class: &std::sync::Arc<Class>) -> Option<Span> {
+    let (classes, _) = lineage(class)?;
+    let attribute = |name: &str| classes.iter().find_map(|class| class.attribute(name));
+    if attribute("channel_layer").is_some() || attribute("channel_layer_alias").is_some() {
+        return None;
+    }
+    if let Some(groups) = attribute("groups").and_then(|groups| certain(&groups.values))
+        && matches!(&groups.data, Data::Sequence(list) if !list.items.is_empty())
+    {
+        return Some(groups.span);
+    }
+    let connect = certain(&attribute("connect")?.values)?;
+    let function = program.function(connect.span)?;
+    let text = program.slice(connect.span);
+    // Inside a branch or after a `try` it may never run, or may fail without a word.
+    let mut found = None;
+    for statement in &function.body {
+        let here = match statement.action {
+            Action::Assign { .. } | Action::Evaluate(_) => program.slice(statement.span),
+            Action::Nothing => continue,
+            Action::Import(_) | Action::ImportFrom { .. } => continue,
+            _ => break,
+        };
+        if let Some(at) = here.find("self.channel_layer.group_") {
+            let start = statement.span.start as usize + at;
+            found = Some(Span::new(
+                statement.span.source,
+                start..start + "self.channel_layer".len(),
+            ));
+            break;
+        }
+    }
+    found.filter(|_| !text.contains("channel_layer =") && !text.contains("channel_layer is"))
 }
 
 /// Why a consumer never accepts.

@@ -305,7 +305,7 @@ impl<'a> Django<'a> {
                     101,
                     vec![Because {
                         span,
-                        message: "one consumer takes every path".to_owned(),
+                        message: "takes every path".to_owned(),
                     }],
                 )
             }

@@ -19,6 +19,7 @@ pub mod routes;
 mod servers;
 pub mod settings;
 mod spared;
+pub mod startup;
 pub mod syntax;
 pub mod trusted_header;
 
@@ -30,13 +31,15 @@ pub use spared::Spared;
 use std::collections::{BTreeMap, BTreeSet};
 
 use self::command::{Command, Environment, Program as Server, Word};
+use self::consumer::Consumer;
 use self::data::{Data, certain};
 use self::evaluate::{Evaluated, Program};
 use self::objects::Object;
 use self::requirements::Requirements;
-use self::routes::{Application, Level, Route};
+use self::routes::{Application, Level, Misuse, Route};
 use self::servers::Entry;
 use self::settings::{Role, Settings};
+use self::startup::Startup;
 use crate::finding::Undecided;
 use crate::project::Project;
 use crate::source::{Kind, Source, SourceId, Span};
@@ -50,6 +53,14 @@ pub struct Model {
     pub applications: Vec<Application>,
     /// Their WebSocket routes, in the order in which they are tried.
     pub routes: Vec<Route>,
+    /// Routers that are not given what they take.
+    pub misuses: Vec<Misuse>,
+    /// The classes of consumers, and what each does to open a socket.
+    pub consumers: Vec<Consumer>,
+    /// Modules `asgi.py` whose `application` is Django's own and nothing more, with the call.
+    plain: Vec<Span>,
+    /// What happens before Django is set up in the modules that servers load.
+    startups: BTreeMap<SourceId, Startup>,
     /// The commands that start servers.
     pub commands: Vec<Command>,
     /// What the files set in the environment.
@@ -97,7 +108,11 @@ impl Model {
             return Self::default();
         }
         let mut program = Program::new(project);
-        let (applications, routes) = routes::find(&program);
+        let routes::Found {
+            applications,
+            routes,
+            misuses,
+        } = routes::find(&program);
         let mut commands = Vec::new();
         let mut environment = Environment::default();
         for source in project.of_kind(Kind::Command) {
@@ -117,6 +132,9 @@ impl Model {
                 Some((target.text.clone(), object))
             })
             .collect();
+        let plain = objects::plain(project, &program);
+        let consumers = consumer::find(project, &program);
+        let startups = startup::find(project, &program, &applications, &commands);
         let undecided = syntax_errors(project, &program);
         let settings = settings::find(project, &mut program);
         let urlconfs = settings
@@ -165,6 +183,10 @@ impl Model {
             settings,
             applications,
             routes,
+            misuses,
+            consumers,
+            plain,
+            startups,
             commands,
             environment,
             homes,
@@ -181,6 +203,41 @@ impl Model {
     /// The application object that a command's target names, where the files show it.
     pub fn object(&self, command: &Command) -> Option<Object> {
         self.objects.get(&command.target.as_ref()?.text).copied()
+    }
+
+    /// What shows that the application in `home` serves sockets: a route, or a consumer.
+    pub fn sockets(&self, project: &Project, home: &str) -> Option<Span> {
+        let route = self
+            .routes
+            .iter()
+            .filter(|route| {
+                route.certain
+                    && self.home(project, self.applications[route.application].source) == home
+            })
+            .map(|route| route.span)
+            .next();
+        let consumer = || {
+            self.consumers
+                .iter()
+                .map(|consumer| consumer.span)
+                .find(|span| self.home(project, span.source) == home)
+        };
+        route.or_else(consumer)
+    }
+
+    /// What the module of a server's target does before Django is set up.
+    pub fn startup(&self, module: SourceId) -> Option<&Startup> {
+        self.startups.get(&module)
+    }
+
+    /// The folders of the applications, sorted.
+    pub fn homes(&self) -> impl Iterator<Item = &str> {
+        self.homes.iter().map(String::as_str)
+    }
+
+    /// Where an `asgi.py` serves Django alone.
+    pub fn plain(&self) -> &[Span] {
+        &self.plain
     }
 
     /// The settings that run in production.

@@ -282,6 +282,7 @@ fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
         "websocket_urlpatterns",
         "as_asgi",
         "get_asgi_application",
+        "WebsocketConsumer",
     ]
     .iter()
     .any(|mark| text.contains(mark));
@@ -295,7 +296,9 @@ fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
         ]
         .iter()
         .any(|mark| text.contains(mark));
-    if !routes && !settings {
+    // What is imported before Django is set up must not reach a model.
+    let reaches_models = text.contains("models import") || text.contains("import models");
+    if !routes && !settings && !reaches_models {
         return;
     }
     let mut import = |module: &str, names: &str| {
@@ -303,7 +306,12 @@ fn python_references(source: &Source, tails: &mut BTreeSet<String>) {
         let dotted = &module[level..];
         let star = names.trim() == "*";
         if level == 0 && is_foreign(dotted)
-            || !(routes || star || level > 0 || dotted.contains("settings"))
+            || !(routes
+                || star
+                || settings && level > 0
+                || dotted.contains("settings")
+                || dotted.ends_with("models")
+                || names.contains("models"))
         {
             return;
         }

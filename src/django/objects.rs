@@ -4,6 +4,7 @@ use super::command::{Command, Program as Server};
 use super::data::{Data, Possible, certain};
 use super::evaluate::Program;
 use super::routes::{Application, protocol_router};
+use crate::project::Project;
 use crate::source::Span;
 
 /// Wrappers around one object that are followed.
@@ -41,6 +42,21 @@ pub(super) fn find(
     };
     let binding = program.module(source.id)?.get(attribute)?;
     judge(applications, certain(&binding.values)?)
+}
+
+/// Where a module `asgi.py` binds `application` to Django's own application and nothing more.
+pub(super) fn plain(project: &Project, program: &Program<'_>) -> Vec<Span> {
+    program
+        .all()
+        .filter(|(source, _)| project.source(*source).name() == "asgi.py")
+        .filter_map(|(source, module)| {
+            let binding = module.get("application")?;
+            match judge(&[], certain(&binding.values)?)? {
+                Object::Asgi(span) if span.source == source => Some(span),
+                _ => None,
+            }
+        })
+        .collect()
 }
 
 fn judge(applications: &[Application], value: &Possible) -> Option<Object> {

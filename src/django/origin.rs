@@ -179,6 +179,64 @@ pub fn validates<'a>(
     Some(false)
 }
 
+/// The origin that was meant, where an entry matches none that a browser sends.
+pub fn is_dead(entry: &str) -> Option<String> {
+    if entry == "*" {
+        return None;
+    }
+    let parsed = parse(&entry.to_lowercase());
+    let page = |host: &str| {
+        let host = host.replace("*.", ".").replace('*', "");
+        format!("https://{}", host.trim_start_matches('/'))
+    };
+    match parsed.scheme.as_str() {
+        "" => {
+            let name = entry.trim_start_matches('/');
+            (entry.starts_with('/') || name.contains('*') || name.is_empty()).then(|| page(name))
+        }
+        "http" | "https" => {
+            let host = parsed.host.as_deref().unwrap_or_default();
+            (host.contains('*') || host.is_empty()).then(|| page(host))
+        }
+        "ws" | "wss" => Some(page(entry.split_once("//").map_or(entry, |(_, host)| host))),
+        // `example.com:443`: what stands before the colon is taken for a scheme.
+        _ if parsed.host.is_none() => Some(page(entry.split(':').next().unwrap_or(entry))),
+        // An app's own scheme (`tauri://localhost`, `chrome-extension://…`).
+        _ => None,
+    }
+}
+
+/// The hosts that were meant, quoted, where an entry of ALLOWED_HOSTS matches no page's host.
+pub fn is_dead_host(entry: &str) -> Option<String> {
+    if entry == "*" || entry.is_empty() {
+        return None;
+    }
+    if entry.contains(',') {
+        let hosts: Vec<String> = entry
+            .split(',')
+            .map(|host| format!("\"{}\"", host.trim()))
+            .collect();
+        return Some(hosts.join(", "));
+    }
+    let quoted = |host: String| format!("\"{host}\"");
+    if entry.contains("://") {
+        // Wrong for requests, and right for the origin of a page.
+        return is_dead(entry)
+            .map(|origin| quoted(origin.trim_start_matches("https://").to_owned()));
+    }
+    if entry.contains('*') {
+        return Some(quoted(entry.replace("*.", ".").replace('*', "")));
+    }
+    match entry.rsplit_once(':') {
+        Some((host, port))
+            if !host.contains(':') && port.bytes().all(|byte| byte.is_ascii_digit()) =>
+        {
+            is_dead(entry).map(|_| quoted(host.to_owned()))
+        }
+        _ => None,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

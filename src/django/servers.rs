@@ -1,8 +1,9 @@
 //! Which server commands start a Django application, and how a handshake arrives through them.
 
 use super::command::{Command, Program};
+use super::objects::Object;
 use super::requirements::{Library, Requirements};
-use super::routes::Application;
+use super::routes::{Application, WebSocket};
 use super::settings::Settings;
 use super::{Arrival, Model, home};
 use crate::project::Project;
@@ -167,6 +168,34 @@ impl Model {
             servers.retain(|command| !develops(command));
         }
         servers
+    }
+
+    /// Whether some command serves the sockets of the application in `home`, or may.
+    pub fn sockets_are_served(&self, project: &Project, home: &str) -> bool {
+        let installed = self.installed(project, home);
+        let library = installed.websocket_library();
+        let takes = |command: &Command| {
+            let object = match self.object(command) {
+                Some(Object::Application(at)) => !matches!(
+                    self.applications[at].websocket,
+                    WebSocket::Nothing | WebSocket::Django
+                ),
+                Some(Object::Asgi(_) | Object::Wsgi(_)) => false,
+                None => command.serves_websockets(),
+            };
+            command.may_speak_asgi()
+                || object && command.speaks_asgi() && without_library(command, &library).is_none()
+        };
+        let develops = |command: &Command| is_for_development(project.source(command.span.source));
+        self.servers(project, home).into_iter().any(takes)
+            || self
+                .commands
+                .iter()
+                .any(|command| match self.starts(project, command, home) {
+                    Starts::Yes => command.program == Program::Runserver && !develops(command),
+                    Starts::Perhaps => command.speaks_asgi() || command.may_speak_asgi(),
+                    Starts::No => false,
+                })
     }
 
     /// What is installed for the application in `home`.

@@ -46,11 +46,10 @@ pub(crate) fn nginx() -> Result<String, String> {
 
 /// The virtual environment for an example's `server`.
 pub(crate) fn python(server: Option<&str>) -> Result<String, String> {
-    let name = if server.is_some_and(|server| server.ends_with("-bare")) {
-        "bare"
-    } else {
-        "django"
-    };
+    let name = ["bare", "redis"]
+        .into_iter()
+        .find(|name| server.is_some_and(|server| server.rsplit('-').next() == Some(*name)))
+        .unwrap_or("django");
     let folder = sandbox::servers().join(name);
     present(
         &folder.join("bin/python"),

@@ -1,15 +1,27 @@
 //! The checks of Django's rules, one place per rule.
 
+pub mod allowed_hosts;
+pub mod apps_not_ready;
+pub mod auth_without_session;
+pub mod channel_layer;
+pub mod consumer_never_accepts;
 pub mod csp;
 pub mod in_memory_layer;
 pub mod insecure_url;
 pub mod library;
+pub mod no_websocket_protocol;
+pub mod origin_validator;
 pub mod proxy_header;
 pub mod proxy_header_inverted;
 pub mod redirect_exempt;
+pub mod redis_hosts;
+pub mod removed_api;
 pub mod routing;
 pub mod socket_lifetime;
 pub mod ssl_redirect;
+pub mod urlrouter_arguments;
+pub mod wrong_application;
+pub mod wsgi_only;
 
 use super::settings::{Redirects, Settings};
 use super::{Arrival, Spared};

@@ -193,7 +193,7 @@ fn without_slash(pattern: &str) -> String {
 }
 
 /// The first words of a span: a label on a whole application would bury what it is about.
-fn head(project: &Project, span: Span) -> Span {
+pub(super) fn head(project: &Project, span: Span) -> Span {
     let text = project.slice(span);
     let length = text.find(['(', '\n']).unwrap_or(text.len());
     Span::new(
@@ -410,7 +410,7 @@ fn is_consumer(class: &Data) -> bool {
 }
 
 /// Whether the application of a route surely runs on Channels 3 or later.
-fn is_channels_3(project: &Project, model: &Model, route: &Route) -> bool {
+pub(super) fn is_channels_3(project: &Project, model: &Model, route: &Route) -> bool {
     let Some(application) = model.applications.get(route.application) else {
         return false;
     };

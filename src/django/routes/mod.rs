@@ -19,7 +19,7 @@ use std::sync::{Arc, OnceLock};
 use fancy_regex::Regex;
 
 use super::consumer::Connect;
-use super::data::{Call, Data, Possible, certain};
+use super::data::{Call, Data, Dictionary, Possible, certain};
 use super::evaluate::Program;
 use crate::source::{SourceId, Span};
 
@@ -45,6 +45,10 @@ pub struct Application {
     pub target: Option<Possible>,
     /// What stands before its routes, the outermost first.
     pub wrappers: Vec<Possible>,
+    /// The protocols that it names, with the bytes of each.
+    pub protocols: Vec<(String, Span)>,
+    /// Where it serves Socket.IO over HTTP.
+    pub socketio: Option<Span>,
     /// Whether `http` goes to Django's own ASGI application, as it can from Channels 3 on.
     pub serves_django: bool,
 }
@@ -108,6 +112,34 @@ pub struct Route {
     pub certain: bool,
     /// What its consumer does with a handshake.
     pub connect: Connect,
+}
+
+/// A router that is not given what it takes.
+#[derive(Clone, Copy, Debug)]
+pub struct Misuse {
+    /// What it is given.
+    pub kind: MisuseKind,
+    /// The bytes of that.
+    pub span: Span,
+    /// The router's call.
+    pub router: Span,
+    /// The application that it belongs to, an index into the model's.
+    pub application: usize,
+}
+
+/// What a router is given instead of a list of routes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MisuseKind {
+    /// A route with `include()` in it.
+    Include,
+    /// A single route, not a list.
+    Route,
+    /// A module, not the list in it.
+    Module,
+    /// A list without routes.
+    Empty,
+    /// A list of routes where an application should be.
+    List,
 }
 
 impl Level {
@@ -193,10 +225,25 @@ fn path_regex(text: &str, endpoint: bool) -> Option<String> {
     Some(regex)
 }
 
+/// The applications of a project.
+#[derive(Debug, Default)]
+pub struct Found {
+    /// The applications.
+    pub applications: Vec<Application>,
+    /// Their routes.
+    pub routes: Vec<Route>,
+    /// Routers that are not given what they take.
+    pub misuses: Vec<Misuse>,
+}
+
 /// Finds the applications of a project and their routes.
-pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
-    let mut applications = Vec::new();
-    let mut routes = Vec::new();
+pub fn find(program: &Program<'_>) -> Found {
+    let mut found = Found::default();
+    let Found {
+        applications,
+        routes,
+        misuses,
+    } = &mut found;
     let mut seen = HashSet::new();
     for (source, module) in program.all() {
         let mut names: Vec<_> = module.names().collect();
@@ -212,7 +259,7 @@ pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
                             continue;
                         };
                         if possible.span.source == source && seen.insert(possible.span) {
-                            let mut walk = Walk::new(program, at, &mut routes);
+                            let mut walk = Walk::new(program, at, routes, misuses);
                             let websocket = match &served {
                                 Some(served) => walk.application(served, sure),
                                 None => WebSocket::Nothing,
@@ -225,6 +272,8 @@ pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
                                 websocket,
                                 target,
                                 wrappers,
+                                protocols: Vec::new(),
+                                socketio: None,
                                 serves_django: true,
                             });
                         }
@@ -235,7 +284,7 @@ pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
                 if found.0.source != source || !seen.insert(found.0) {
                     continue;
                 }
-                let mut walk = Walk::new(program, at, &mut routes);
+                let mut walk = Walk::new(program, at, routes, misuses);
                 let websocket = follow(&found.1, &mut walk, sure);
                 let (target, wrappers) = walk.found();
                 applications.push(Application {
@@ -245,12 +294,14 @@ pub fn find(program: &Program<'_>) -> (Vec<Application>, Vec<Route>) {
                     websocket,
                     target,
                     wrappers,
+                    protocols: protocols(&found.1),
+                    socketio: socketio(&found.1),
                     serves_django: serves_django(&found.1),
                 });
             }
         }
     }
-    (applications, routes)
+    found
 }
 
 /// What the patterns of a URLconf begin with, whatever they lead to; `None` where not all of them
@@ -345,20 +396,44 @@ pub(super) fn is_a(function: &Data, name: &str) -> bool {
     false
 }
 
+/// What the router makes of `http`.
+fn http(router: &Call) -> Option<&Possible> {
+    let (_, values) = mapping(router)?.get("http")?;
+    certain(values)
+}
+
+fn mapping(router: &Call) -> Option<&Dictionary> {
+    let values = router.argument(0, "application_mapping")?;
+    match &certain(values)?.data {
+        Data::Dictionary(protocols) => Some(protocols),
+        _ => None,
+    }
+}
+
 fn serves_django(router: &Call) -> bool {
-    let protocols = router
-        .argument(0, "application_mapping")
-        .and_then(|values| certain(values));
-    let Some(Data::Dictionary(protocols)) = protocols.map(|value| &value.data) else {
-        return false;
+    http(router).is_some_and(|value| match &value.data {
+        Data::Call(call) => is_django(call),
+        _ => false,
+    })
+}
+
+fn protocols(router: &Call) -> Vec<(String, Span)> {
+    let Some(protocols) = mapping(router) else {
+        return Vec::new();
     };
     protocols
-        .get("http")
-        .and_then(|(_, values)| certain(values))
-        .is_some_and(|value| match &value.data {
-            Data::Call(call) => is_django(call),
-            _ => false,
-        })
+        .pairs
+        .iter()
+        .filter_map(|(key, _)| Some((key.data.as_text()?.to_owned(), key.span)))
+        .collect()
+}
+
+fn socketio(router: &Call) -> Option<Span> {
+    let value = http(router)?;
+    match &value.data {
+        Data::Call(call) if call.function.data.symbol() == "socketio.ASGIApp" => Some(value.span),
+        _ => None,
+    }
 }
 
 /// Whether a call makes Django's own ASGI application.
@@ -367,11 +442,7 @@ pub(super) fn is_django(call: &Call) -> bool {
 }
 
 fn follow(router: &Call, walk: &mut Walk<'_>, sure: bool) -> WebSocket {
-    let Some(Data::Dictionary(protocols)) = router
-        .argument(0, "application_mapping")
-        .and_then(|values| certain(values))
-        .map(|value| &value.data)
-    else {
+    let Some(protocols) = mapping(router) else {
         return WebSocket::Unknown;
     };
     let Some((_, values)) = protocols.get("websocket") else {
@@ -397,6 +468,7 @@ struct Walk<'a> {
     program: &'a Program<'a>,
     application: usize,
     routes: &'a mut Vec<Route>,
+    misuses: &'a mut Vec<Misuse>,
     levels: Vec<Level>,
     target: Option<Possible>,
     wrappers: Vec<Possible>,
@@ -438,11 +510,17 @@ fn unwrap(value: &Possible) -> Unwrapped {
 }
 
 impl<'a> Walk<'a> {
-    fn new(program: &'a Program<'a>, application: usize, routes: &'a mut Vec<Route>) -> Self {
+    fn new(
+        program: &'a Program<'a>,
+        application: usize,
+        routes: &'a mut Vec<Route>,
+        misuses: &'a mut Vec<Misuse>,
+    ) -> Self {
         Self {
             program,
             application,
             routes,
+            misuses,
             levels: Vec::new(),
             target: None,
             wrappers: Vec::new(),
@@ -461,7 +539,7 @@ impl<'a> Walk<'a> {
         self.target = Some(unwrapped.inner.clone());
         match &unwrapped.inner.data {
             Data::Call(call) if is_a(&call.function.data, "URLRouter") => {
-                if self.router(call, sure) {
+                if self.router(call, unwrapped.inner.span, sure) {
                     WebSocket::Routed
                 } else {
                     WebSocket::Unknown
@@ -470,16 +548,52 @@ impl<'a> Walk<'a> {
             Data::Call(call) if call.function.data.symbol().ends_with(".as_asgi") => {
                 WebSocket::Everything
             }
+            // An application of the project's own, which does as it likes.
+            Data::Function(_) => WebSocket::Everything,
             Data::Call(call) if is_django(call) => WebSocket::Django,
+            Data::Sequence(_) if sure => {
+                self.misused(MisuseKind::List, unwrapped.inner.span, value.span);
+                WebSocket::Unknown
+            }
             _ => WebSocket::Unknown,
         }
     }
 
+    fn misused(&mut self, kind: MisuseKind, span: Span, router: Span) {
+        if self
+            .misuses
+            .iter()
+            .all(|misuse| (misuse.span, misuse.kind) != (span, kind))
+            && self.misuses.len() < MAX_ROUTES
+        {
+            self.misuses.push(Misuse {
+                kind,
+                span,
+                router,
+                application: self.application,
+            });
+        }
+    }
+
     /// Follows a router's routes; false if some of them can't be seen.
-    fn router(&mut self, call: &Call, sure: bool) -> bool {
+    fn router(&mut self, call: &Call, at: Span, sure: bool) -> bool {
         let Some(lists) = call.argument(0, "routes") else {
             return false;
         };
+        if let Some(given) = certain(lists).filter(|_| sure) {
+            let kind = match &given.data {
+                Data::Module(_) => Some(MisuseKind::Module),
+                Data::Call(call) => pattern_function(call).map(|_| MisuseKind::Route),
+                Data::Sequence(list) if list.complete && list.items.is_empty() => {
+                    Some(MisuseKind::Empty)
+                }
+                _ => None,
+            };
+            if let Some(kind) = kind {
+                let place = call.places.first().copied().unwrap_or(given.span);
+                self.misused(kind, place, at);
+            }
+        }
         let mut complete = true;
         // An entry that every alternative of the list holds is surely there.
         let mut entries: Vec<(&Possible, usize)> = Vec::new();
@@ -507,12 +621,12 @@ impl<'a> Walk<'a> {
             if self.routes.len() >= MAX_ROUTES || self.levels.len() >= MAX_WRAPPERS {
                 return false;
             }
-            complete &= self.entry(entry, sure && held >= lists.len());
+            complete &= self.entry(entry, at, sure && held >= lists.len());
         }
         complete
     }
 
-    fn entry(&mut self, entry: &Possible, sure: bool) -> bool {
+    fn entry(&mut self, entry: &Possible, router: Span, sure: bool) -> bool {
         let Data::Call(call) = &entry.data else {
             return false;
         };
@@ -530,9 +644,24 @@ impl<'a> Walk<'a> {
         let inner = unwrapped
             .as_ref()
             .and_then(|unwrapped| match &unwrapped.inner.data {
-                Data::Call(call) if is_a(&call.function.data, "URLRouter") => Some(call.clone()),
+                Data::Call(call) if is_a(&call.function.data, "URLRouter") => {
+                    Some((call.clone(), unwrapped.inner.span))
+                }
                 _ => None,
             });
+        let includes = view.as_ref().is_some_and(|view| match &view.data {
+            Data::Call(call) => matches!(
+                call.function.data.symbol().as_str(),
+                "django.urls.include" | "django.conf.urls.include"
+            ),
+            _ => false,
+        });
+        if includes {
+            if sure {
+                self.misused(MisuseKind::Include, entry.span, router);
+            }
+            return false;
+        }
         let wrapper = unwrapped.and_then(|unwrapped| {
             let wrapper = unwrapped.wrappers.into_iter().next()?;
             match &wrapper.data {
@@ -551,7 +680,7 @@ impl<'a> Walk<'a> {
             regex: Arc::default(),
         });
         let complete = match inner {
-            Some(inner) => self.router(&inner, sure),
+            Some((inner, at)) => self.router(&inner, at, sure),
             None => {
                 self.routes.push(Route {
                     levels: self.levels.clone(),
@@ -581,7 +710,7 @@ pub(super) mod tests {
         from channels.auth import AuthMiddlewareStack\nfrom channels.generic.websocket import WebsocketConsumer\n\
         class C(WebsocketConsumer): pass\n";
 
-    fn found(routes: &str) -> (Vec<Application>, Vec<Route>) {
+    fn found(routes: &str) -> Found {
         let code = format!("{HEAD}application = ProtocolTypeRouter({{'websocket': {routes}}})\n");
         let project = Project::in_memory([("p/asgi.py", code.as_str())]).unwrap();
         let program = Program::new(&project);
@@ -589,7 +718,7 @@ pub(super) mod tests {
     }
 
     pub(in crate::django::routes) fn one(entry: &str) -> Route {
-        let (_, routes) = found(&format!("AuthMiddlewareStack(URLRouter([{entry}]))"));
+        let routes = found(&format!("AuthMiddlewareStack(URLRouter([{entry}]))")).routes;
         assert_eq!(routes.len(), 1, "{entry}");
         routes.into_iter().next().unwrap()
     }
@@ -647,7 +776,11 @@ pub(super) mod tests {
         ])
         .unwrap();
         let program = Program::new(&project);
-        let (applications, routes) = find(&program);
+        let Found {
+            applications,
+            routes,
+            ..
+        } = find(&program);
         assert_eq!(applications.len(), 1);
         assert_eq!(applications[0].websocket, WebSocket::Routed);
         let patterns: Vec<_> = routes
@@ -662,7 +795,7 @@ pub(super) mod tests {
         let nothing = "from channels.routing import ProtocolTypeRouter\napplication = ProtocolTypeRouter({'http': 1})\n";
         let project = Project::in_memory([("p/asgi.py", nothing)]).unwrap();
         assert_eq!(
-            find(&Program::new(&project)).0[0].websocket,
+            find(&Program::new(&project)).applications[0].websocket,
             WebSocket::Nothing
         );
     }

@@ -1,0 +1,100 @@
+//! A server command that names an application of the other kind.
+
+use super::routing::head;
+use crate::context::Context;
+use crate::django::command::{Command, Program};
+use crate::django::objects::Object;
+use crate::finding::Report;
+
+/// `django/wrong-application`.
+pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
+    let model = &cx.django;
+    for home in model.homes() {
+        let Some(socket) = model.sockets(cx.project, home) else {
+            continue;
+        };
+        if model.sockets_are_served(cx.project, home) {
+            continue;
+        }
+        for command in model.servers(cx.project, home) {
+            let (Some(object), Some(target)) = (model.object(command), &command.target) else {
+                continue;
+            };
+            let finding = match (command.speaks_asgi(), object) {
+                (false, Object::Application(_) | Object::Asgi(_))
+                    if command.program == Program::Gunicorn && !command.may_speak_asgi() =>
+                {
+                    let span = match object {
+                        Object::Application(at) => model.applications[at].span,
+                        Object::Asgi(span) | Object::Wsgi(span) => span,
+                    };
+                    report
+                        .finding(
+                            format!(
+                                "gunicorn{} calls an ASGI application as if it were a WSGI one: every request gets 500, handshakes among them",
+                                command.worker()
+                            ),
+                            target.span,
+                            "an ASGI application",
+                        )
+                        .label(head(cx.project, span), "made here")
+                        .note("a WSGI worker calls the application with `environ` and `start_response`; an ASGI application takes `scope`, `receive` and `send`, so each call raises TypeError")
+                        .help(format!(
+                            "let a worker run it that speaks ASGI (and install `uvicorn[standard]` and `uvicorn-worker`):\n{}",
+                            with_worker(command)
+                        ))
+                }
+                (true, Object::Wsgi(span)) if command.option(&["--interface"]).is_none() => {
+                    let status = if command.program == Program::Hypercorn {
+                        "serves its pages and closes every handshake with 403"
+                    } else {
+                        "answers every request with 500, handshakes among them"
+                    };
+                    let module = target.text.split(':').next().unwrap_or_default();
+                    let right = module
+                        .strip_suffix("wsgi")
+                        .map(|package| format!("{package}asgi:application"));
+                    let finding = report
+                        .finding(
+                            format!(
+                                "{} is given a WSGI application, which can't take a WebSocket: it {status}",
+                                command.program.name()
+                            ),
+                            target.span,
+                            "a WSGI application",
+                        )
+                        .label(head(cx.project, span), "made here")
+                        .note("WSGI knows requests and answers only; a WebSocket needs an ASGI application");
+                    match right {
+                        Some(right) => finding.help(format!(
+                            "name the ASGI application:\n{}",
+                            cx.project
+                                .slice(command.span)
+                                .replacen(&target.text, &right, 1)
+                        )),
+                        None => finding.help("name the application that asgi.py makes"),
+                    }
+                }
+                _ => continue,
+            };
+            report.push(finding.label(head(cx.project, socket), "waits for handshakes"));
+        }
+    }
+}
+
+/// The command with a worker that speaks ASGI.
+fn with_worker(command: &Command) -> String {
+    let mut words = vec![command.program.name()];
+    let mut skip = false;
+    for word in &command.words {
+        if std::mem::take(&mut skip) {
+            continue;
+        }
+        let names_class = word.text.starts_with("-k") || word.text.starts_with("--worker-class");
+        skip = matches!(word.text.as_str(), "-k" | "--worker-class" | "--threads");
+        if !names_class && !word.text.starts_with("--threads") {
+            words.push(&word.text);
+        }
+    }
+    format!("{} -k uvicorn_worker.UvicornWorker", words.join(" "))
+}

@@ -1,0 +1,80 @@
+//! Channels routes, and no server that speaks ASGI.
+
+use super::routing::head;
+use crate::context::Context;
+use crate::django::command::Program;
+use crate::django::objects::Object;
+use crate::django::routes::WebSocket;
+use crate::finding::Report;
+
+/// `django/wsgi-only`.
+pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
+    let model = &cx.django;
+    for home in model.homes() {
+        let Some(application) = model.applications.iter().find(|application| {
+            !matches!(
+                application.websocket,
+                WebSocket::Nothing | WebSocket::Django
+            ) && model.home(cx.project, application.source) == home
+        }) else {
+            continue;
+        };
+        if model.sockets(cx.project, home).is_none() || model.sockets_are_served(cx.project, home) {
+            continue;
+        }
+        let servers = model.servers(cx.project, home);
+        let is_wsgi = |command: &&crate::django::command::Command| {
+            !command.speaks_asgi()
+                && match model.object(command) {
+                    Some(Object::Wsgi(_)) => true,
+                    Some(_) => false,
+                    None => command
+                        .target
+                        .as_ref()
+                        .is_some_and(|target| target.text.contains("wsgi")),
+                }
+        };
+        if !servers.iter().all(is_wsgi) {
+            continue;
+        }
+        let Some(command) = servers.first() else {
+            continue;
+        };
+        let how = match command.program {
+            Program::Gunicorn => format!("gunicorn{}", command.worker()),
+            other => other.name().to_owned(),
+        };
+        let mut finding = report
+            .finding(
+                format!("{how} speaks no WebSocket, and no other server runs this project's sockets: every handshake ends as a plain GET"),
+                command.span,
+                "starts the WSGI application",
+            )
+            .label(head(cx.project, application.span), "routes WebSockets, and no command starts it");
+        if let Some(route) = model.routes.iter().find(|route| {
+            model.home(cx.project, model.applications[route.application].source) == home
+        }) {
+            finding = finding.label(route.span, "never reached");
+        }
+        for other in servers.iter().skip(1) {
+            finding = finding.label(other.span, "starts the WSGI application too");
+        }
+        let name = &application.name;
+        let module = cx
+            .project
+            .source(application.source)
+            .path
+            .strip_prefix(home)
+            .unwrap_or_default()
+            .trim_start_matches('/')
+            .trim_end_matches(".py")
+            .replace('/', ".");
+        report.push(
+            finding
+                .note("under WSGI Django sees a GET for a path that its URLconf does not know: 404, or 301 where SECURE_SSL_REDIRECT takes it for insecure; the page sees close code 1006")
+                .help(format!(
+                    "start the ASGI application with a server that speaks WebSockets:\ndaphne -b 0.0.0.0 -p 8000 {module}:{name}"
+                )),
+        );
+    }
+}
