@@ -1,0 +1,520 @@
+use crate::check::{Selection, check};
+use crate::project::Project;
+
+/// What the Caddy rules say about these files, without the group's name.
+fn found(files: &[(&str, &str)]) -> Vec<String> {
+    let project = Project::in_memory(files.iter().copied()).expect("project");
+    let mut selection = Selection::default();
+    selection.select.push("caddy".to_owned());
+    check(&project, &selection)
+        .findings
+        .iter()
+        .map(|finding| finding.rule.trim_start_matches("caddy/").to_owned())
+        .collect()
+}
+
+/// The same for a site's body; the handshake is declared for `/ws` and what is below.
+fn site(body: &str) -> Vec<String> {
+    let toml = "[websocket]\nendpoints = [\"/ws\", \"/ws/chat\"]\n";
+    let file = format!("http://localhost {{\n{body}\n}}\n");
+    found(&[("wslint.toml", toml), ("Caddyfile", &file)])
+}
+
+#[test]
+fn harmless_lines_are_silent() {
+    for body in [
+        "reverse_proxy app:8000",
+        "reverse_proxy app:8000 {\nheader_down -Connection\nheader_down -*\nheader_down Upgrade h2c\n}",
+        "reverse_proxy app:8000 {\nheader_up Connection {http.request.header.Connection}\nheader_up Upgrade {http.request.header.Upgrade}\n}",
+        "reverse_proxy app:8000 {\nheader_up Connection \"upgrade\"\nheader_up Upgrade WebSocket\n}",
+        "reverse_proxy app:8000 {\nheader_up -Sec-WebSocket-Extensions\nheader_up -Origin\nheader_up Host {upstream_hostport}\n}",
+        "reverse_proxy app:8000 {\nheader_up Connection {$CONNECTION}\n}",
+        "map {host} {value} {\ndefault Upgrade\n}\nreverse_proxy app:8000 {\nheader_up Connection {value}\n}",
+        "forward_auth auth:9000 {\nuri /check\nheader_up -Connection\nheader_up -Upgrade\n}\nreverse_proxy app:8000",
+        "request_header Connection Upgrade\nreverse_proxy app:8000",
+        "encode gzip zstd\nheader Strict-Transport-Security max-age=1\nlog\nreverse_proxy app:8000",
+        "root * /srv\nreverse_proxy /ws* app:8000\nfile_server",
+        "root * /srv\nhandle /ws* {\nreverse_proxy app:8000\n}\nhandle {\ntry_files {path} /index.html\nfile_server\n}",
+        "root * /srv\nhandle {\ntry_files {path} /index.html\nfile_server\n}\nhandle /ws* {\nreverse_proxy app:8000\n}",
+        "route {\nreverse_proxy /ws* app:8000\ntry_files {path} /index.html\nfile_server\n}",
+        "handle_path /ws* {\nreverse_proxy app:8000\n}",
+        "rewrite /ws /ws/chat\nreverse_proxy /ws/* app:8000",
+        "rewrite * /socket{uri}\nreverse_proxy app:8000",
+        "uri replace /ws /socket\nreverse_proxy app:8000",
+        "uri /ws* strip_prefix /ws\nreverse_proxy /ws* app:8000",
+        "rewrite /old/* /index.html\nreverse_proxy /ws* app:8000",
+        "try_files {path} {path}/index.html\nreverse_proxy /ws* app:8000",
+        "php_fastcgi php:9000\nreverse_proxy /ws* app:8000\nfile_server",
+        "@file file\nfile_server @file\nreverse_proxy app:8000",
+        "@notfile {\nnot file\nnot path /ws*\n}\nrewrite @notfile /index.html\nreverse_proxy /ws* app:8000\nfile_server",
+        "@static file {\ntry_files {path}.html {path}\n}\nrewrite @static {file_match.relative}\nreverse_proxy /ws* app:8000",
+        "@pages not path /ws*\nroute @pages {\ntry_files {path} =404\nfile_server\n}\nreverse_proxy /ws* app:8000",
+        "@sockets `path('/ws', '/ws/*')`\nreverse_proxy @sockets app:8000\nfile_server",
+        "reverse_proxy 10.0.0.5",
+        "reverse_proxy app",
+        "reverse_proxy https://chat-1.example.com",
+        "reverse_proxy chat-1.example.com:8000",
+        "reverse_proxy chat-1.example.com {\ntransport http {\ntls\n}\n}",
+        "reverse_proxy api.default.svc.cluster.local",
+        "reverse_proxy unix//run/app.sock",
+        "reverse_proxy {$BACKEND}",
+    ] {
+        assert_eq!(site(body), [""; 0], "{body}");
+    }
+}
+
+#[test]
+fn what_was_measured_to_break_is_found_once() {
+    for (body, rule) in [
+        (
+            "reverse_proxy app:8000 {\nheader_up Connection {>Connection}\nheader_up Upgrade {>Upgrade}\n}",
+            "unknown-placeholder",
+        ),
+        (
+            "reverse_proxy app:8000 {\nheader_up Upgrade {http_upgrade}\n}",
+            "unknown-placeholder",
+        ),
+        (
+            "reverse_proxy app:8000 {\nheader_up Connection {$connection_upgrade}\n}",
+            "unknown-placeholder",
+        ),
+        (
+            "reverse_proxy app:8000 {\nheader_up Connection {{http.Connection}}\n}",
+            "unknown-placeholder",
+        ),
+        (
+            "reverse_proxy app:8000 {\nheader_up -Connection\n}",
+            "header-up",
+        ),
+        (
+            "reverse_proxy app:8000 {\nheader_up -Sec-WebSocket-*\n}",
+            "header-up",
+        ),
+        (
+            "reverse_proxy app:8000 {\nheader_up Connection\n}",
+            "header-up",
+        ),
+        (
+            "reverse_proxy app:8000 {\nheader_up Connection Upgrade close\n}",
+            "header-up",
+        ),
+        (
+            "reverse_proxy app:8000 {\nheader_up Upgrade h2c\n}",
+            "header-up",
+        ),
+        (
+            "try_files {path} /index.html\nreverse_proxy /ws* app:8000",
+            "rewritten-before-proxy",
+        ),
+        (
+            "try_files {path} /index.html\nreverse_proxy app:8000",
+            "rewritten-before-proxy",
+        ),
+        (
+            "@not not path /ws*\ntry_files @not {path} /index.html\nreverse_proxy /ws* app:8000",
+            "rewritten-before-proxy",
+        ),
+        (
+            "rewrite * /x\nreverse_proxy /ws* app:8000",
+            "rewritten-before-proxy",
+        ),
+        (
+            "rewrite * /index.html\nreverse_proxy app:8000",
+            "rewritten-before-proxy",
+        ),
+        (
+            "uri strip_prefix /ws\nreverse_proxy /ws* app:8000",
+            "rewritten-before-proxy",
+        ),
+        (
+            "handle_path /ws* {\nreverse_proxy /ws* app:8000\n}",
+            "rewritten-before-proxy",
+        ),
+        (
+            "route {\ntry_files {path} /index.html\nreverse_proxy /ws* app:8000\n}",
+            "rewritten-before-proxy",
+        ),
+        // The long form of a single-page application's fallback.
+        (
+            "@static file {\ntry_files {path} /index.html\n}\nrewrite @static {http.matchers.file.relative}\nreverse_proxy /ws* app:8000\nfile_server",
+            "rewritten-before-proxy",
+        ),
+        (
+            "@static file {path} /index.html\nrewrite @static {file_match.relative}\nreverse_proxy /ws* app:8000\nfile_server",
+            "rewritten-before-proxy",
+        ),
+        (
+            "@notfile {\nnot file\nnot path /api/*\n}\nrewrite @notfile /index.html\nreverse_proxy /ws* app:8000\nreverse_proxy /api/* app:8000\nfile_server",
+            "rewritten-before-proxy",
+        ),
+        (
+            "try_files {path} {path}/ =404\nreverse_proxy /ws* app:8000\nfile_server",
+            "rewritten-before-proxy",
+        ),
+        (
+            "try_files {path} /index.html\n@r path_regexp ^/ws\nreverse_proxy @r app:8000",
+            "rewritten-before-proxy",
+        ),
+        (
+            "try_files {path} /index.html\n@r `path('/ws', '/ws/*')`\nreverse_proxy @r app:8000",
+            "rewritten-before-proxy",
+        ),
+        (
+            "request_header -Connection\nreverse_proxy app:8000",
+            "request-header",
+        ),
+        (
+            "respond x 404\nreverse_proxy /ws* app:8000",
+            "answered-before-proxy",
+        ),
+        (
+            "handle {\nrespond x 404\n}\nreverse_proxy /ws* app:8000",
+            "swallowed-by-handle",
+        ),
+        ("reverse_proxy /ws* h2c://app:8000", "http2-upstream"),
+        (
+            "reverse_proxy app:8000 {\nresponse_buffers 1MB\n}",
+            "buffered-handshake",
+        ),
+        (
+            "reverse_proxy app:8000 {\nreplace_status 200\n}",
+            "response-replaced",
+        ),
+        ("header -Upgrade\nreverse_proxy app:8000", "response-header"),
+        (
+            "@ws protocol wss\nreverse_proxy @ws app:8000",
+            "never-matches",
+        ),
+        ("reverse_proxy app:8000 {\nwebsocket\n}", "refused"),
+        (
+            "reverse_proxy app:8000 {\nfail_duration 5s\nunhealthy_status 101\n}",
+            "health-check",
+        ),
+        ("reverse_proxy chat-1.example.com", "plain-http-upstream"),
+        (
+            "reverse_proxy http://chat-1.example.com",
+            "plain-http-upstream",
+        ),
+        (
+            "reverse_proxy chat-1.example.com:443",
+            "plain-http-upstream",
+        ),
+    ] {
+        assert_eq!(site(body), [rule], "{body}");
+    }
+}
+
+/// What is said about one template: findings, and `?` for each note.
+fn template(text: &str) -> Vec<String> {
+    let project = Project::in_memory([("Caddyfile.tmpl", text)]).expect("project");
+    let outcome = check(&project, &Selection::default());
+    let findings = outcome
+        .findings
+        .iter()
+        .map(|finding| finding.rule.to_string());
+    let notes = outcome.undecided.iter().map(|_| "?".to_owned());
+    findings.chain(notes).collect()
+}
+
+#[test]
+fn what_a_template_may_leave_out_is_no_finding() {
+    let proxy = "reverse_proxy /ws/* a:1";
+    let spa = "try_files {path} /index.html";
+    for (body, expected) in [
+        (
+            format!("{spa}\n{proxy}"),
+            vec!["caddy/rewritten-before-proxy"],
+        ),
+        (
+            format!("{{% if x %}}\n{spa}\n{{% endif %}}\n{proxy}"),
+            vec!["?"],
+        ),
+        (
+            format!("{{{{ if .X }}}}\n{spa}\n{{{{ end }}}}\n{proxy}"),
+            vec!["?"],
+        ),
+        (format!("<% if x %>\n{spa}\n<% end %>\n{proxy}"), vec!["?"]),
+        (
+            "{% if x %}\n@ws path /ws/*\n{% else %}\n@ws path /cable\n{% endif %}\nreverse_proxy @ws a:1"
+                .to_owned(),
+            vec!["?"],
+        ),
+        (
+            format!(
+                "{{% if x %}}\n{proxy} {{\nheader_up -Upgrade\n}}\n{{% else %}}\n{proxy}\n{{% endif %}}"
+            ),
+            vec!["?"],
+        ),
+        (
+            format!("{proxy} {{\n{{% if x %}}\nheader_up -Upgrade\n{{% endif %}}\n}}"),
+            vec!["?"],
+        ),
+        (
+            format!("{proxy} {{\n{{% if x %}}\nheader_up X-A b\n{{% endif %}}\n}}"),
+            vec![],
+        ),
+        (
+            format!("{{% if x %}}\nencode gzip\nrespond /health 200\n{{% endif %}}\n{proxy}"),
+            vec![],
+        ),
+        // What is certain stays so.
+        (
+            format!("{{% if x %}}\nencode gzip\n{{% endif %}}\n{spa}\n{proxy}"),
+            vec!["caddy/rewritten-before-proxy"],
+        ),
+    ] {
+        assert_eq!(
+            template(&format!(":80 {{\n{body}\n}}\n")),
+            expected,
+            "{body}"
+        );
+    }
+    // A loop over whole sites writes none of them, or each as it stands.
+    let sites = format!("{{% for x in y %}}\n{{{{ x }}}} {{\n{spa}\n{proxy}\n}}\n{{% endfor %}}\n");
+    assert_eq!(template(&sites), ["caddy/rewritten-before-proxy"]);
+}
+
+#[test]
+fn an_expression_that_is_not_understood_is_undecided_after_a_rewrite() {
+    let file = |body: &str| {
+        format!(
+            ":80 {{\n{body}\n@ws `path('/ws/*') || remote_ip('10.0.0.0/8')`\nreverse_proxy @ws a:1\n}}\n"
+        )
+    };
+    assert_eq!(template(&file("try_files {path} /index.html")), ["?"]);
+    assert!(template(&file("")).is_empty());
+}
+
+#[test]
+fn the_help_leaves_every_other_directive_its_requests() {
+    let file = ":80 {\n\ttry_files {path} /index.html\n\treverse_proxy /ws/* a:1\n\treverse_proxy /api/* b:1 {\n\t\theader_up X-A b\n\t}\n\trespond /health ok\n\tfile_server {\n\t\thide .git\n\t}\n}\n";
+    let project = Project::in_memory([("Caddyfile", file)]).expect("project");
+    let outcome = check(&project, &Selection::default());
+    let help = outcome.findings[0].help.join("\n");
+    for part in [
+        "handle /ws/* {\n\treverse_proxy a:1\n}\n",
+        "handle /api/* {\n\treverse_proxy b:1 {\n\t\theader_up X-A b\n\t}\n}\n",
+        "handle /health {\n\trespond ok\n}\n",
+        "handle {\n\ttry_files {path} /index.html\n\tfile_server {\n\t\thide .git\n\t}\n}",
+    ] {
+        assert!(help.contains(part), "{part:?} in {help}");
+    }
+}
+
+#[test]
+fn the_order_option_counts() {
+    let toml = "[websocket]\nendpoints = [\"/ws\"]\n";
+    let file = "{\n\torder reverse_proxy before try_files\n}\n:80 {\n\ttry_files {path} /index.html\n\treverse_proxy /ws* a:1\n}\n";
+    assert!(found(&[("wslint.toml", toml), ("Caddyfile", file)]).is_empty());
+}
+
+#[test]
+fn an_edge_meets_the_redirect_or_not() {
+    let toml = "[edge]\nkind = \"alb\"\n";
+    let body = "{\n\treverse_proxy /ws/* app:8000\n}\n";
+    for (address, breaks) in [
+        ("app.example.com", true),
+        ("https://app.example.com", true),
+        ("*.example.com", true),
+        (":443", true),
+        ("http://app.example.com", false),
+        ("app.example.com:80", false),
+        (":80", false),
+        (":8080", false),
+        ("app.example.com, http://app.example.com", false),
+        ("localhost", false),
+        ("app.internal", false),
+        ("app.example.com:8443", false),
+        ("{$SITE}", false),
+        ("{$SITE:app.example.com}", true),
+    ] {
+        let file = format!("{address} {body}");
+        let found = found(&[("wslint.toml", toml), ("Caddyfile", &file)]);
+        assert_eq!(found == ["https-redirect"], breaks, "{address}: {found:?}");
+    }
+    let beside = format!("app.example.com {body}:80 {body}");
+    assert_eq!(
+        found(&[("wslint.toml", toml), ("Caddyfile", &beside)]),
+        ["https-redirect"]
+    );
+    let tls = "[edge]\nkind = \"cloudflare\"\n";
+    let file = format!("app.example.com {body}");
+    assert!(found(&[("wslint.toml", tls), ("Caddyfile", &file)]).is_empty());
+}
+
+#[test]
+fn three_backends_are_one_finding_that_names_them_all() {
+    let toml = "[websocket]\nendpoints = [\"wss://inscribe.example.com/ws/\"]\n";
+    let balancer = "inscribe.example.com {\n\treverse_proxy b-1.example.com b-2.example.com b-3.example.com {\n\t\tlb_policy cookie\n\t\tfail_duration 30s\n\t}\n}\n";
+    let backend = |n: u8| format!("b-{n}.example.com {{\n\treverse_proxy 127.0.0.1:8000\n}}\n");
+    let (one, two, three) = (backend(1), backend(2), backend(3));
+    let files = [
+        ("wslint.toml", toml),
+        ("balancer/Caddyfile", balancer),
+        ("b1/Caddyfile", one.as_str()),
+        ("b2/Caddyfile", two.as_str()),
+        ("b3/Caddyfile", three.as_str()),
+    ];
+    let project = Project::in_memory(files).expect("project");
+    let outcome = check(&project, &Selection::default());
+    let [finding] = outcome.findings.as_slice() else {
+        panic!("{:?}", outcome.findings);
+    };
+    assert_eq!(finding.rule, "caddy/plain-http-upstream");
+    assert_eq!(finding.severity, crate::rule::Severity::Error);
+    assert_eq!(
+        project.slice(finding.span),
+        "b-1.example.com b-2.example.com b-3.example.com"
+    );
+    let files: Vec<&str> = finding
+        .spans()
+        .map(|span| project.source(span.source).path.as_str())
+        .collect();
+    for file in [
+        "balancer/Caddyfile",
+        "b1/Caddyfile",
+        "b2/Caddyfile",
+        "b3/Caddyfile",
+        "wslint.toml",
+    ] {
+        assert!(files.contains(&file), "{file} in {files:?}");
+    }
+    assert!(
+        finding
+            .notes
+            .iter()
+            .any(|note| note.contains("308 Permanent Redirect"))
+    );
+}
+
+#[test]
+fn a_site_of_the_project_proves_or_clears_its_upstream() {
+    let toml = "[websocket]\nendpoints = [\"wss://chat.example.com/ws\"]\n";
+    for (upstream, backend, expected) in [
+        ("b.example.com", "b.example.com", Some("308")),
+        ("http://b.example.com", "https://b.example.com", Some("308")),
+        ("b.example.com", "*.example.com", Some("308")),
+        ("b.example.com", "b.example.com:8443", Some("308")),
+        ("b.internal", "b.internal", Some("308")),
+        ("b.example.com:443", "b.example.com", Some("400")),
+        ("b.example.com:8443", "b.example.com:8443", Some("400")),
+        (
+            "http://b.example.com:8443",
+            "b.example.com:8443",
+            Some("400"),
+        ),
+        ("b.example.com", "http://b.example.com", None),
+        ("b.example.com", "b.example.com, http://b.example.com", None),
+        ("b.example.com:8080", "http://b.example.com:8080", None),
+        ("b.example.com:8080", "b.example.com", None),
+        ("https://b.example.com", "b.example.com", None),
+    ] {
+        let front = format!("chat.example.com {{\n\treverse_proxy {upstream}\n}}\n");
+        let back = format!("{backend} {{\n\treverse_proxy 127.0.0.1:8000\n}}\n");
+        let files = [
+            ("wslint.toml", toml),
+            ("a/Caddyfile", front.as_str()),
+            ("b/Caddyfile", back.as_str()),
+        ];
+        let project = Project::in_memory(files).expect("project");
+        let findings = check(&project, &Selection::default()).findings;
+        let mut of_it = findings
+            .iter()
+            .filter(|finding| finding.rule == "caddy/plain-http-upstream");
+        let said = of_it.next().map(|finding| {
+            assert_eq!(finding.severity, crate::rule::Severity::Error);
+            if finding.message.contains("308") {
+                "308"
+            } else {
+                "400"
+            }
+        });
+        assert_eq!(said, expected, "{upstream} {backend}: {findings:?}");
+    }
+}
+
+#[test]
+fn port_80_of_the_same_caddy_may_be_the_very_site() {
+    for (line, around) in [
+        ("", true),
+        (" {\nheader_up Host {upstream_hostport}\n}", false),
+    ] {
+        let file = format!(
+            "http://a.example.com {{\nreverse_proxy /ws b.example.com{line}\n}}\nb.example.com {{\nrespond x\n}}\n"
+        );
+        let project = Project::in_memory([("Caddyfile", file.as_str())]).expect("project");
+        let outcome = check(&project, &Selection::default());
+        assert_eq!(outcome.findings.len(), 1);
+        assert_eq!(
+            outcome.findings[0].message.contains("round and round"),
+            around,
+            "{line}"
+        );
+    }
+}
+
+#[test]
+fn a_fragment_is_judged_by_what_it_says_itself() {
+    let lines = "reverse_proxy /ws app:1 {\n\theader_up Connection {>Connection}\n}\ntry_files {path} /index.html\n";
+    assert_eq!(found(&[("ws.caddy", lines)]), ["unknown-placeholder"]);
+    let file = "example.com {\n\timport ws.caddy\n}\n";
+    let mut both = found(&[("ws.caddy", lines), ("Caddyfile", file)]);
+    both.sort();
+    assert_eq!(both, ["rewritten-before-proxy", "unknown-placeholder"]);
+}
+
+#[test]
+fn what_is_missing_may_have_the_last_word() {
+    let toml = "[websocket]\nendpoints = [\"/ws\"]\n";
+    for body in [
+        "reverse_proxy /ws a:1 {\nheader_up -Connection\nimport gone\n}",
+        "import gone\ntry_files {path} /index.html\nreverse_proxy /ws* a:1",
+        "order_me {$NONE}\ntry_files {path} {$INDEX}\nreverse_proxy /ws* a:1",
+    ] {
+        let file = format!("http://localhost {{\n{body}\n}}\n");
+        assert_eq!(
+            found(&[("wslint.toml", toml), ("Caddyfile", &file)]),
+            [""; 0],
+            "{body}"
+        );
+    }
+}
+
+#[test]
+fn a_line_that_many_sites_import_is_told_once() {
+    let mut file = String::from(
+        "(p) {\n\treverse_proxy /ws app:1 {\n\t\theader_up Connection {>Connection}\n\t}\n}\n",
+    );
+    for n in 0..20 {
+        file.push_str(&format!("s{n}.example.com {{\n\timport p\n}}\n"));
+    }
+    assert_eq!(found(&[("Caddyfile", &file)]), ["unknown-placeholder"]);
+}
+
+#[test]
+fn odd_input_ends_quickly() {
+    let deep = format!(
+        ":80 {{\n{}{}\n}}\n",
+        "handle {\n".repeat(20_000),
+        "}\n".repeat(20_000)
+    );
+    assert!(found(&[("Caddyfile", &deep)]).is_empty());
+    for text in [
+        "",
+        "{",
+        "}",
+        "\u{feff}",
+        "import *",
+        ":80 {\nimport\n}",
+        "@a",
+        "(x)",
+        "a,",
+        "\"",
+        "{$",
+        "{$:}",
+    ] {
+        found(&[("Caddyfile", text)]);
+    }
+    let many = format!(":80 {{\n{}}}\n", "reverse_proxy /ws app:1\n".repeat(3000));
+    found(&[("Caddyfile", &many)]);
+}
