@@ -3,7 +3,7 @@
 use crate::finding::Undecided;
 use crate::project::{Project, Suppressions};
 use crate::source::SourceId;
-use crate::{caddy, django, nginx, parallel};
+use crate::{caddy, django, nginx, parallel, stack};
 
 /// The project with its models.
 #[derive(Debug)]
@@ -23,17 +23,19 @@ impl<'a> Context<'a> {
     /// Resolves everything in `project`.
     pub fn resolve(project: &'a Project) -> Self {
         let pays = project.pays_threads();
-        let (django, (nginx, caddy)) = parallel::join(
+        let (django, (mut nginx, caddy)) = parallel::join(
             pays,
             || django::Model::resolve(project),
             || {
                 parallel::join(
                     pays,
-                    || nginx::Model::resolve(project),
+                    || nginx::Model::read(project),
                     || caddy::Model::resolve(project),
                 )
             },
         );
+        let served = stack::served(project, &django, &nginx);
+        nginx.find_routes(project, &served);
         Self {
             project,
             nginx,

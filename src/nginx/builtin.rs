@@ -62,8 +62,9 @@ impl Scope<'_> {
         match name {
             "host" if named => known(&*request.host),
             "request_method" => known(&*request.method),
-            "scheme" if named => known(scheme(request)),
-            "https" if named => known(if request.tls { "on" } else { "" }),
+            // That of the listener, whoever is asked for.
+            "scheme" if named || self.here.is_some() => known(scheme(request)),
+            "https" if named || self.here.is_some() => known(if request.tls { "on" } else { "" }),
             // The connection's serial number.
             "connection" | "connection_requests" => known("1"),
             "server_protocol" => known("HTTP/1.1"),

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::evidence::tried;
 use super::location::{Found, Matcher};
 use super::model::{Arena, View};
+use super::stray::{Asked, servers_for};
 use crate::finding::Undecided;
 use crate::handshake::Evidence;
 use crate::project::{Declared, Project};
@@ -17,13 +18,17 @@ use crate::source::Kind;
 /// The declared endpoints by the configuration and location that take them.
 pub(super) type Places = BTreeMap<(u32, u32), Vec<Evidence>>;
 
+/// The URLs to send through each configuration, with the server that each of them meets.
+pub(super) type Urls = BTreeMap<u32, Vec<(u32, Asked)>>;
+
 /// Finds what takes the declared endpoints; what nothing takes is noted.
 pub(super) fn places(
     project: &Project,
     arena: Arena<'_>,
     undecided: &mut Vec<Undecided>,
-) -> Places {
+) -> (Places, Urls) {
     let mut places = Places::new();
+    let mut urls = Urls::new();
     for endpoint in &project.config.endpoints {
         let takers = takers(project, arena, endpoint);
         if let Some(why) = takers.open
@@ -37,18 +42,29 @@ pub(super) fn places(
                 ),
             });
         }
+        let evidence = Evidence::Declared {
+            endpoint: endpoint.endpoint.clone(),
+        };
         for place in takers.locations {
-            places.entry(place).or_default().push(Evidence::Declared {
-                endpoint: endpoint.endpoint.clone(),
-            });
+            places.entry(place).or_default().push(evidence.clone());
+        }
+        for (config, server) in takers.servers {
+            let asked = Asked {
+                path: endpoint.path().to_owned(),
+                host: endpoint.host(),
+                evidence: evidence.clone(),
+            };
+            urls.entry(config).or_default().push((server, asked));
         }
     }
-    places
+    (places, urls)
 }
 
 struct Takers {
     /// By configuration and index.
     locations: BTreeSet<(u32, u32)>,
+    /// The servers that are asked, likewise.
+    servers: BTreeSet<(u32, u32)>,
     /// Why it can't be told what takes the endpoint.
     open: Option<&'static str>,
 }
@@ -65,11 +81,12 @@ fn takers(project: &Project, arena: Arena<'_>, endpoint: &Declared) -> Takers {
         })
     });
     let mut locations = BTreeSet::new();
+    let mut asked = BTreeSet::new();
     let mut answered = false;
     for view in views() {
         let servers: Vec<u32> = match &host {
             // A path alone is asked of every server.
-            None => (0..view.config.servers.len() as u32).collect(),
+            None => servers_for(view, endpoint.path()),
             Some(host) => {
                 // Where some server names the host, the default server of another configuration
                 // has nothing to do with it.
@@ -81,15 +98,16 @@ fn takers(project: &Project, arena: Arena<'_>, endpoint: &Declared) -> Takers {
                         .collect();
                     found.into_iter().collect()
                 };
-                let asked = of(asked_ports(project, view, endpoint));
-                if asked.is_empty() {
+                let meant = of(asked_ports(project, view, endpoint));
+                if meant.is_empty() {
                     of(view.ports())
                 } else {
-                    asked
+                    meant
                 }
             }
         };
         let mut found = BTreeSet::new();
+        asked.extend(servers.iter().map(|server| (view.index, *server)));
         for server in servers {
             match view.find_location(server, endpoint.path()) {
                 Found::Location(location) => {
@@ -116,8 +134,10 @@ fn takers(project: &Project, arena: Arena<'_>, endpoint: &Declared) -> Takers {
     let mut open = None;
     if host.is_some() && !named && configs(&locations) > 1 {
         locations.retain(|(config, index)| names_path(arena.view(*config), *index));
+        asked.retain(|(asked, _)| locations.iter().any(|(config, _)| config == asked));
         if configs(&locations) != 1 {
             locations.clear();
+            asked.clear();
             open = Some(
                 "no `server_name` is its host, and several configurations have a default server",
             );
@@ -129,7 +149,11 @@ fn takers(project: &Project, arena: Arena<'_>, endpoint: &Declared) -> Takers {
     {
         open = Some("no location of the nginx configuration takes it");
     }
-    Takers { locations, open }
+    Takers {
+        locations,
+        servers: asked,
+        open,
+    }
 }
 
 /// Whether a location is there for its path, and not for whatever is left.

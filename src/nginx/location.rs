@@ -146,6 +146,11 @@ impl Siblings {
         self.unknown |= self.regexes.len() > MAX_REGEXES;
     }
 
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.exact.is_empty() && self.prefixes.is_empty() && self.regexes.is_empty()
+    }
+
     /// The location called `@name`.
     pub fn named(&self, name: &str) -> Option<u32> {
         self.named.get(name).copied()

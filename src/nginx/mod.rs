@@ -21,9 +21,11 @@ pub mod phases;
 pub mod refused;
 pub mod route;
 pub mod setting;
+pub mod stray;
 pub mod syntax;
 mod uri;
 pub mod variables;
+pub mod way;
 pub mod words;
 
 use std::collections::{BTreeMap, HashSet};
@@ -36,6 +38,7 @@ use crate::source::{Kind, Source};
 use crate::syntax::Tree;
 use model::{Arena, Config, Included, Maps, Templates, View};
 use route::Route;
+use stray::{Asked, Stray};
 
 /// The resolved configurations.
 #[derive(Debug, Default)]
@@ -48,13 +51,33 @@ pub struct Model {
     pub maps: Maps,
     /// Where handshakes arrive, and what becomes of them.
     pub routes: Vec<Route>,
+    /// Handshakes that do not get where they belong.
+    pub strays: Vec<Stray>,
     /// What could not be resolved.
     pub undecided: Vec<Undecided>,
 }
 
+/// A route of an application, and the server through which it is reached.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// The configuration.
+    pub config: u32,
+    /// The server, as an index into the configuration's.
+    pub server: u32,
+    /// The URL.
+    pub asked: Asked,
+}
+
 impl Model {
-    /// Resolves everything of nginx in `project`.
+    /// Resolves everything of nginx in `project`, for which no application speaks.
     pub fn resolve(project: &Project) -> Self {
+        let mut model = Self::read(project);
+        model.find_routes(project, &[]);
+        model
+    }
+
+    /// Reads the configurations; [`Model::find_routes`] completes it.
+    pub fn read(project: &Project) -> Self {
         let sources: Vec<&Source> = project.of_kind(Kind::Nginx).collect();
         let trees: Vec<Tree> = sources
             .par_iter()
@@ -92,13 +115,60 @@ impl Model {
         for (config, refusals) in configs.iter_mut().zip(refusals) {
             config.refusals = refusals;
         }
+        Self {
+            trees,
+            configs,
+            maps,
+            routes: Vec::new(),
+            strays: Vec::new(),
+            undecided,
+        }
+    }
+
+    /// Finds where handshakes arrive, and what becomes of them; `served` are the application's
+    /// routes that go through one of these configurations.
+    pub fn find_routes(&mut self, project: &Project, served: &[Served]) {
+        let mut undecided = std::mem::take(&mut self.undecided);
         let arena = Arena {
-            trees: &trees,
-            configs: &configs,
-            maps: &maps,
+            trees: &self.trees,
+            configs: &self.configs,
+            maps: &self.maps,
         };
-        let places = declared::places(project, arena, &mut undecided);
-        let found: Vec<_> = (0..configs.len() as u32)
+        let (mut places, mut urls) = declared::places(project, arena, &mut undecided);
+        for Served {
+            config,
+            server,
+            asked,
+        } in served
+        {
+            let urls = urls.entry(*config).or_default();
+            urls.push((*server, asked.clone()));
+        }
+        let no_urls = Vec::new();
+        let found: Vec<stray::Found> = (0..self.configs.len() as u32)
+            .into_par_iter()
+            .map(|config| {
+                let urls = urls.get(&config).unwrap_or(&no_urls);
+                stray::strays(arena.view(config), project, urls)
+            })
+            .collect();
+        let mut strays = Vec::new();
+        for (config, found) in (0..).zip(found) {
+            for (location, evidence) in found.landings {
+                places.entry((config, location)).or_default().push(evidence);
+            }
+            for stray in &found.strays {
+                // Who takes a path from the block that upgrades need not do it in its place.
+                if let Some(taker) = stray.way.location
+                    && let Some(evidence) = places.get_mut(&(config, taker))
+                {
+                    evidence.retain(|known| *known != stray.evidence);
+                }
+            }
+            strays.extend(found.strays);
+        }
+        let places = places;
+        let found: Vec<_> = (0..self.configs.len() as u32)
             .into_par_iter()
             .map(|config| {
                 let view = arena.view(config);
@@ -139,15 +209,8 @@ impl Model {
             }
             undecided.push(note);
         }
-        let mut model = Self {
-            trees,
-            configs,
-            maps,
-            routes,
-            undecided,
-        };
-        model.note_refusals();
-        model
+        (self.routes, self.strays, self.undecided) = (routes, strays, undecided);
+        self.note_refusals();
     }
 
     /// A syntax error that is a finding is no note as well.

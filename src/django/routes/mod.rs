@@ -21,6 +21,7 @@ use fancy_regex::Regex;
 use super::consumer::Connect;
 use super::data::{Call, Data, Dictionary, Possible, certain};
 use super::evaluate::Program;
+use crate::sample::samples;
 use crate::source::{SourceId, Span};
 
 /// Routes that are followed in one project.
@@ -174,6 +175,19 @@ impl Route {
             .iter()
             .map(|level| level.pattern.as_str())
             .collect()
+    }
+
+    /// A path that leads here, from `/`; `None` where none can be read off the patterns.
+    pub fn sample(&self) -> Option<String> {
+        let mut path = String::from("/");
+        for level in &self.levels {
+            let regex = match level.function {
+                Function::Path => path_regex(&level.pattern, false)?,
+                Function::RePath => python(&level.pattern),
+            };
+            path.push_str(samples(&regex, false).first()?.trim_start_matches('/'));
+        }
+        (self.matches(&path) == Some(true)).then_some(path)
     }
 
     /// Whether a handshake for `path` ends here; `None` where that can't be said.

@@ -3,13 +3,16 @@
 //! What they share is here: how to name a location, say why it is a route, and write the lines
 //! that it lacks.
 
+pub mod answered_locally;
 pub mod cached_answer;
 pub mod cannot_upgrade;
 pub mod connection_limits;
 pub mod connection_value;
 pub mod csp_blocks_websocket;
 pub mod duplicate_headers;
+pub mod error_page_status;
 mod fixes;
+pub mod forwarded_proto_redirect;
 pub mod handshake_headers_dropped;
 pub mod headers_not_inherited;
 pub mod host_not_forwarded;
@@ -18,10 +21,15 @@ pub mod map_misses_browsers;
 pub mod map_never_upgrades;
 pub mod plain_http2_listener;
 pub mod read_timeout;
+pub mod redirects_handshake;
 pub mod refused;
 pub mod response_headers_spoiled;
+pub mod shadowed_location;
+pub mod static_fallback;
 pub mod static_upgrade;
 pub mod sticky_sessions;
+mod strays;
+pub mod trailing_slash_redirect;
 pub mod unknown_variable;
 pub mod upgrade_half_forwarded;
 pub mod upgrade_not_forwarded;
@@ -232,48 +240,7 @@ impl<'a> Place<'a> {
     /// Says why sockets are expected here, unless the finding points there anyway.
     fn because(&self, finding: Finding) -> Finding {
         let finding = self.in_servers(finding);
-        let (span, message) = match self.route.evidence.first() {
-            Some(Evidence::Declared { endpoint }) => {
-                let declared = self
-                    .cx
-                    .project
-                    .config
-                    .endpoints
-                    .iter()
-                    .find(|known| known.endpoint == *endpoint);
-                match declared.and_then(|known| known.span) {
-                    Some(span) => (span, "declared as a WebSocket endpoint here".to_owned()),
-                    None => {
-                        return finding
-                            .note(format!("`{endpoint}` is declared as a WebSocket endpoint"));
-                    }
-                }
-            }
-            Some(Evidence::Application { span, .. }) => {
-                (*span, "the application serves WebSockets there".to_owned())
-            }
-            Some(Evidence::Intent { span }) => {
-                (*span, "this shows that WebSockets are expected".to_owned())
-            }
-            Some(Evidence::WellKnown { software, span }) => {
-                let known = match software.strip_prefix("the usual") {
-                    Some(rest) => format!("the usual{rest}"),
-                    None => format!("the endpoint of {software}"),
-                };
-                (*span, known)
-            }
-            Some(Evidence::UpstreamName { span }) => {
-                (*span, "a server of WebSockets, by its name".to_owned())
-            }
-            None => return finding,
-        };
-        if finding
-            .spans()
-            .any(|known| known == span || span.contains(known))
-        {
-            return finding;
-        }
-        finding.label(span, message)
+        because(self.cx, finding, self.route.evidence.first())
     }
 
     /// Whether nginx's default leaves the upstream with HTTP/1.0.
@@ -392,6 +359,51 @@ impl<'a> Place<'a> {
         help.extend(self.version_help());
         help
     }
+}
+
+/// Says why sockets are expected, unless the finding points there anyway.
+fn because(cx: &Context<'_>, finding: Finding, evidence: Option<&Evidence>) -> Finding {
+    let (span, message) = match evidence {
+        Some(Evidence::Declared { endpoint }) => {
+            let declared = cx
+                .project
+                .config
+                .endpoints
+                .iter()
+                .find(|known| known.endpoint == *endpoint);
+            match declared.and_then(|known| known.span) {
+                Some(span) => (span, "declared as a WebSocket endpoint here".to_owned()),
+                None => {
+                    return finding
+                        .note(format!("`{endpoint}` is declared as a WebSocket endpoint"));
+                }
+            }
+        }
+        Some(Evidence::Application { span, .. }) => {
+            (*span, "the application serves WebSockets there".to_owned())
+        }
+        Some(Evidence::Intent { span }) => {
+            (*span, "this shows that WebSockets are expected".to_owned())
+        }
+        Some(Evidence::WellKnown { software, span }) => {
+            let known = match software.strip_prefix("the usual") {
+                Some(rest) => format!("the usual{rest}"),
+                None => format!("the endpoint of {software}"),
+            };
+            (*span, known)
+        }
+        Some(Evidence::UpstreamName { span }) => {
+            (*span, "a server of WebSockets, by its name".to_owned())
+        }
+        None => return finding,
+    };
+    if finding
+        .spans()
+        .any(|known| known == span || span.contains(known))
+    {
+        return finding;
+    }
+    finding.label(span, message)
 }
 
 /// The map of nginx's own documentation (websocket.html).

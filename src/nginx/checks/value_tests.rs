@@ -186,8 +186,14 @@ fn an_if_that_knows_one_browser_is_found_where_it_decides() {
         "if ($http_connection !~ ^upgrade$) { return 426; }",
     ] {
         let found = rules(lines);
+        assert_eq!(found.len(), 1, "{lines}: {found:?}");
+        // What neither browser passes is no matter of browsers.
         let both = lines.contains("!~ ^upgrade");
-        assert_eq!(found.len(), usize::from(!both), "{lines}: {found:?}");
+        assert_eq!(
+            found == ["nginx/answered-locally"],
+            both,
+            "{lines}: {found:?}"
+        );
     }
     for lines in [
         "if ($http_connection !~* upgrade) { return 400; }",

@@ -1,0 +1,539 @@
+//! Handshakes that go astray: sent to a URL that stands for a route, they are answered before any
+//! proxy, or end in another place than the one that upgrades them.
+//!
+//! What stands for a route: a declared endpoint, a route of the application that this nginx serves,
+//! and the paths that a block which handles the upgrade names itself. Such a block is lost only if
+//! all of its paths are, under all names of its server.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+
+use super::evidence::{error_page, intent, upgrade_condition};
+use super::headers::{Line, handshakes, lines};
+use super::location::{self, Listen, Location, Matcher};
+use super::model::{ItemId, View};
+use super::way::{Cause, End, Way, is_led_to, upgrades};
+use crate::edge::EdgeChain;
+use crate::handshake::{Browser, Evidence, Header, Request};
+use crate::project::{Project, Version};
+use crate::sample::samples;
+use crate::value::Value;
+
+/// Names of one server that are tried.
+const MAX_NAMES: usize = 4;
+
+/// Servers of one upstream that are looked at.
+const MAX_SERVERS: usize = 16;
+
+/// Ways of handshakes that are looked at in one configuration.
+const MAX_WALKS: usize = 2000;
+
+/// Locations of one configuration that are asked for the paths that they name.
+const MAX_PLACES: usize = 2000;
+
+/// A URL that stands for a route.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// Its path.
+    pub path: String,
+    /// Its host, where it is known.
+    pub host: Option<String>,
+    /// Why handshakes arrive there.
+    pub evidence: Evidence,
+}
+
+/// A handshake that does not get where it belongs.
+#[derive(Clone, Debug)]
+pub struct Stray {
+    /// Its configuration.
+    pub config: u32,
+    /// The server that takes it.
+    pub server: u32,
+    /// Whether it arrives over TLS.
+    pub tls: bool,
+    /// The path that was sent.
+    pub path: String,
+    /// The host of the URL, where one was given.
+    pub host: Option<String>,
+    /// Why it is one.
+    pub evidence: Evidence,
+    /// The location that handles the upgrade for this path and does not get it.
+    pub right: Option<u32>,
+    /// Where it went instead.
+    pub way: Way,
+}
+
+/// What was found of the URLs that stand for routes.
+#[derive(Debug, Default)]
+pub(super) struct Found {
+    /// The strays.
+    pub(super) strays: Vec<Stray>,
+    /// Locations that a URL leads to, which ought to upgrade it.
+    pub(super) landings: Vec<(u32, Evidence)>,
+}
+
+/// Sends handshakes through one configuration; `asked` are the URLs for each of its servers.
+pub(super) fn strays(view: View<'_>, project: &Project, asked: &[(u32, Asked)]) -> Found {
+    let finder = Finder {
+        view,
+        edge: &project.config.edge,
+        target: project.config.targets.nginx,
+        left: Cell::new(MAX_WALKS),
+        browsers: handshakes(true, "", 443, ""),
+    };
+    let mut found = Found::default();
+    // Of the servers that a bare path may mean, one that lets it through is enough.
+    let mut delivered: BTreeSet<&str> = BTreeSet::new();
+    for (server, url) in asked {
+        let hosts = match &url.host {
+            Some(host) => vec![host.clone()],
+            None => hosts(view, *server),
+        };
+        let paths = [url.path.clone()];
+        let sent = finder.sent(*server, &hosts, &paths, None);
+        let Some((tls, path, way)) = sent else {
+            delivered.insert(&url.path);
+            continue;
+        };
+        let right = finder.handler(*server, url, &way);
+        // A server that has nothing to do with the path: it need not be the one that is meant.
+        if matches!(
+            way.end,
+            End::Answered {
+                cause: Cause::Files(None),
+                ..
+            }
+        ) && way.location.is_none()
+            && matches!(url.evidence, Evidence::Declared { .. })
+            && !has_root(view, *server)
+            && right.is_none()
+        {
+            continue;
+        }
+        if let End::Passed {
+            location,
+            block,
+            overwritten,
+        } = way.end
+            && right.is_none()
+            && (overwritten.is_none() || !upgrades(view, block, &finder.browsers))
+        {
+            // Nothing else is there for it: its headers are what it lacks.
+            delivered.insert(&url.path);
+            found.landings.push((location, url.evidence.clone()));
+            continue;
+        }
+        found.strays.push(Stray {
+            config: view.index,
+            server: *server,
+            tls,
+            path,
+            host: url.host.clone(),
+            evidence: url.evidence.clone(),
+            right,
+            way,
+        });
+    }
+    found.strays.retain(|stray| {
+        stray.host.is_some() || stray.right.is_some() || !delivered.contains(stray.path.as_str())
+    });
+    for (index, location) in (0..).zip(&view.config.locations).take(MAX_PLACES) {
+        let known = found.strays.iter().any(|stray| stray.right == Some(index));
+        if let Some(stray) = (!known).then(|| finder.own(index, location)).flatten() {
+            found.strays.push(stray);
+        }
+    }
+    found
+        .strays
+        .retain(|stray| !is_excused(view, project, stray));
+    found
+}
+
+struct Finder<'a> {
+    view: View<'a>,
+    edge: &'a EdgeChain,
+    target: Option<Version>,
+    left: Cell<usize>,
+    browsers: Vec<Request>,
+}
+
+impl Finder<'_> {
+    /// Sends a location the paths that it names itself.
+    fn own(&self, index: u32, location: &Location) -> Option<Stray> {
+        let view = self.view;
+        let evidence = own_evidence(view, location)?;
+        let hosts = hosts(view, location.server);
+        let (tls, path, way) = self.sent(location.server, &hosts, &paths(location), Some(index))?;
+        match way.end {
+            // The slash is missing only to a client that nobody has seen.
+            End::Answered {
+                cause: Cause::Slash(_),
+                ..
+            } => return None,
+            End::Answered {
+                cause: Cause::Internal(inner),
+                ..
+            } if is_led_to(view, inner) => return None,
+            // The named location that it is led to is a route of its own.
+            End::Passed {
+                location,
+                overwritten: None,
+                ..
+            } if matches!(
+                view.config.locations[location as usize].matcher,
+                Matcher::Named(_)
+            ) =>
+            {
+                return None;
+            }
+            // There is no 101 to be overwritten.
+            End::Passed {
+                block,
+                overwritten: Some(_),
+                ..
+            } if !upgrades(view, block, &self.browsers) => return None,
+            _ => {}
+        }
+        Some(Stray {
+            config: view.index,
+            server: location.server,
+            tls,
+            path,
+            host: None,
+            evidence,
+            right: Some(index),
+            way,
+        })
+    }
+
+    /// Sends each path under each name of a server: the first way that fails, if all of them do.
+    fn sent(
+        &self,
+        server: u32,
+        hosts: &[String],
+        paths: &[String],
+        own: Option<u32>,
+    ) -> Option<(bool, String, Way)> {
+        let mut first = None;
+        for host in hosts {
+            for path in paths {
+                let request = request(self.view, self.edge, server, host, path);
+                let mut ways = Vec::new();
+                // What one browser of two loses is another rule's.
+                for browser in Browser::ALL {
+                    let mut request = request.clone();
+                    for header in &mut request.headers {
+                        if header.name == "Connection" {
+                            header.value = Value::Known(browser.connection().to_owned());
+                        }
+                    }
+                    let found = super::way::ways(self.view, server, &request, self.target);
+                    self.left.set(self.left.get().checked_sub(found.len())?);
+                    if found
+                        .iter()
+                        .any(|way| self.arrives(way, own) != Some(false))
+                    {
+                        return None;
+                    }
+                    ways.extend(found);
+                }
+                // A file that is there tells more than one that is not.
+                let told = |way: &Way| matches!(&way.end, End::Answered { cause: Cause::Files(_), status } if *status == Some(200));
+                let at = ways.iter().position(told).unwrap_or(0);
+                let way = ways.swap_remove(at);
+                first.get_or_insert_with(|| (request.tls, path.clone(), way));
+            }
+        }
+        first
+    }
+
+    /// Whether a way leads to a proxy that upgrades; `None` if that can't be told. For a location
+    /// that is asked for its own path its own proxy is enough: what its headers lack is said of it
+    /// elsewhere.
+    fn arrives(&self, way: &Way, own: Option<u32>) -> Option<bool> {
+        match &way.end {
+            End::Undecided => None,
+            End::Answered { .. }
+            | End::Passed {
+                overwritten: Some(_),
+                ..
+            } => Some(false),
+            End::Passed {
+                location, block, ..
+            } => Some(own == Some(*location) || upgrades(self.view, *block, &self.browsers)),
+        }
+    }
+
+    /// The location that is there for a URL and upgrades, though it does not get it.
+    fn handler(&self, server: u32, url: &Asked, way: &Way) -> Option<u32> {
+        let view = self.view;
+        let locations = || (0..).zip(&view.config.locations).take(MAX_PLACES);
+        let is_right = |(index, location): &(u32, &Location)| {
+            Some(*index) != way.location
+                && !location.is_catch_all()
+                && takes(location, &url.path)
+                && view.level(location.item).pass.is_some()
+                && upgrades(view, location.item, &self.browsers)
+        };
+        let here = locations().find(|found| found.1.server == server && is_right(found));
+        // A host that no server is named for may be meant for another one.
+        let unnamed = || {
+            let host = url.host.as_deref()?;
+            let named = |server: &super::location::Server| server.rank(host).is_some();
+            if view.config.servers.iter().any(named) {
+                return None;
+            }
+            locations().find(is_right)
+        };
+        Some(here.or_else(unnamed)?.0)
+    }
+}
+
+/// The names to ask a server for; an empty one where it has none that can be written out.
+fn hosts(view: View<'_>, server: u32) -> Vec<String> {
+    let server = &view.config.servers[server as usize];
+    let mut hosts: Vec<String> = server
+        .names
+        .iter()
+        .filter(|name| {
+            name.contains('.')
+                && !name.contains(['*', '$', '{', '<', '%'])
+                && !name.starts_with('.')
+                || name.as_str() == "localhost"
+        })
+        .take(MAX_NAMES)
+        .cloned()
+        .collect();
+    if hosts.is_empty() {
+        hosts.push(String::new());
+    }
+    hosts
+}
+
+/// The handshake as it reaches a server: over TLS where it listens so, unless an edge speaks plain
+/// HTTP to it.
+fn request(view: View<'_>, edge: &EdgeChain, server: u32, host: &str, path: &str) -> Request {
+    let plain = edge.speaks_plain_http();
+    let listens = &view.config.servers[server as usize].listens;
+    let of = |tls: bool| {
+        listens
+            .iter()
+            .find(move |listen: &&Listen| listen.tls == tls)
+    };
+    let listen = if plain {
+        of(false).or_else(|| of(true))
+    } else {
+        of(true).or_else(|| of(false))
+    };
+    let (tls, port) = listen.map_or((false, 80), |listen| (listen.tls, listen.port));
+    let mut request = Request::handshake(Browser::Chrome, tls, host, port, path);
+    // Pages of other sites may be the ones that open it.
+    request.headers.retain(|header| header.name != "Origin");
+    if !edge.edges.is_empty() {
+        for (name, value) in edge.sends() {
+            request.headers.push(Header {
+                name,
+                value: Value::Known(value),
+                from: None,
+            });
+        }
+        if request.lines("x-forwarded-proto").next().is_none() {
+            // As good as absent.
+            request.headers.push(Header {
+                name: "X-Forwarded-Proto".to_owned(),
+                value: Value::Known(String::new()),
+                from: None,
+            });
+        }
+    }
+    request
+}
+
+/// The paths that a location names: as ordinary ones as a client would open.
+fn paths(location: &Location) -> Vec<String> {
+    match &location.matcher {
+        Matcher::Exact(path) => vec![path.clone()],
+        Matcher::Prefix { path, .. } => {
+            let slash = if path.ends_with('/') { "" } else { "/" };
+            let mut paths = vec![path.clone(), format!("{path}{slash}lobby/")];
+            paths.push(format!("{path}{slash}lobby"));
+            // Whatever lies below it has locations of its own.
+            if location.is_catch_all() {
+                paths.push("/ws/".to_owned());
+            }
+            paths
+        }
+        Matcher::Regex(pattern) => samples(&pattern.text, pattern.ignore_case)
+            .into_iter()
+            .map(|text| match text.starts_with('/') {
+                true => text,
+                false => format!("/{text}"),
+            })
+            .filter(|path| pattern.is_match(path) == Some(true))
+            .collect(),
+        Matcher::Named(_) | Matcher::Unknown => Vec::new(),
+    }
+}
+
+/// What a location shows of the upgrade by its own lines.
+fn own_evidence(view: View<'_>, location: &Location) -> Option<Evidence> {
+    let level = view.level(location.item);
+    if matches!(location.matcher, Matcher::Named(_) | Matcher::Unknown) || level.conditional {
+        return None;
+    }
+    for block in &location.blocks {
+        let Some(condition) = upgrade_condition(view, *block) else {
+            continue;
+        };
+        let led = view
+            .level(*block)
+            .answers
+            .is_some_and(|answer| error_page(view, location, answer).is_some());
+        if led || view.level(*block).pass.is_some() {
+            return Some(Evidence::Intent { span: condition });
+        }
+    }
+    let own: Vec<Line<'_>> = lines(view, location.item).collect();
+    let evidence = intent(view, &own)?;
+    // They may be there for the blocks within.
+    let inner = location.children.is_empty();
+    (inner || level.pass.is_some()).then_some(evidence)
+}
+
+fn takes(location: &Location, path: &str) -> bool {
+    match &location.matcher {
+        Matcher::Exact(own) => own == path,
+        Matcher::Prefix { path: own, .. } => path.starts_with(own.as_str()),
+        Matcher::Regex(pattern) => pattern.is_match(path) == Some(true),
+        Matcher::Named(_) | Matcher::Unknown => false,
+    }
+}
+
+/// Whether a server says where its files lie.
+fn has_root(view: View<'_>, server: u32) -> bool {
+    let item = view.config.servers[server as usize].item;
+    view.children(item)
+        .any(|item| view.directive(item).name() == "root")
+}
+
+/// Whether nobody who uses TLS meets the stray: a redirect of plain HTTP beside a server that
+/// takes the same names over TLS; or nothing says that handshakes come to this server at all.
+fn is_excused(view: View<'_>, project: &Project, stray: &Stray) -> bool {
+    let edge = &project.config.edge;
+    let End::Answered {
+        cause: Cause::Redirect(item),
+        ..
+    } = stray.way.end
+    else {
+        return false;
+    };
+    let to_https = view.directive(item).args().iter().any(|word| {
+        word.templated || word.text.starts_with("https://") || word.text.starts_with('$')
+    });
+    if stray.tls || edge.speaks_plain_http() || !to_https {
+        return false;
+    }
+    let own = &view.config.servers[stray.server as usize];
+    let named = |index: usize| {
+        let other = &view.config.servers[index];
+        (other.names.is_empty() && own.names.is_empty())
+            || other.names.iter().any(|name| own.names.contains(name))
+            || own.names.iter().any(|name| other.rank(name).is_some())
+    };
+    let sibling = (0..view.config.servers.len()).any(|index| {
+        view.config.servers[index]
+            .listens
+            .iter()
+            .any(|listen| listen.tls)
+            && named(index)
+    });
+    // Without a block that upgrades, a plain server that redirects has its TLS server elsewhere.
+    sibling || stray.right.is_none()
+}
+
+/// The servers of `view` to which a URL goes: those in whose locations its path is named, else all.
+pub(super) fn servers_for(view: View<'_>, path: &str) -> Vec<u32> {
+    let all = 0..view.config.servers.len() as u32;
+    let named: Vec<u32> = all
+        .clone()
+        .filter(|server| match view.find_location(*server, path) {
+            location::Found::Location(index) => {
+                let location = &view.config.locations[index as usize];
+                !location.is_catch_all() && !matches!(location.matcher, Matcher::Named(_))
+            }
+            location::Found::Slash(_) => true,
+            location::Found::Nowhere | location::Found::Unknown => false,
+        })
+        .collect();
+    if named.is_empty() {
+        all.collect()
+    } else {
+        named
+    }
+}
+
+/// A `proxy_pass` and one of the servers that it leads to.
+#[derive(Clone, Debug)]
+pub struct Pass {
+    /// The server that passes the requests on.
+    pub server: u32,
+    /// The host that gets them, lower case, and its port.
+    pub target: (String, u16),
+    /// Whether it upgrades and asks for another path than the client: a prefix is taken away.
+    pub moves: bool,
+}
+
+impl View<'_> {
+    /// Every `proxy_pass` of the configuration, with what it leads to.
+    pub fn passes(self) -> Vec<Pass> {
+        let browsers = handshakes(true, "", 443, "");
+        let of_block = |server: u32, block: ItemId| {
+            let pass = self.level(block).pass;
+            let url = pass.and_then(|pass| self.directive(pass).arg(0));
+            let url = url.unwrap_or_default();
+            let has_path = url
+                .split_once("://")
+                .is_some_and(|(_, rest)| rest.contains('/'));
+            let moves = (has_path || !self.level(block).rewrites.is_empty())
+                && upgrades(self, block, &browsers);
+            targets(self, url).into_iter().map(move |target| Pass {
+                server,
+                target,
+                moves,
+            })
+        };
+        self.config
+            .locations
+            .iter()
+            .flat_map(|location| {
+                std::iter::once(location.item)
+                    .chain(location.blocks.iter().copied())
+                    .flat_map(move |block| of_block(location.server, block))
+            })
+            .collect()
+    }
+}
+
+/// The hosts and ports behind the URL of a `proxy_pass`.
+fn targets(view: View<'_>, url: &str) -> Vec<(String, u16)> {
+    let Some((scheme, rest)) = url.split_once("://") else {
+        return Vec::new();
+    };
+    let default = if scheme == "https" { 443 } else { 80 };
+    let split = |authority: &str| match authority.rsplit_once(':') {
+        Some((host, port)) => (host.to_ascii_lowercase(), port.parse().unwrap_or(default)),
+        None => (authority.to_ascii_lowercase(), default),
+    };
+    let authority = rest.split(['/', '$', '?']).next().unwrap_or_default();
+    match view.config.upstreams.get(authority) {
+        Some(upstream) => view
+            .children(*upstream)
+            .map(|server| view.directive(server))
+            .filter(|server| server.name() == "server")
+            .filter_map(|server| server.arg(0))
+            .take(MAX_SERVERS)
+            .map(split)
+            .collect(),
+        None => vec![split(authority)],
+    }
+}

@@ -1,0 +1,210 @@
+//! Hops joined: which proxy of a project stands before which application.
+//!
+//! Sources are joined by what ties them, never because both happen to be there: the one
+//! application behind the one proxy, or an upstream that names the port or the compose service
+//! at which the application is started.
+
+use std::collections::BTreeSet;
+
+use crate::django::command::Command;
+use crate::django::routes::{Route, WebSocket};
+use crate::handshake::Evidence;
+use crate::nginx::Served;
+use crate::nginx::model::View;
+use crate::nginx::stray::Asked;
+use crate::project::Project;
+use crate::source::{Kind, Source};
+use crate::{django, nginx};
+
+/// The application's routes, each with a server of nginx through which it is surely reached.
+pub fn served(project: &Project, django: &django::Model, nginx: &nginx::Model) -> Vec<Served> {
+    let [application] = django.applications.as_slice() else {
+        return Vec::new();
+    };
+    let other_proxy = project.of_kind(Kind::Caddyfile).next().is_some();
+    if application.websocket != WebSocket::Routed || other_proxy {
+        return Vec::new();
+    }
+    let urls: Vec<Asked> = django
+        .routes
+        .iter()
+        .filter(|route| route.certain)
+        .filter_map(url)
+        .collect();
+    if urls.is_empty() {
+        return Vec::new();
+    }
+    let mut served = Vec::new();
+    for config in 0..nginx.configs.len() as u32 {
+        let view = nginx.view(config);
+        let servers = servers_before(project, django, view);
+        for server in servers {
+            served.extend(urls.iter().map(|asked| Served {
+                config,
+                server,
+                asked: asked.clone(),
+            }));
+        }
+    }
+    served
+}
+
+/// A URL that stands for a route; none for one that takes whatever no other wants.
+fn url(route: &Route) -> Option<Asked> {
+    if route.matches("/no/such/path").unwrap_or(true) {
+        return None;
+    }
+    Some(Asked {
+        path: route.sample()?,
+        host: None,
+        evidence: Evidence::Application {
+            pattern: route.pattern(),
+            span: route.span,
+        },
+    })
+}
+
+/// The servers of one configuration that surely stand before the application.
+fn servers_before(project: &Project, django: &django::Model, view: View<'_>) -> BTreeSet<u32> {
+    let passes = view.passes();
+    let targets: BTreeSet<&(String, u16)> = passes.iter().map(|pass| &pass.target).collect();
+    let starts: Vec<&Command> = django
+        .commands
+        .iter()
+        .filter(|command| command.serves_websockets())
+        .collect();
+    let ports: BTreeSet<u16> = starts.iter().filter_map(|command| port(command)).collect();
+    let services: BTreeSet<String> = starts
+        .iter()
+        .filter_map(|command| service(project.source(command.span.source), command))
+        .collect();
+    let named: Vec<_> = targets
+        .iter()
+        .filter(|(host, _)| services.contains(host))
+        .collect();
+    let at_port: Vec<_> = targets
+        .iter()
+        .filter(|(_, port)| ports.contains(port))
+        .collect();
+    let only: Vec<_> = targets.iter().collect();
+    let application = match (named.as_slice(), at_port.as_slice(), only.as_slice()) {
+        ([one], _, _) => one,
+        ([], [one], _) => one,
+        // Where a command says the port, another one is another program's.
+        ([], [], [one]) if ports.is_empty() => one,
+        _ => return BTreeSet::new(),
+    };
+    let there = || passes.iter().filter(|pass| pass.target == ***application);
+    // The sockets have a way of their own: a prefix that clients put before the route.
+    if there().any(|pass| pass.moves) {
+        return BTreeSet::new();
+    }
+    there().map(|pass| pass.server).collect()
+}
+
+/// The port that a server listens on, as its command says it.
+fn port(command: &Command) -> Option<u16> {
+    let stated = command
+        .option(&["--port", "-p"])
+        .or_else(|| command.option(&["--bind", "-b"]))?;
+    let port = stated.rsplit(':').next()?;
+    port.parse().ok()
+}
+
+/// The compose service that runs a command: the key one level below `services:`.
+fn service(source: &Source, command: &Command) -> Option<String> {
+    let name = source.path.rsplit('/').next()?.to_ascii_lowercase();
+    if !name.ends_with(".yml") && !name.ends_with(".yaml") {
+        return None;
+    }
+    let before = &source.text[..command.span.start as usize];
+    let indent = |line: &str| line.len() - line.trim_start().len();
+    let mut deepest = usize::MAX;
+    let mut outer: Vec<&str> = Vec::new();
+    for line in before.lines().rev() {
+        let text = line.trim();
+        if text.is_empty() || text.starts_with('#') || indent(line) >= deepest {
+            continue;
+        }
+        deepest = indent(line);
+        outer.push(text);
+        if deepest == 0 {
+            break;
+        }
+    }
+    match outer.as_slice() {
+        [.., service, top] if *top == "services:" => Some(service.strip_suffix(':')?.to_owned()),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::{Selection, check};
+    use crate::project::Project;
+
+    const ASGI: &str = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': URLRouter([path('ws/news/', News.as_asgi())])})\n";
+
+    fn rules(files: &[(&str, &str)]) -> Vec<String> {
+        let project = Project::in_memory(files.iter().copied()).expect("valid");
+        let outcome = check(&project, &Selection::default());
+        outcome
+            .findings
+            .iter()
+            .map(|finding| finding.rule.to_string())
+            .filter(|rule| rule.starts_with("nginx"))
+            .collect()
+    }
+
+    fn conf(locations: &str) -> String {
+        format!("events {{}}\nhttp {{ server {{ listen 80; {locations} }} }}\n")
+    }
+
+    #[test]
+    fn the_one_application_is_behind_the_one_upstream() {
+        let plain = conf("location / { proxy_pass http://web:8000; }");
+        let found = rules(&[("nginx.conf", &plain), ("site/asgi.py", ASGI)]);
+        assert_eq!(found, ["nginx/upgrade-not-forwarded"]);
+        assert!(rules(&[("nginx.conf", &plain)]).is_empty());
+    }
+
+    #[test]
+    fn of_several_upstreams_the_port_or_the_service_decides() {
+        let two = conf(
+            "location / { proxy_pass http://front:3000; } location /api/ { proxy_pass http://web:8000; }",
+        );
+        let files = [("nginx.conf", two.as_str()), ("site/asgi.py", ASGI)];
+        assert!(rules(&files).is_empty());
+        let started = |command: &'static str| {
+            let mut files = files.to_vec();
+            files.push(("docker-compose.yml", command));
+            rules(&files)
+        };
+        for command in [
+            "services:\n  backend:\n    command: daphne -p 8000 site.asgi:application\n",
+            "services:\n  web:\n    environment:\n      A: b\n    command: >\n      daphne site.asgi:application\n",
+        ] {
+            assert_eq!(
+                started(command),
+                ["nginx/upgrade-not-forwarded"],
+                "{command}"
+            );
+        }
+        assert!(
+            started("services:\n  other:\n    command: daphne -p 9000 site.asgi:application\n")
+                .is_empty()
+        );
+    }
+
+    #[test]
+    fn another_way_for_the_sockets_is_enough() {
+        for locations in [
+            "location / { proxy_pass http://web:8000; } location /ws/ { proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_http_version 1.1; proxy_pass http://web:8000; }",
+            "location / { root /srv; } location /backend/ { proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_http_version 1.1; proxy_pass http://web:8000/; }",
+        ] {
+            let conf = conf(locations);
+            let found = rules(&[("nginx.conf", &conf), ("site/asgi.py", ASGI)]);
+            assert!(found.is_empty(), "{locations}: {found:?}");
+        }
+    }
+}
