@@ -432,7 +432,7 @@ impl Maker {
         }
         nodes.push(line("root /srv/site"));
         if self.random.chance(20) {
-            let names = self.pick(&["none a.test", "a.test", "none blocked server_names"]);
+            let names = self.pick(&["none a.test", "a.test", "none blocked *.a.test"]);
             nodes.push(line(format!("valid_referers {names}")));
         }
         // What every line may name.

@@ -210,7 +210,8 @@ impl Bench {
                 if attempt.note.contains("refused") {
                     return Err(format!("nothing listens on port {}", url.port));
                 }
-                let seen = self.log.lock().ok().and_then(|log| log.first().cloned());
+                // What `auth_request` asks comes before it.
+                let seen = self.log.lock().ok().and_then(|log| log.last().cloned());
                 attempts.push((attempt, seen));
             }
         }
