@@ -76,6 +76,8 @@ pub enum Action {
     Headers(Vec<HeaderOps>),
     /// `vars`: names and values.
     Vars(Vec<(String, Word)>),
+    /// `intercept`: what it does with answers of other handlers.
+    Intercept(Vec<ResponseHandler>),
     /// `copy_response`: the upstream's answer after all.
     CopyResponse,
     /// `copy_response_headers`.
@@ -448,6 +450,7 @@ impl<'a> Builder<'a> {
                 head: line.head,
                 answers,
                 handlers,
+                status: line.args().last().and_then(|word| word.text.parse().ok()),
             });
         }
         responses.sort_by_key(|response| response.answers.is_none());
@@ -575,6 +578,7 @@ impl<'a> Builder<'a> {
                 );
                 Action::RequestHeader(lines)
             }
+            "intercept" => Action::Intercept(self.responses(children, scope, id)),
             "header" => Action::Headers(HeaderOps::parse(args, directive)),
             "vars" => {
                 let lines = children.iter().map(|line| line.words.as_slice());

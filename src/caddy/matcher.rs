@@ -429,6 +429,13 @@ pub(super) fn first_file(candidates: &[Word], asked: &str) -> Tried {
         if matches!(path, "{path}/" | "{http.request.uri.path}/") && asked == "/" {
             return Tried::File("/".to_owned());
         }
+        // So does a file in it that the line names.
+        let below = path
+            .strip_prefix("{path}/")
+            .or_else(|| path.strip_prefix("{http.request.uri.path}/"));
+        if let Some(file) = below.filter(|file| asked == "/" && !file.contains('{')) {
+            return Tried::File(format!("/{file}"));
+        }
         // A matcher's name is a file's name to `try_files`, which takes no matcher.
         if path.is_empty() || path.contains('{') || path.starts_with('@') || path.ends_with('*') {
             continue;

@@ -88,6 +88,8 @@ pub struct ResponseHandler {
     pub answers: Option<Answers>,
     /// The handlers that answer in the upstream's place; `None` for `replace_status`.
     pub handlers: Option<Vec<HandlerId>>,
+    /// The status of `replace_status`, if it is written.
+    pub status: Option<u16>,
 }
 
 /// What one `header` does to answers.

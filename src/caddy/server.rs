@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Reverse;
+use std::collections::HashSet;
 
 use super::address::{Address, host_matches};
 use super::hop::{Journey, Loss, SiteHop};
@@ -226,7 +227,13 @@ impl Config {
     /// Whether an address is served over TLS: by itself, or because its site has `tls`.
     pub(super) fn is_tls(&self, site: &Site, address: &Address) -> bool {
         let ports = &self.options.ports;
-        let explicit = site.certificates != Certificates::Automatic;
+        // Before 2.7.5 a `tls` without settings of the connection left an address without a name
+        // as it was (httptype.go, serversFromPairings).
+        let explicit = match site.certificates {
+            Certificates::Automatic => false,
+            Certificates::Loaded => true,
+            Certificates::Explicit | Certificates::OnDemand => self.options.version >= [2, 7, 5],
+        };
         address.is_tls(ports)
             || explicit
                 && address.listens(ports) != ports.http
@@ -247,12 +254,30 @@ impl Config {
         each.filter(|(site, address)| self.is_tls(site, address))
     }
 
-    /// The address that makes plain HTTP for `host` a redirect.
+    /// The address that makes plain HTTP for `host` a redirect, before a site for every host has
+    /// its turn: one of that name, or one on a listener that has no names at all (autohttps.go,
+    /// phase 4, which does so only where there are names to get certificates for).
     pub(super) fn redirected(&self, host: &str) -> Option<Span> {
-        let named = |(_, address): &(&Site, &Address)| {
-            !address.host.is_empty() && host_matches(&address.host, host)
+        let managed = |(site, address): &(&Site, &Address)| {
+            !address.host.is_empty() && site.certificates != Certificates::Loaded
         };
-        self.secure().find(named).map(|(_, address)| address.span)
+        if self.options.no_certificates || !self.secure().any(|at| managed(&at)) {
+            return None;
+        }
+        let ports = &self.options.ports;
+        let named = |(_, address): &(&Site, &Address)| !address.host.is_empty();
+        let named: HashSet<u16> = self
+            .secure()
+            .filter(named)
+            .map(|(_, address)| address.listens(ports))
+            .collect();
+        self.secure()
+            .map(|(_, address)| address)
+            .find(|address| match address.host.is_empty() {
+                true => !named.contains(&address.listens(ports)),
+                false => host_matches(&address.host, host),
+            })
+            .map(|address| address.span)
     }
 
     /// Whether a TLS handshake for `host` finds a certificate.

@@ -136,6 +136,8 @@ struct Walker<'a> {
     walk: Walk,
     /// The error that is being handled.
     error: Option<u16>,
+    /// The `intercept`s on the way, outermost first.
+    intercepts: Vec<HandlerId>,
     /// A proxy whose answer was dropped, so that what comes after it answers.
     dropped: Option<(HandlerId, Span)>,
 }
@@ -160,6 +162,7 @@ impl<'a> Walker<'a> {
                 asked: request.clone(),
             },
             error: None,
+            intercepts: Vec::new(),
             dropped: None,
         }
     }
@@ -173,6 +176,9 @@ impl<'a> Walker<'a> {
             (Some((id, by)), End::Unhandled) => {
                 self.walk.replaced = Some((by, Some(200)));
                 End::Proxied(id)
+            }
+            (None, End::Unhandled) if !self.intercepts.is_empty() && panics(self.handlers) => {
+                End::Answered(self.intercepts[0], None)
             }
             (_, end) => end,
         };
@@ -312,7 +318,7 @@ impl<'a> Walker<'a> {
                 self.walk.passed.push(id);
                 self.say(handler.head, format!("`{}` takes it", handler.name));
                 if let Block::HandlePath(prefix) = block {
-                    let path = strip_prefix(&self.walk.request.path, prefix, self.handlers.version);
+                    let path = strip_prefix(&self.walk.request.path, prefix);
                     self.change(id, path);
                 }
                 self.list(list)
@@ -324,7 +330,11 @@ impl<'a> Walker<'a> {
                     Some(error) if handler.implied => Some(error),
                     _ => *status,
                 };
-                Some(End::Answered(id, status))
+                Some(End::Answered(id, self.intercepted(status)))
+            }
+            Action::Intercept(_) => {
+                self.intercepts.push(id);
+                None
             }
             Action::Fail(status) => {
                 self.walk.passed.push(id);
@@ -457,14 +467,30 @@ impl<'a> Walker<'a> {
         End::Answered(id, Some(code))
     }
 
+    /// The status that the `intercept`s on the way make of an answer's.
+    fn intercepted(&self, mut status: Option<u16>) -> Option<u16> {
+        for id in self.intercepts.iter().rev() {
+            let (Action::Intercept(responses), Some(code)) =
+                (&self.handlers.get(*id).action, status)
+            else {
+                break;
+            };
+            let own = responses.iter().find(|response| {
+                let answers = response.answers.as_ref();
+                answers.is_none_or(|answers| answers.takes_status(code))
+            });
+            status = own.map_or(status, |own| own.status);
+        }
+        status
+    }
+
     fn file_server(&mut self, id: HandlerId) -> End {
         let request = &self.walk.request;
-        if !matches!(request.method.as_str(), "GET" | "HEAD") {
-            return self.fail(id, Some(405));
-        }
         let found = self.names_document(&request.path) || request.path == "/";
+        let fetches = matches!(request.method.as_str(), "GET" | "HEAD");
         match (found, self.error) {
-            (true, error) => End::Answered(id, error.or(Some(200))),
+            (true, None) if !fetches => self.fail(id, Some(405)),
+            (true, error) => End::Answered(id, self.intercepted(error.or(Some(200)))),
             (false, _) => self.fail(id, Some(404)),
         }
     }
@@ -539,9 +565,7 @@ impl<'a> Walker<'a> {
         };
         let request = &self.walk.request;
         let path = match (edit, filled.as_slice()) {
-            (UriEdit::StripPrefix(_), [prefix]) => {
-                strip_prefix(&request.path, prefix, self.handlers.version)
-            }
+            (UriEdit::StripPrefix(_), [prefix]) => strip_prefix(&request.path, prefix),
             (UriEdit::StripSuffix(_), [suffix]) => {
                 let backwards = |text: &str| -> String { text.chars().rev().collect() };
                 let suffix = backwards(suffix);
@@ -638,10 +662,10 @@ impl<'a> Walker<'a> {
         self.walk.changes.last().is_some_and(|change| {
             let outright = match &self.handlers.get(change.by).action {
                 Action::TryFiles(_) => true,
+                // It may also name a path for what comes after it: a file has an ending.
                 Action::Rewrite(to) => {
-                    !to.text.contains('{')
-                        || to.text.contains("file_match")
-                        || to.text.contains("matchers.file")
+                    let name = path.rsplit('/').next().unwrap_or_default();
+                    name.contains('.') && !to.text.contains("{path}") && !to.text.contains("{uri}")
                 }
                 _ => false,
             };
@@ -729,7 +753,7 @@ fn is_harmless(handler: &Handler) -> bool {
             .all(|line| line.field != "*" && !names.iter().any(|name| line.touches(name)))
     };
     match &handler.action {
-        Action::Pass | Action::Vars(_) => true,
+        Action::Pass | Action::Vars(_) | Action::Intercept(_) => true,
         Action::Headers(ops) => ops.iter().all(|ops| quiet(&ops.lines, &ANSWER)),
         Action::RequestHeader(lines) => quiet(lines, &HANDSHAKE) && quiet(lines, &["Host"]),
         Action::Proxy(proxy) => proxy.is_subrequest,
@@ -737,8 +761,14 @@ fn is_harmless(handler: &Handler) -> bool {
     }
 }
 
+/// Whether an `intercept` ends the connection where nothing answers: it then writes the status 0,
+/// which Go does not allow (2.11.7; modules/caddyhttp/intercept/intercept.go).
+fn panics(handlers: &Handlers) -> bool {
+    handlers.version >= [2, 11, 5]
+}
+
 /// `trimPathPrefix`: with or without a leading slash in the prefix.
-fn strip_prefix(path: &str, prefix: &str, _: crate::project::Version) -> String {
+fn strip_prefix(path: &str, prefix: &str) -> String {
     let prefix = format!("/{}", prefix.trim_start_matches('/'));
     let matches = path
         .get(..prefix.len())

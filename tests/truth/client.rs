@@ -158,7 +158,7 @@ fn outlive(stream: &mut impl Stream) -> io::Result<()> {
 }
 
 /// What a browser demands of a 101 (RFC 6455 section 4.1).
-fn acceptable(head: &Head, key: &str, dial: &Dial) -> Result<(), String> {
+pub(crate) fn acceptable(head: &Head, key: &str, dial: &Dial) -> Result<(), String> {
     match head.all("upgrade")[..] {
         [value] if value.eq_ignore_ascii_case("websocket") => {}
         ref values => return Err(format!("101 with Upgrade {values:?}")),
@@ -196,7 +196,7 @@ fn acceptable(head: &Head, key: &str, dial: &Dial) -> Result<(), String> {
 }
 
 /// The request, header by header in the browser's own order.
-fn request(browser: &str, dial: &Dial, key: &str) -> String {
+pub(crate) fn request(browser: &str, dial: &Dial, key: &str) -> String {
     let host = dial.url.authority();
     let origin = format!("{}://{host}", if dial.url.tls { "https" } else { "http" });
     let own: &[(&str, &str)] = if browser == "Chrome" {
@@ -261,7 +261,7 @@ fn request(browser: &str, dial: &Dial, key: &str) -> String {
 }
 
 /// Sixteen bytes that no other handshake of the run has.
-fn key() -> String {
+pub(crate) fn key() -> String {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_nanos());
@@ -269,7 +269,7 @@ fn key() -> String {
     base64::engine::general_purpose::STANDARD.encode(&bytes.bytes()[..16])
 }
 
-fn tls_config() -> io::Result<Arc<rustls::ClientConfig>> {
+pub(crate) fn tls_config() -> io::Result<Arc<rustls::ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()

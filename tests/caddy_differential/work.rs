@@ -1,0 +1,290 @@
+//! One process's part: generate, load into Caddy, ask the library, compare.
+
+use std::fs;
+use std::io::{self, Read, Write};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use rustls::pki_types::ServerName;
+use wslint::caddy::{Caddy, Model};
+use wslint::handshake::{Browser, Hop, Judged, Outcome, Reply, Request, judge};
+use wslint::project::Project;
+
+use crate::case::Url;
+use crate::client::{self, Dial};
+use crate::generate::{self, Generated};
+use crate::message::Head;
+use crate::{Found, Task, upstream};
+
+/// What hangs longer than this hangs.
+const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// What becomes of one browser's handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Verdict {
+    Opens,
+    /// With this status; `None` where there is none.
+    Fails(Option<u16>),
+    /// With whatever the upstream says to what reaches it.
+    Refused,
+    Undecided(String),
+}
+
+impl Verdict {
+    fn agrees(&self, real: &Self) -> bool {
+        match (self, real) {
+            (Self::Undecided(_), _) => true,
+            (Self::Refused, Self::Fails(_)) => true,
+            (one, other) => one == other,
+        }
+    }
+}
+
+pub(crate) fn run(task: &Task) -> Found {
+    let up = Command::new("ip")
+        .args(["link", "set", "lo", "up"])
+        .status();
+    assert!(
+        up.is_ok_and(|status| status.success()),
+        "apt-get install iproute2"
+    );
+    let folder = Path::new(&task.folder);
+    fs::create_dir_all(folder.join("site")).expect("writable");
+    fs::write(folder.join("site/index.html"), "x\n").expect("writable");
+    let log = upstream::Log::default();
+    for port in [8000, 8001] {
+        upstream::serve(
+            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free"),
+            &log,
+        );
+    }
+    gate(8002).expect("free");
+    let errors = fs::File::create(folder.join("caddy.log")).expect("writable");
+    let mut caddy = Command::new(&task.caddy)
+        .arg("run")
+        .env("HOME", folder)
+        .env("XDG_DATA_HOME", folder)
+        .env("XDG_CONFIG_HOME", folder)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(errors)
+        .spawn()
+        .expect("Caddy");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while TcpStream::connect(("127.0.0.1", 2019)).is_err() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let mut found = Found::default();
+    for at in 0..task.count {
+        let seed = task.first + at * task.step;
+        let generated = generate::caddyfile(seed, task.version, &task.folder);
+        found.files += 1;
+        if let Err(why) = load(&generated.text) {
+            found.refused += 1;
+            found
+                .reasons
+                .push(format!("seed {seed} refused: {why}\n{}", generated.text));
+            continue;
+        }
+        compare(seed, &generated, task.version, &mut found);
+        if found.disagreements.len() >= 8 {
+            break;
+        }
+    }
+    let _ = caddy.kill();
+    let _ = caddy.wait();
+    found
+}
+
+/// A server that says yes to whoever asks: an authentication server.
+fn gate(port: u16) -> io::Result<()> {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().flatten() {
+            std::thread::spawn(move || {
+                Head::read(&mut stream)?;
+                stream
+                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+            });
+        }
+    });
+    Ok(())
+}
+
+/// Loads a Caddyfile through the administration port.
+fn load(text: &str) -> Result<(), String> {
+    let talk = || -> io::Result<String> {
+        let mut stream = TcpStream::connect(("127.0.0.1", 2019))?;
+        stream.set_read_timeout(Some(Duration::from_secs(20)))?;
+        write!(
+            stream,
+            "POST /load HTTP/1.1\r\nHost: localhost:2019\r\nContent-Type: text/caddyfile\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{text}",
+            text.len()
+        )?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer)?;
+        Ok(answer)
+    };
+    let answer = talk().map_err(|error| error.to_string())?;
+    if answer.starts_with("HTTP/1.1 200") {
+        Ok(())
+    } else {
+        Err(answer.lines().last().unwrap_or_default().to_owned())
+    }
+}
+
+fn compare(seed: u64, generated: &Generated, version: [u32; 3], found: &mut Found) {
+    let [major, minor, patch] = version;
+    let target = format!("[targets]\ncaddy = \"{major}.{minor}.{patch}\"\n");
+    let files = [
+        ("wslint.toml", target.as_str()),
+        ("Caddyfile", &generated.text),
+    ];
+    let project = Project::in_memory(files).expect("a project");
+    let model = Model::resolve(&project);
+    for url in &generated.urls {
+        let dial = dial(url);
+        for browser in Browser::ALL {
+            let (ours, story) = ours(&model, &dial.url, browser);
+            // Caddy issues certificates in the background, and while it changes over to a new
+            // configuration the listeners of the old one still take a connection.
+            let deadline = Instant::now() + Duration::from_secs(2);
+            let real = loop {
+                let real = real(&dial, browser);
+                if ours.agrees(&real) || Instant::now() > deadline {
+                    break real;
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            };
+            found.handshakes += 1;
+            found.opened += u64::from(real == Verdict::Opens);
+            if let Verdict::Undecided(why) = &ours {
+                found.undecided += 1;
+                found
+                    .reasons
+                    .push(format!("seed {seed} undecided: {why}\n{story}"));
+            }
+            if !ours.agrees(&real) {
+                found.disagreements.push(format!(
+                    "seed {seed}, {} {url}: Caddy says {real:?}, wslint {ours:?}\n{}\n{story}\n",
+                    browser.name(),
+                    generated.text
+                ));
+                return;
+            }
+        }
+    }
+}
+
+fn dial(url: &str) -> Dial {
+    let url = Url::read(url).expect("a URL");
+    Dial {
+        host: "127.0.0.1".to_owned(),
+        port: url.port,
+        tls: url.tls,
+        headers: Vec::new(),
+        url,
+    }
+}
+
+/// What the library says, and its story.
+fn ours(model: &Model, url: &Url, browser: Browser) -> (Verdict, String) {
+    let config = &model.configs[0];
+    let hop = Caddy { config };
+    let mut request = Request::handshake(browser, url.tls, &url.host, url.port, &url.target);
+    let mut story = String::new();
+    let mut replies = Vec::new();
+    for number in 0..4 {
+        let passage = hop.receive(&request);
+        for because in &passage.because {
+            story += &format!(
+                "  {}..{}: {}\n",
+                because.span.start, because.span.end, because.message
+            );
+        }
+        let (to, sent, reply) = match passage.outcome {
+            // What the outer hop makes of a connection that is refused is its own.
+            Outcome::Answers { status: None } if number > 0 => return (Verdict::Refused, story),
+            Outcome::Answers { status } => return (Verdict::Fails(status), story),
+            Outcome::Undecided { why } => return (Verdict::Undecided(why), story),
+            Outcome::Forwards { to, request, reply } => (to, request, reply),
+        };
+        replies.push(reply);
+        let first = to.first().and_then(|to| Some((to.tls, *to.port.known()?)));
+        // A site of the same Caddyfile is a hop of its own.
+        let inner = first.filter(|(_, port)| ![8000, 8001].contains(port));
+        if let Some((tls, port)) = inner {
+            match sent.arriving(tls, port) {
+                Some(next) => request = next,
+                None => {
+                    return (
+                        Verdict::Undecided("the Host is not known".to_owned()),
+                        story,
+                    );
+                }
+            }
+            continue;
+        }
+        return match judge(&sent) {
+            Judged::Opens => (back(&replies), story),
+            Judged::Lost(_) => (Verdict::Refused, story),
+            Judged::Spoiled(_) => (Verdict::Fails(Some(101)), story),
+            Judged::Undecided(why, _) => (Verdict::Undecided(why), story),
+        };
+    }
+    (
+        Verdict::Undecided("it goes round and round".to_owned()),
+        story,
+    )
+}
+
+/// What is left of a 101 on the way back, the innermost hop first.
+fn back(replies: &[Reply]) -> Verdict {
+    for reply in replies.iter().rev() {
+        match reply {
+            Reply::Intact => {}
+            Reply::Replaced { status } => return Verdict::Fails(*status),
+            Reply::Spoiled => return Verdict::Fails(Some(101)),
+            Reply::Undecided { why } => return Verdict::Undecided(why.clone()),
+        }
+    }
+    Verdict::Opens
+}
+
+/// What Caddy does.
+fn real(dial: &Dial, browser: Browser) -> Verdict {
+    match talk(dial, browser) {
+        Ok((101, true)) => Verdict::Opens,
+        Ok((status, _)) => Verdict::Fails(Some(status)),
+        Err(_) => Verdict::Fails(None),
+    }
+}
+
+fn talk(dial: &Dial, browser: Browser) -> io::Result<(u16, bool)> {
+    trait Stream: Read + Write {}
+    impl<T: Read + Write> Stream for T {}
+    let socket = TcpStream::connect(("127.0.0.1", dial.port))?;
+    socket.set_read_timeout(Some(PATIENCE))?;
+    let mut stream: Box<dyn Stream> = if dial.tls {
+        let name = ServerName::try_from(dial.url.host.clone()).map_err(io::Error::other)?;
+        let session =
+            rustls::ClientConnection::new(client::tls_config()?, name).map_err(io::Error::other)?;
+        Box::new(rustls::StreamOwned::new(session, socket))
+    } else {
+        Box::new(socket)
+    };
+    let key = client::key();
+    stream.write_all(client::request(browser.name(), dial, &key).as_bytes())?;
+    stream.flush()?;
+    let head = Head::read(&mut stream)?;
+    let status = head
+        .first
+        .split(' ')
+        .nth(1)
+        .and_then(|status| status.parse().ok());
+    let status = status.ok_or_else(|| io::Error::other("no status"))?;
+    let accepted = status == 101 && client::acceptable(&head, &key, dial).is_ok();
+    Ok((status, accepted))
+}
