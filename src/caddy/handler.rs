@@ -446,7 +446,20 @@ impl<'a> Builder<'a> {
                 _ => continue,
             };
             let answers = matcher.map(|name| matchers.get(name).cloned().unwrap_or_default());
+            let quiet = |id: &HandlerId| {
+                matches!(
+                    self.handlers.get(*id).action,
+                    Action::Pass
+                        | Action::Headers(_)
+                        | Action::RequestHeader(_)
+                        | Action::Vars(_)
+                        | Action::Rewrite(_)
+                        | Action::Uri(_)
+                        | Action::Method(_)
+                )
+            };
             responses.push(ResponseHandler {
+                passes: handlers.as_ref().is_some_and(|list| list.iter().all(quiet)),
                 head: line.head,
                 answers,
                 handlers,

@@ -350,7 +350,7 @@ impl Proxy {
         let changed = self.method.is_some() || self.rewrite.is_some();
         let handles = |response: &ResponseHandler| {
             let good = |answers: &super::response::Answers| answers.takes_status(200);
-            response.handlers.is_some() && response.answers.as_ref().is_none_or(good)
+            response.passes && response.answers.as_ref().is_none_or(good)
         };
         self.is_subrequest = changed && self.responses.iter().any(handles);
     }

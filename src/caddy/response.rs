@@ -88,6 +88,9 @@ pub struct ResponseHandler {
     pub answers: Option<Answers>,
     /// The handlers that answer in the upstream's place; `None` for `replace_status`.
     pub handlers: Option<Vec<HandlerId>>,
+    /// Whether its handlers leave the answer to what comes after the proxy, as those do that ask
+    /// an authentication server.
+    pub passes: bool,
     /// The status of `replace_status`, if it is written.
     pub status: Option<u16>,
 }

@@ -489,7 +489,10 @@ impl<'a> Walker<'a> {
         let found = self.names_document(&request.path) || request.path == "/";
         let fetches = matches!(request.method.as_str(), "GET" | "HEAD");
         match (found, self.error) {
-            (true, None) if !fetches => self.fail(id, Some(405)),
+            // 2.6.3 is the first that looks at the method (fileserver/staticfiles.go).
+            (true, None) if !fetches && self.handlers.version >= [2, 6, 3] => {
+                self.fail(id, Some(405))
+            }
             (true, error) => End::Answered(id, self.intercepted(error.or(Some(200)))),
             (false, _) => self.fail(id, Some(404)),
         }
