@@ -187,7 +187,11 @@ impl SiteHop<'_> {
             walk.method_by = proxy.method.as_ref().map(|method| method.span);
         }
         let mut headers = proxy.sent(&walk.scene(handlers), version, handlers.trusts_proxies);
-        let sent = std::mem::replace(&mut walk.request, arrived);
+        let mut sent = std::mem::replace(&mut walk.request, arrived);
+        if !sent.path.starts_with('/') {
+            // Go writes the request line with one.
+            sent.path.insert(0, '/');
+        }
         let mut losses = Vec::new();
         if sent.method != "GET" {
             losses.push(Loss::Method {

@@ -491,7 +491,11 @@ fn any(
 
 /// `CleanPath`: an absolute path, with neither empty nor dotted parts.
 fn clean(path: &str) -> Cow<'_, str> {
-    if path.starts_with('/') && !path.contains("//") && !path.contains("/.") {
+    if path.is_empty() {
+        // path.Clean; see `strip_prefix`.
+        return Cow::Borrowed(".");
+    }
+    if !path.starts_with('/') || !path.contains("//") && !path.contains("/.") {
         return Cow::Borrowed(path);
     }
     let mut parts: Vec<&str> = Vec::new();

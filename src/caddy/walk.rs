@@ -9,6 +9,7 @@ use super::placeholder::{Scene, fill};
 use super::proxy::{HANDSHAKE, HeaderLine, Proxy, apply, opens, rebuild};
 use super::response::HeaderOps;
 use crate::handshake::{Because, Header, Request};
+use crate::project::Version;
 use crate::source::Span;
 use crate::value::Value;
 
@@ -318,7 +319,7 @@ impl<'a> Walker<'a> {
                 self.walk.passed.push(id);
                 self.say(handler.head, format!("`{}` takes it", handler.name));
                 if let Block::HandlePath(prefix) = block {
-                    let path = strip_prefix(&self.walk.request.path, prefix);
+                    let path = strip_prefix(&self.walk.request.path, prefix, self.handlers.version);
                     self.change(id, path);
                 }
                 self.list(list)
@@ -568,7 +569,9 @@ impl<'a> Walker<'a> {
         };
         let request = &self.walk.request;
         let path = match (edit, filled.as_slice()) {
-            (UriEdit::StripPrefix(_), [prefix]) => strip_prefix(&request.path, prefix),
+            (UriEdit::StripPrefix(_), [prefix]) => {
+                strip_prefix(&request.path, prefix, self.handlers.version)
+            }
             (UriEdit::StripSuffix(_), [suffix]) => {
                 let backwards = |text: &str| -> String { text.chars().rev().collect() };
                 let suffix = backwards(suffix);
@@ -771,7 +774,7 @@ fn panics(handlers: &Handlers) -> bool {
 }
 
 /// `trimPathPrefix`: with or without a leading slash in the prefix.
-fn strip_prefix(path: &str, prefix: &str) -> String {
+fn strip_prefix(path: &str, prefix: &str, version: Version) -> String {
     let prefix = format!("/{}", prefix.trim_start_matches('/'));
     let matches = path
         .get(..prefix.len())
@@ -780,7 +783,8 @@ fn strip_prefix(path: &str, prefix: &str) -> String {
         return path.to_owned();
     }
     let rest = &path[prefix.len()..];
-    if rest.starts_with('/') {
+    // Before 2.7 what is left of a path may lack its slash for the matchers that come after.
+    if rest.starts_with('/') || version < [2, 7, 0] {
         rest.to_owned()
     } else {
         format!("/{rest}")

@@ -78,7 +78,7 @@ fn main() -> ExitCode {
     let trial = libtest_mimic::Trial::test("caddy_and_wslint_agree", move || {
         let both = [
             agree(&current, 1000),
-            agree(Path::new("/usr/bin/caddy"), 150),
+            agree(Path::new("/usr/bin/caddy"), 120),
         ];
         let wrong: Vec<String> = both
             .into_iter()

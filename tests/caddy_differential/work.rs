@@ -185,6 +185,7 @@ fn dial(url: &str) -> Dial {
         port: url.port,
         tls: url.tls,
         headers: Vec::new(),
+        lives: false,
         url,
     }
 }
