@@ -775,6 +775,10 @@ fn panics(handlers: &Handlers) -> bool {
 
 /// `trimPathPrefix`: with or without a leading slash in the prefix.
 fn strip_prefix(path: &str, prefix: &str, version: Version) -> String {
+    // `handle_path /*` strips nothing.
+    if prefix.is_empty() {
+        return path.to_owned();
+    }
     let prefix = format!("/{}", prefix.trim_start_matches('/'));
     let matches = path
         .get(..prefix.len())

@@ -126,10 +126,7 @@ impl Generator<'_> {
         // Addresses, and URLs that lead there or nearly.
         let mut sites: Vec<(&str, &[&str])> = vec![
             (":8080", &["ws://a.test:8080", "ws://localhost:8080"]),
-            (
-                "http://a.test",
-                &["ws://a.test", "ws://b.test", "wss://a.test"],
-            ),
+            ("http://a.test", &["ws://a.test", "ws://b.test"]),
             (
                 "a.test",
                 &["wss://a.test", "wss://a.test", "ws://a.test", "ws://b.test"],
