@@ -300,3 +300,21 @@ fn the_308_incident_is_traced_to_the_machine_that_answers() {
     assert_eq!(json["hops"][1]["to"], "http://inscribe-1.example.com/ws/");
     assert_eq!(json["hops"][2]["rule"], "caddy/plain-http-upstream");
 }
+
+#[test]
+fn the_308_incident_is_over_once_each_machine_is_asked_by_its_name() {
+    let repaired = "tests/incidents/308-balancer/repaired";
+    let said = wslint(
+        repository(),
+        &[
+            "trace",
+            "--format",
+            "json",
+            "wss://inscribe.example.com/ws/",
+            repaired,
+        ],
+    );
+    let json = said.json();
+    assert_eq!(json["verdict"], "opens", "{json:#}");
+    assert_eq!(layers(&json), ["edge", "caddy", "caddy"]);
+}

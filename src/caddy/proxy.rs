@@ -13,6 +13,9 @@ use crate::project::Version;
 use crate::source::Span;
 use crate::value::Value;
 
+/// Addresses of one proxy for each of which its headers are evaluated.
+const MAX_ADDRESSES: usize = 64;
+
 /// The scheme of an upstream as written.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scheme {
@@ -401,7 +404,44 @@ impl Proxy {
     }
 
     /// The same within a site, with what Caddy adds and the Host that is asked for.
+    ///
+    /// reverseproxy.go, proxyLoopIteration: `header_up` runs anew for each upstream that is tried,
+    /// after its address was put into `{http.reverse_proxy.upstream.hostport}`.
     pub(super) fn sent(&self, scene: &Scene<'_>, version: Version, trusted: bool) -> Vec<Header> {
+        let addresses = match self.hostport() {
+            Value::OneOf(addresses) if addresses.len() <= MAX_ADDRESSES => addresses,
+            dialled => return self.sent_to(&dialled, scene, version, trusted),
+        };
+        let each = addresses.into_iter().map(|address| {
+            let mut found = scene.found.clone();
+            found.insert("upstream_hostport".to_owned(), Some(address.clone()));
+            let scene = Scene {
+                found: &found,
+                ..*scene
+            };
+            self.sent_to(&Value::Known(address), &scene, version, trusted)
+        });
+        // The same lines in the same order: only their values depend on the address.
+        each.reduce(|all, one| {
+            let lines = all.into_iter().zip(one);
+            lines
+                .map(|(line, other)| Header {
+                    value: either(line.value, other.value),
+                    ..line
+                })
+                .collect()
+        })
+        .unwrap_or_default()
+    }
+
+    /// What is sent to the upstream at that address.
+    fn sent_to(
+        &self,
+        dialled: &Value,
+        scene: &Scene<'_>,
+        version: Version,
+        trusted: bool,
+    ) -> Vec<Header> {
         let request = scene.request;
         let mut sent = rebuild(request);
         let known = |value: Option<String>| {
@@ -431,7 +471,6 @@ impl Proxy {
             sent.retain(|header| !header.name.eq_ignore_ascii_case(name));
             sent.push(line(name, value));
         }
-        let dialled = self.hostport();
         // From 2.11 on the upstream's own name, where it is spoken to over TLS.
         let own = if version >= [2, 11, 0] && self.is_tls() {
             dialled.clone()
@@ -444,7 +483,7 @@ impl Proxy {
         let last = sent
             .iter()
             .rposition(|header| header.name.eq_ignore_ascii_case("host"));
-        let last = last.map_or_else(|| line("Host", dialled), |at| sent[at].clone());
+        let last = last.map_or_else(|| line("Host", dialled.clone()), |at| sent[at].clone());
         sent.retain(|header| !header.name.eq_ignore_ascii_case("host"));
         sent.push(last);
         sent
@@ -471,6 +510,23 @@ impl Proxy {
             0 => Value::Unknown("no upstream is written".to_owned()),
             1 => Value::Known(known.swap_remove(0)),
             _ => Value::OneOf(known),
+        }
+    }
+}
+
+/// A header's value where it is one for one upstream and the other for another.
+fn either(one: Value, other: Value) -> Value {
+    match (one, other) {
+        (one, other) if one == other => one,
+        (Value::Unknown(why), _) | (_, Value::Unknown(why)) => Value::Unknown(why),
+        (one, other) => {
+            let mut all: Vec<String> = one.possible().unwrap_or_default().to_vec();
+            for value in other.possible().unwrap_or_default() {
+                if !all.contains(value) {
+                    all.push(value.clone());
+                }
+            }
+            Value::OneOf(all)
         }
     }
 }
