@@ -6,7 +6,12 @@
 //! HTTP: 500 if SECURE_PROXY_SSL_HEADER is no pair, 400 for a host that ALLOWED_HOSTS does not
 //! hold, 301 to itself if SecurityMiddleware takes it for insecure, else what the URLconf says.
 
+mod faults;
 mod http;
+
+pub use faults::{Fault, find as faults};
+
+use std::rc::Rc;
 
 use super::checks::routing::fails_when_called;
 use super::command::{Command, Program};
@@ -31,6 +36,8 @@ pub struct Django<'a> {
     pub model: &'a Model,
     /// The settings that it runs with.
     pub settings: &'a Settings,
+    /// The certain [faults] of the project's applications.
+    pub faults: Rc<[Fault]>,
 }
 
 impl Hop for Django<'_> {
@@ -249,7 +256,7 @@ impl<'a> Django<'a> {
             );
         }
         match object {
-            Some(Object::Application(at)) => self.as_websocket(at, request),
+            Some(Object::Application(at)) => self.with_faults(self.as_websocket(at, request)),
             Some(Object::Asgi(span)) => answers(
                 500,
                 here(
@@ -266,11 +273,46 @@ impl<'a> Django<'a> {
                             self.model.home(self.project, application.source) == home
                         });
                 match (applications.next(), applications.next()) {
-                    (Some((at, _)), None) => self.as_websocket(at, request),
+                    (Some((at, _)), None) => self.with_faults(self.as_websocket(at, request)),
                     _ => undecided("the files show no single ASGI application", Vec::new()),
                 }
             }
         }
+    }
+
+    /// What would open does not where the application can't start, or can't accept.
+    fn with_faults(&self, passage: Passage) -> Passage {
+        let opens = matches!(passage.outcome, Outcome::Answers { status: Some(101) });
+        let undecided_yet = matches!(passage.outcome, Outcome::Undecided { .. });
+        if !opens && !undecided_yet {
+            return passage;
+        }
+        let home = self.home();
+        let fault = faults::of(&self.faults, home).next();
+        let Some(fault) = fault else {
+            return passage;
+        };
+        let mut because = passage.because;
+        because.push(Because {
+            span: fault.span,
+            message: fault.message.clone(),
+        });
+        let routes = self.model.routes.iter().filter(|route| {
+            self.model
+                .applications
+                .get(route.application)
+                .is_some_and(|application| {
+                    self.model.home(self.project, application.source) == home
+                })
+        });
+        // Other consumers may do without the layer.
+        if fault.layer && routes.count() != 1 {
+            return undecided(
+                "whether this consumer uses the channel layer is not followed",
+                because,
+            );
+        }
+        ends(fault.status, because)
     }
 
     fn as_websocket(&self, at: usize, request: &Request) -> Passage {
@@ -413,12 +455,16 @@ impl<'a> Django<'a> {
                         span: route.span,
                         message: format!("`{}` takes it", route.pattern()),
                     }];
-                    if let Some(at) = fails_when_called(self.project, self.model, route) {
+                    if let Some((at, status)) = fails_when_called(self.project, self.model, route) {
                         because.push(Because {
                             span: at,
-                            message: "no application: calling it raises TypeError".to_owned(),
+                            message: match status {
+                                Some(_) => "no application: calling it raises TypeError",
+                                None => "consumers have no such method: nothing starts",
+                            }
+                            .to_owned(),
                         });
-                        return answers(500, because);
+                        return ends(status, because);
                     }
                     return match &route.connect {
                         Connect::Accepts | Connect::Unknown => answers(101, because),
@@ -457,6 +503,7 @@ mod tests {
         let project = Project::in_memory(files.iter().copied()).unwrap();
         let model = Model::resolve(&project);
         let django = Django {
+            faults: Rc::from([]),
             project: &project,
             model: &model,
             settings: model.production().next().unwrap(),
@@ -653,6 +700,7 @@ mod tests {
             let project = Project::in_memory(files).unwrap();
             let model = Model::resolve(&project);
             let django = Django {
+                faults: Rc::from([]),
                 project: &project,
                 model: &model,
                 settings: model.production().next().unwrap(),

@@ -1,10 +1,11 @@
 //! The hops of a project, and which of them stands behind which.
 
 use std::collections::BTreeSet;
+use std::rc::Rc;
 
 use crate::caddy::Caddy;
 use crate::context::Context;
-use crate::django::Django;
+use crate::django::{self, Django};
 use crate::handshake::{Hop, Request, Takes, Upstream};
 use crate::nginx::hop::Nginx;
 
@@ -33,12 +34,14 @@ impl<'a> Stack<'a> {
         }
         // Of several settings modules of one application, what runs in production comes first.
         let mut homes = BTreeSet::new();
+        let faults: Rc<[django::Fault]> = django::faults(cx).into();
         for settings in cx.django.production().chain(&cx.django.settings) {
             if homes.insert(cx.django.home(cx.project, settings.source)) {
                 hops.push(Box::new(Django {
                     project: cx.project,
                     model: &cx.django,
                     settings,
+                    faults: Rc::clone(&faults),
                 }));
             }
         }

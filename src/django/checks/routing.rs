@@ -212,13 +212,16 @@ enum Uncalled {
     View(String),
 }
 
-/// Where a route leads to something that the server can't call as an application.
+/// Where a route leads to something that the server can't call as an application, and what the
+/// client gets; `None` where the application does not even start.
 pub(in crate::django) fn fails_when_called(
     project: &Project,
     model: &Model,
     route: &Route,
-) -> Option<Span> {
-    not_an_application(project, model, route).map(|(_, at)| at)
+) -> Option<(Span, Option<u16>)> {
+    let (uncalled, at) = not_an_application(project, model, route)?;
+    let starts = !matches!(uncalled, Uncalled::View(_));
+    Some((at, starts.then_some(500)))
 }
 
 fn not_an_application(project: &Project, model: &Model, route: &Route) -> Option<(Uncalled, Span)> {
