@@ -97,7 +97,13 @@ impl Request {
             Some((path, query)) => (path, Some(query.to_owned())),
             None => (target, None),
         };
-        let scheme = if tls { "https" } else { "http" };
+        let (scheme, default) = if tls { ("https", 443) } else { ("http", 80) };
+        // A page's origin names its port where that is not the scheme's own (RFC 6454, 6.2).
+        let port_of_page = if port == default {
+            String::new()
+        } else {
+            format!(":{port}")
+        };
         let header = |name: &str, value: &str| Header {
             name: name.to_owned(),
             value: Value::Known(value.to_owned()),
@@ -119,7 +125,7 @@ impl Request {
             headers: vec![
                 header("Upgrade", "websocket"),
                 header("Connection", browser.connection()),
-                header("Origin", &format!("{scheme}://{host}")),
+                header("Origin", &format!("{scheme}://{host}{port_of_page}")),
                 header("Sec-WebSocket-Key", judge::KEY),
                 header("Sec-WebSocket-Version", "13"),
                 header("Sec-WebSocket-Extensions", "permessage-deflate"),
