@@ -303,3 +303,114 @@ fn servers_of_other_applications_and_of_developers() {
         .map(|procfile| (procfile.to_owned(), said("", asgi, procfile, ""))),
     );
 }
+
+#[test]
+fn runserver_where_nothing_shows_that_it_fails() {
+    let listed =
+        "ROOT_URLCONF = 'proj.urls'\nINSTALLED_APPS = ['channels', 'django.contrib.staticfiles']\n";
+    let behind = "ROOT_URLCONF = 'proj.urls'\nASGI_APPLICATION = 'proj.asgi.application'\n\
+                  INSTALLED_APPS = ['django.contrib.staticfiles', 'daphne']\n";
+    let daphne = "ROOT_URLCONF = 'proj.urls'\nINSTALLED_APPS = ['daphne']\n";
+    let run = ("Procfile", "web: python manage.py runserver\n");
+    let four = ("requirements.txt", "channels==4.3.2\n");
+    let manage = ("manage.py", "x");
+    let said = |settings: &str, files: &[(&str, &str)]| {
+        let asgi = "application = ProtocolTypeRouter({'http': get_asgi_application(), 'websocket': URLRouter([path('ws/', Chat.as_asgi())])})";
+        let asgi = format!(
+            "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\n\
+             from django.urls import path\nfrom proj.consumers import Chat\n{asgi}\n"
+        );
+        let consumers = "from channels.generic.websocket import WebsocketConsumer\nclass Chat(WebsocketConsumer): pass\n";
+        let files = files.iter().copied().chain([
+            ("proj/settings.py", settings),
+            ("proj/asgi.py", asgi.as_str()),
+            ("proj/consumers.py", consumers),
+        ]);
+        let project = Project::in_memory(files).unwrap();
+        check(&project, &Selection::default())
+            .findings
+            .iter()
+            .map(|finding| finding.rule.to_string())
+            .filter(|rule| {
+                matches!(
+                    rule.as_str(),
+                    "django/runserver-without-daphne"
+                        | "django/daphne-order"
+                        | "django/asgi-application"
+                )
+            })
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(
+        said(listed, &[run, four, manage]),
+        ["django/runserver-without-daphne"]
+    );
+    assert_eq!(said(behind, &[manage]), ["django/daphne-order"]);
+    assert_eq!(said(daphne, &[run, manage]), ["django/asgi-application"]);
+    let nothing: [String; 0] = [];
+    let silenced = format!("{behind}SILENCED_SYSTEM_CHECKS = ['daphne.E001']\n");
+    let more = format!("{listed}try:\n    from .local import *\nexcept ImportError:\n    pass\n");
+    for (settings, files) in [
+        // Nobody runs it, or not alone.
+        (listed, vec![four, manage]),
+        (daphne, vec![manage]),
+        (
+            listed,
+            vec![
+                four,
+                manage,
+                (
+                    "Procfile",
+                    "web: python manage.py runserver\nws: daphne proj.asgi:application\n",
+                ),
+            ],
+        ),
+        // Channels 3, or any; a `runserver` of the project's own.
+        (
+            listed,
+            vec![run, manage, ("requirements.txt", "channels==3.0.5\n")],
+        ),
+        (
+            listed,
+            vec![run, manage, ("requirements.txt", "channels\n")],
+        ),
+        (
+            listed,
+            vec![
+                run,
+                four,
+                manage,
+                ("proj/management/commands/runserver.py", "x"),
+            ],
+        ),
+        (
+            behind,
+            vec![manage, ("requirements.txt", "daphne==3.0.2\n")],
+        ),
+        // Other settings may add it, or silence the check.
+        (more.as_str(), vec![run, four, manage]),
+        (
+            listed,
+            vec![
+                run,
+                four,
+                manage,
+                (
+                    "proj/settings_dev.py",
+                    "from .settings import *\nINSTALLED_APPS = ['daphne', *INSTALLED_APPS]\n\
+                     ASGI_APPLICATION = 'proj.asgi.application'\n",
+                ),
+            ],
+        ),
+        (silenced.as_str(), vec![manage]),
+        (
+            daphne,
+            vec![
+                manage,
+                ("Procfile", "web: python manage.py runserver --noasgi\n"),
+            ],
+        ),
+    ] {
+        assert_eq!(said(settings, &files), nothing, "{settings}{files:?}");
+    }
+}

@@ -150,6 +150,11 @@ impl Model {
         }
     }
 
+    /// Whether the command surely starts the application in `home`.
+    pub fn is_started_by(&self, project: &Project, command: &Command, home: &str) -> bool {
+        self.starts(project, command, home) == Starts::Yes
+    }
+
     /// The commands that serve the application in `home`; those for developers only where there
     /// are no others.
     pub fn servers(&self, project: &Project, home: &str) -> Vec<&Command> {

@@ -17,6 +17,7 @@ pub mod redirect_exempt;
 pub mod redis_hosts;
 pub mod removed_api;
 pub mod routing;
+pub mod runserver;
 pub mod socket_lifetime;
 pub mod ssl_redirect;
 pub mod urlrouter_arguments;

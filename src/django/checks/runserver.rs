@@ -1,0 +1,302 @@
+//! What `manage.py` does with a project of Channels: its `runserver`, and the checks that it runs.
+
+use super::routing::head;
+use crate::context::Context;
+use crate::django::Model;
+use crate::django::command::{Command, Program};
+use crate::django::data::{Data, Possible, certain};
+use crate::django::settings::{Role, Settings};
+use crate::finding::{Applicability, Edit, Finding, Fix, Report};
+use crate::project::Project;
+use crate::source::{Kind, Span};
+
+const STATIC_FILES: &str = "django.contrib.staticfiles";
+
+/// INSTALLED_APPS, where all of them are known.
+struct Apps(Vec<Possible>);
+
+impl Apps {
+    fn of(settings: &Settings) -> Option<Self> {
+        let setting = settings.get("INSTALLED_APPS");
+        let Data::Sequence(list) = &setting.certain()?.data else {
+            return None;
+        };
+        let items: Option<Vec<Possible>> = list
+            .items
+            .iter()
+            .map(|item| certain(item).cloned())
+            .collect();
+        let items = items.filter(|_| list.complete)?;
+        items
+            .iter()
+            .all(|item| item.data.as_text().is_some())
+            .then_some(Self(items))
+    }
+
+    /// Where an app stands: named as itself, or by the configuration in its `apps` module.
+    fn position(&self, app: &str) -> Option<usize> {
+        self.0.iter().position(|item| {
+            item.data
+                .as_text()
+                .and_then(|name| name.strip_prefix(app))
+                .is_some_and(|rest| rest.is_empty() || rest.starts_with(".apps."))
+        })
+    }
+
+    fn get(&self, app: &str) -> Option<&Possible> {
+        self.0.get(self.position(app)?)
+    }
+}
+
+/// The lowest major version that may be installed, where anything says it.
+fn major(cx: &Context<'_>, home: &str, package: &str) -> Option<u32> {
+    let targets = &cx.project.config.targets;
+    let declared = (package == "channels")
+        .then_some(targets.channels)
+        .flatten();
+    let installed = || cx.django.installed(cx.project, home).version(package);
+    declared.or_else(installed).map(|[major, ..]| major)
+}
+
+/// A `runserver` command of the application in `home`, unless its file starts an ASGI server
+/// beside it, which may take the sockets.
+fn command<'a>(model: &'a Model, project: &Project, home: &str) -> Option<&'a Command> {
+    model.commands.iter().find(|command| {
+        command.program == Program::Runserver
+            && !command.flag("--noasgi")
+            && model.is_started_by(project, command, home)
+            && !model.commands.iter().any(|other| {
+                other.span.source == command.span.source
+                    && (other.speaks_asgi() || other.may_speak_asgi())
+            })
+    })
+}
+
+/// The first finding that `judge` makes for an application, if it makes one for each of its
+/// settings modules: `manage.py` may run with any of them.
+fn for_each_application(
+    cx: &Context<'_>,
+    report: &mut Report<'_>,
+    judge: impl Fn(&Report<'_>, &Settings, &str, Span) -> Option<Finding>,
+) {
+    let model = &cx.django;
+    for home in model.homes() {
+        let Some(socket) = model.sockets(cx.project, home) else {
+            continue;
+        };
+        let findings: Option<Vec<Finding>> = model
+            .settings
+            .iter()
+            .filter(|settings| {
+                settings.role != Role::Inherited && model.home(cx.project, settings.source) == home
+            })
+            .map(|settings| judge(report, settings, home, head(cx.project, socket)))
+            .collect();
+        if let Some(finding) = findings.and_then(|findings| findings.into_iter().next()) {
+            report.push(finding);
+        }
+    }
+}
+
+/// `django/runserver-without-daphne`.
+pub fn without_daphne(cx: &Context<'_>, report: &mut Report<'_>) {
+    // A `runserver` of the project's own may do anything.
+    let own = "management/commands/runserver.py";
+    if cx.project.files.iter().any(|path| path.ends_with(own)) {
+        return;
+    }
+    for_each_application(cx, report, |report, settings, home, socket| {
+        let command = command(&cx.django, cx.project, home)?;
+        // Until version 3 Channels brought the ASGI `runserver` itself.
+        if major(cx, home, "channels")? < 4 {
+            return None;
+        }
+        let apps = Apps::of(settings)?;
+        let channels = apps.get("channels")?;
+        if apps.get("daphne").is_some() {
+            return None;
+        }
+        Some(
+            report
+                .finding(
+                    "`manage.py runserver` speaks no WebSocket without the app `daphne`: every handshake gets 404 there",
+                    channels.span,
+                    "Channels 4 has no `runserver` of its own",
+                )
+                .label(command.span, "starts Django's WSGI server")
+                .label(socket, "waits for handshakes")
+                .note("since Channels 4 the `runserver` that speaks WebSockets is daphne's; commands for production that start daphne, uvicorn or another ASGI server are not concerned")
+                .help("install daphne (`pip install daphne`) and put it first:\nINSTALLED_APPS = [\n    \"daphne\",\n    …\n]"),
+        )
+    });
+}
+
+/// `django/daphne-order`.
+pub fn order(cx: &Context<'_>, report: &mut Report<'_>) {
+    for_each_application(cx, report, |report, settings, home, _| {
+        // What runs the check; daphne/checks.py came with version 4.
+        if !cx.project.files.contains(&below(home, "manage.py"))
+            || major(cx, home, "daphne").is_some_and(|major| major < 4)
+        {
+            return None;
+        }
+        let silenced = settings.get("SILENCED_SYSTEM_CHECKS");
+        if !matches!(silenced.certain()?.data, Data::Absent) {
+            return None;
+        }
+        let apps = Apps::of(settings)?;
+        let (daphne, files) = (apps.position("daphne")?, apps.position(STATIC_FILES)?);
+        // Another app may be daphne's configuration under a name of its own.
+        if daphne < files {
+            return None;
+        }
+        let finding = report
+            .finding(
+                "daphne comes after staticfiles: `manage.py` refuses to run (daphne.E001)",
+                apps.0[daphne].span,
+                "too late: both bring a `runserver`, and the first one counts",
+            )
+            .label(apps.0[files].span, "its `runserver` speaks no WebSocket")
+            .note("`manage.py runserver`, `migrate` and `check` stop here; a command for production that starts the server without manage.py (daphne, uvicorn) is not concerned")
+            .help("put it first:\nINSTALLED_APPS = [\n    \"daphne\",\n    …\n    \"django.contrib.staticfiles\",\n]");
+        Some(match moved_first(cx.project, &apps, daphne) {
+            Some(fix) => finding.fix(fix),
+            None => finding,
+        })
+    });
+}
+
+/// `django/asgi-application`.
+pub fn application(cx: &Context<'_>, report: &mut Report<'_>) {
+    for_each_application(cx, report, |report, settings, home, _| {
+        let model = &cx.django;
+        let command = command(model, cx.project, home)?;
+        if major(cx, home, "daphne").is_some_and(|major| major < 4) {
+            return None;
+        }
+        let apps = Apps::of(settings)?;
+        let daphne = apps.get("daphne")?;
+        // Then the `runserver` of staticfiles counts, and nothing asks for an application.
+        if apps.position(STATIC_FILES) < apps.position("daphne")
+            && apps.position(STATIC_FILES).is_some()
+        {
+            return None;
+        }
+        let setting = settings.get("ASGI_APPLICATION");
+        let value = setting.certain().filter(|value| !value.is_default())?;
+        let finding = match &value.data {
+            Data::Absent => report.finding(
+                "daphne is installed and ASGI_APPLICATION is not set: `manage.py runserver` does not start",
+                daphne.span,
+                "its `runserver` serves what ASGI_APPLICATION names",
+            ),
+            Data::None => report.finding(
+                "daphne is installed and ASGI_APPLICATION is None: `manage.py runserver` does not start",
+                value.span,
+                "names no application",
+            ),
+            Data::Text(text) if text.contains(':') => report.finding(
+                format!("ASGI_APPLICATION takes a dotted path: `manage.py runserver` does not start with `{text}`"),
+                value.span,
+                "the colon is for the command lines of servers",
+            ),
+            Data::Text(text)
+                if text.ends_with(".asgi")
+                    && cx
+                        .project
+                        .files
+                        .contains(&below(home, &format!("{}.py", text.replace('.', "/")))) =>
+            {
+                report.finding(
+                    format!("`{text}` names a module, not the application in it: `manage.py runserver` does not start"),
+                    value.span,
+                    "no application is named",
+                )
+            }
+            _ => return None,
+        };
+        let right = model
+            .applications
+            .iter()
+            .find(|application| model.home(cx.project, application.source) == home)
+            .map_or_else(
+                || "proj.asgi.application".to_owned(),
+                |application| {
+                    let path = &cx.project.source(application.source).path;
+                    let module = path.strip_prefix(home).unwrap_or(path);
+                    let module = module.trim_start_matches('/').trim_end_matches(".py");
+                    format!("{}.{}", module.replace('/', "."), application.name)
+                },
+            );
+        Some(
+            finding
+                .label(command.span, "loads it")
+                .note("daphne's `runserver` loads what ASGI_APPLICATION names; a command for production that is given the application itself (daphne, uvicorn) does not read it")
+                .help(format!("name it with dots:\nASGI_APPLICATION = \"{right}\"")),
+        )
+    });
+}
+
+/// A file in the folder `home`.
+fn below(home: &str, name: &str) -> String {
+    if home.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{home}/{name}")
+    }
+}
+
+/// Moves an app to the first place, where the whole list is one literal in one file.
+fn moved_first(project: &Project, apps: &Apps, at: usize) -> Option<Fix> {
+    let (first, moved) = (apps.0.first()?.span, apps.0.get(at)?.span);
+    let source = project.source(moved.source);
+    if first.source != moved.source
+        || first.end > moved.start
+        || source.kind != Kind::Python
+        || !project.slice(moved).starts_with(['"', '\''])
+    {
+        return None;
+    }
+    let text = source.text.as_str();
+    let (first_at, moved_at) = (first.start as usize, moved.start as usize);
+    let moved_end = moved.end as usize;
+    if text[first_at..moved_at].contains(['[', ']', '(', ')', '+', '=']) {
+        return None;
+    }
+    let line = |at: usize| text[..at].rfind('\n').map_or(0, |line| line + 1);
+    let (first_line, moved_line) = (line(first_at), line(moved_at));
+    let name = project.slice(moved).to_owned();
+    let comma = text[moved_end..].strip_prefix(',');
+    let removed = if first_line == moved_line {
+        // On one line: with the comma before it.
+        let comma = text[..moved_at].trim_end().strip_suffix(',')?.len();
+        comma..moved_end
+    } else {
+        // On a line of its own.
+        let rest = comma?.split('\n').next()?;
+        if !text[moved_line..moved_at].trim().is_empty() || !rest.trim().is_empty() {
+            return None;
+        }
+        moved_line..(moved_end + 1 + rest.len() + 1).min(text.len())
+    };
+    let indent = &text[first_line..first_at];
+    let inserted = if first_line != moved_line && indent.trim().is_empty() {
+        format!("{name},\n{indent}")
+    } else {
+        format!("{name}, ")
+    };
+    Some(Fix {
+        title: "put daphne first".to_owned(),
+        applicability: Applicability::Safe,
+        edits: vec![
+            Edit {
+                span: Span::new(moved.source, first_at..first_at),
+                text: inserted,
+            },
+            Edit {
+                span: Span::new(moved.source, removed),
+                text: String::new(),
+            },
+        ],
+    })
+}
