@@ -19,6 +19,7 @@ pub mod host_not_forwarded;
 pub mod http_version;
 pub mod map_misses_browsers;
 pub mod map_never_upgrades;
+pub mod path_changed;
 pub mod plain_http2_listener;
 pub mod read_timeout;
 pub mod redirects_handshake;
