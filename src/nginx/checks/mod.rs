@@ -30,6 +30,7 @@ pub mod static_fallback;
 pub mod static_upgrade;
 pub mod sticky_sessions;
 mod strays;
+pub mod subrequest_upgrade;
 pub mod trailing_slash_redirect;
 pub mod unknown_variable;
 pub mod upgrade_half_forwarded;
