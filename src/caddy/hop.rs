@@ -10,71 +10,6 @@ use crate::handshake::{Because, Outcome, Passage, Protocol, Reply, Request, Upst
 use crate::source::Span;
 use crate::value::Value;
 
-/// Why a handshake does not get through a site, or a server of Caddy's.
-#[derive(Clone, Debug)]
-pub enum Loss {
-    /// Automatic HTTPS: port 80 is nothing but a 308 for this address; `None` where no address
-    /// takes it, and the redirect is for everybody.
-    Redirected(Option<Span>),
-    /// Plain HTTP at a port that speaks TLS: 400.
-    PlainToTls(Span),
-    /// TLS at a port that speaks plain HTTP.
-    TlsToPlain(Span),
-    /// TLS for a name that no certificate is there for.
-    NoCertificate(Span),
-    /// Nothing listens at that port.
-    NotListening,
-    /// No site takes it: 200 with an empty body.
-    NoSite,
-    /// `servers { protocols … }` without `h1`.
-    NoHttp1(Span),
-    /// A handler answered, or failed.
-    Answered {
-        /// Which.
-        by: HandlerId,
-        /// With this status; `None` where the connection ends or the file does not say.
-        status: Option<u16>,
-    },
-    /// No handler took it: 200 with an empty body.
-    Unhandled,
-    /// A header does not reach the upstream as a handshake needs it.
-    Header {
-        /// Which one.
-        name: &'static str,
-        /// The line that did it, if it is one of the site's.
-        by: Option<Span>,
-        /// By `request_header`, before `reverse_proxy` looks at it, or by its own `header_up`.
-        before_proxy: bool,
-    },
-    /// The method is no GET.
-    Method {
-        /// The line that changed it.
-        by: Option<Span>,
-        /// To what.
-        method: String,
-    },
-    /// The upstream is spoken to in a version of HTTP that has no Upgrade.
-    Version {
-        /// The proxy.
-        by: HandlerId,
-        /// In this one.
-        dialect: Dialect,
-        /// The line or upstream that says so.
-        span: Span,
-    },
-    /// The answer is held back for ever: `response_buffers`.
-    Buffered(Span),
-    /// `handle_response` or `replace_status` takes the 101 for itself.
-    Replaced {
-        /// Which.
-        by: Span,
-        /// What the client gets; `None` where that is nothing at all.
-        status: Option<u16>,
-    },
-    /// A 101 arrives that a browser refuses.
-    Spoiled(Spoiled),
-}
-
 /// What a site makes of a request.
 #[derive(Clone, Debug)]
 pub struct Journey {
@@ -82,8 +17,6 @@ pub struct Journey {
     pub walk: Walk,
     /// What becomes of it.
     pub outcome: Outcome,
-    /// Why it is lost; empty where it gets through or is undecided.
-    pub losses: Vec<Loss>,
     /// The events, in order.
     pub because: Vec<Because>,
 }
@@ -104,7 +37,7 @@ impl SiteHop<'_> {
         let walk = walk(handlers, request, false);
         if handlers.partial {
             let why = "a part of the site could not be resolved".to_owned();
-            return journey(walk, Outcome::Undecided { why }, Vec::new());
+            return journey(walk, Outcome::Undecided { why });
         }
         if let End::Proxied(id) = walk.end
             && let Action::Proxy(proxy) = &handlers.get(id).action
@@ -127,11 +60,7 @@ impl SiteHop<'_> {
                     span: handler.head,
                     message,
                 });
-                journey(
-                    walk,
-                    Outcome::Answers { status },
-                    vec![Loss::Answered { by, status }],
-                )
+                journey(walk, Outcome::Answers { status })
             }
             End::Undecided(span, doubt) => {
                 let why = match doubt {
@@ -144,18 +73,14 @@ impl SiteHop<'_> {
                     span,
                     message: why.clone(),
                 });
-                journey(walk, Outcome::Undecided { why }, Vec::new())
+                journey(walk, Outcome::Undecided { why })
             }
             End::Unhandled | End::Proxied(_) => {
                 walk.because.push(Because {
                     span: self.place,
                     message: "no handler takes it: Caddy answers 200 with an empty body".to_owned(),
                 });
-                journey(
-                    walk,
-                    Outcome::Answers { status: Some(200) },
-                    vec![Loss::Unhandled],
-                )
+                journey(walk, Outcome::Answers { status: Some(200) })
             }
         }
     }
@@ -192,12 +117,20 @@ impl SiteHop<'_> {
             // Go writes the request line with one.
             sent.path.insert(0, '/');
         }
-        let mut losses = Vec::new();
-        if sent.method != "GET" {
-            losses.push(Loss::Method {
-                by: walk.method_by,
-                method: sent.method.clone(),
+        if let Some(span) = proxy.unhealthy {
+            let message = "counts the 101 that opens a socket as a failure: until that is forgotten no upstream is healthy, and Caddy answers 503";
+            walk.because.push(Because {
+                span,
+                message: message.to_owned(),
             });
+            return self.failed(&walk, id, 503);
+        }
+        if let Some((span, path)) = proxy.checks_socket(&sent.path) {
+            let message = format!(
+                "asks `{path}` with a plain GET, which a WebSocket endpoint refuses: no upstream is healthy, and Caddy answers 503"
+            );
+            walk.because.push(Because { span, message });
+            return self.failed(&walk, id, 503);
         }
         let rebuilt = rebuild(&walk.request);
         for name in HANDSHAKE {
@@ -205,28 +138,14 @@ impl SiteHop<'_> {
                 continue;
             }
             let before_proxy = opens(&rebuilt, &walk.asked, name) == Some(false);
-            let by = if before_proxy {
-                walk.taken
-                    .iter()
-                    .rev()
-                    .find(|(own, _)| *own == name)
-                    .map(|(_, span)| *span)
-            } else {
-                let touches = |line: &&HeaderLine| line.touches(name) || line.field == "*";
-                let line = proxy.header_up.iter().rfind(touches);
-                line.map(|line| line.span)
-            };
-            if let Some(span) = by.filter(|_| !before_proxy) {
+            let touches = |line: &&HeaderLine| line.touches(name) || line.field == "*";
+            let line = proxy.header_up.iter().rfind(touches);
+            if let Some(line) = line.filter(|_| !before_proxy) {
                 walk.because.push(Because {
-                    span,
+                    span: line.span,
                     message: format!("spoils {name}"),
                 });
             }
-            losses.push(Loss::Header {
-                name,
-                by,
-                before_proxy,
-            });
         }
         let dialect = proxy.dialect(version);
         let mut protocol = Protocol::Http11;
@@ -240,11 +159,6 @@ impl SiteHop<'_> {
                 .find(h2c)
                 .map(|upstream| upstream.span);
             let span = versions.or(scheme).unwrap_or(handlers.get(id).head);
-            losses.push(Loss::Version {
-                by: id,
-                dialect,
-                span,
-            });
             let has = |name: &str| {
                 headers
                     .iter()
@@ -257,18 +171,7 @@ impl SiteHop<'_> {
                     message: "HTTP/2 has no Upgrade: Caddy answers 502 and asks no upstream"
                         .to_owned(),
                 });
-                let after = walk_error(handlers, &walk, id, Some(502));
-                return match after.end {
-                    End::Proxied(other) if other == id => {
-                        journey(after, Outcome::Answers { status: Some(502) }, losses)
-                    }
-                    End::Proxied(other) => match &handlers.get(other).action {
-                        Action::Proxy(proxy) => self.proxied(after, other, proxy),
-                        _ => self.ended(after),
-                    },
-                    End::Answered(_, status) => journey(after, Outcome::Answers { status }, losses),
-                    _ => self.ended(after),
-                };
+                return self.failed(&walk, id, 502);
             }
             headers.retain(|line| {
                 !line.name.eq_ignore_ascii_case("Upgrade")
@@ -280,7 +183,7 @@ impl SiteHop<'_> {
                 Protocol::Http3
             };
         }
-        let reply = self.reply(&mut walk, proxy, &mut losses);
+        let reply = self.reply(&mut walk, proxy);
         let outcome = Outcome::Forwards {
             to: upstreams(proxy, handlers.get(id).head),
             request: Box::new(Request {
@@ -290,22 +193,37 @@ impl SiteHop<'_> {
             }),
             reply,
         };
-        journey(walk, outcome, losses)
+        journey(walk, outcome)
+    }
+
+    /// Where the proxy `id` fails with this status, and `handle_errors` may answer.
+    fn failed(&self, walk: &Walk, id: HandlerId, status: u16) -> Journey {
+        let after = walk_error(self.handlers, walk, id, Some(status));
+        match after.end {
+            End::Proxied(other) if other == id => {
+                let status = Some(status);
+                journey(after, Outcome::Answers { status })
+            }
+            End::Proxied(other) => match &self.handlers.get(other).action {
+                Action::Proxy(proxy) => self.proxied(after, other, proxy),
+                _ => self.ended(after),
+            },
+            End::Answered(_, status) => journey(after, Outcome::Answers { status }),
+            _ => self.ended(after),
+        }
     }
 
     /// What becomes of a 101.
-    fn reply(&self, walk: &mut Walk, proxy: &Proxy, losses: &mut Vec<Loss>) -> Reply {
+    fn reply(&self, walk: &mut Walk, proxy: &Proxy) -> Reply {
         if let Some(span) = proxy.buffers {
             let message =
                 "waits for the end of the answer, which a socket does not have".to_owned();
             walk.because.push(Because { span, message });
-            losses.push(Loss::Buffered(span));
             return Reply::Replaced { status: None };
         }
         if let Some((by, status)) = walk.replaced {
             let message = "takes the upstream's 101 for itself".to_owned();
             walk.because.push(Because { span: by, message });
-            losses.push(Loss::Replaced { by, status });
             return Reply::Replaced { status };
         }
         let scene = walk.scene(self.handlers);
@@ -335,7 +253,6 @@ impl SiteHop<'_> {
                     span: spoiled.by,
                     message,
                 });
-                losses.push(Loss::Spoiled(spoiled));
                 Reply::Spoiled
             }
             Err(span) => {
@@ -350,12 +267,11 @@ impl SiteHop<'_> {
     }
 }
 
-fn journey(walk: Walk, outcome: Outcome, losses: Vec<Loss>) -> Journey {
+fn journey(walk: Walk, outcome: Outcome) -> Journey {
     let because = walk.because.clone();
     Journey {
         walk,
         outcome,
-        losses,
         because,
     }
 }

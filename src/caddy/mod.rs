@@ -16,6 +16,7 @@ mod order;
 mod placeholder;
 mod process;
 pub mod proxy;
+pub mod refused;
 mod response;
 pub mod route;
 mod server;

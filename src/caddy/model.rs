@@ -7,6 +7,7 @@ use super::address::{Address, Ports};
 use super::expand::{Directive, Expander, Found, Trees, Word, find};
 use super::handler::{Builder, Handlers};
 use super::order::{self, Order};
+use super::refused::{self, Refusal};
 use super::route::{self, Route};
 use super::syntax;
 use crate::finding::Undecided;
@@ -134,6 +135,8 @@ pub struct Config {
     pub options: Options,
     /// Its sites, in order.
     pub sites: Vec<Site>,
+    /// What Caddy refuses in it.
+    pub refusals: Vec<Refusal>,
 }
 
 /// All Caddyfiles of a project, adapted.
@@ -181,6 +184,10 @@ impl Model {
         let notes = route::undecided(&model, &routes);
         model.undecided.extend(notes);
         model.routes = routes;
+        for (at, config) in model.configs.iter_mut().enumerate() {
+            let carries = model.routes.iter().any(|route| route.config == at);
+            config.refusals = refused::find(project, config, carries);
+        }
         model.undecided.sort();
         model.undecided.dedup();
         model
@@ -294,6 +301,7 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
         source: tree.source,
         options,
         sites: Vec::new(),
+        refusals: Vec::new(),
     };
     if is_fragment(&sites) {
         // The first line of a fragment looks like a site without braces: see `expand::fragment`.

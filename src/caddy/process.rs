@@ -53,8 +53,10 @@ impl Hop for Caddy<'_> {
         let mine = config.listening(port);
         let same = tls == config.speaks_tls(port);
         let named = |address: &Address| !address.host.is_empty() && address.takes(host);
+        // TLS may end before Caddy, but nothing turns plain HTTP into TLS.
+        let reaches = same || !tls;
         let redirects = !tls && port == config.options.ports.http && config.redirects();
-        if same && mine.iter().any(|(_, _, address)| named(address))
+        if reaches && mine.iter().any(|(_, _, address)| named(address))
             || redirects && config.redirected(host).is_some()
         {
             return Takes::ByName;
@@ -144,5 +146,46 @@ mod tests {
         ] {
             assert_eq!(answers(file, true, host, 443).1, Some(status), "{host}");
         }
+    }
+
+    #[test]
+    fn what_caddy_refuses_runs_for_nobody() {
+        for block in [
+            "websocket",
+            "header_upstream A b",
+            "tls_insecure_skip_verify",
+        ] {
+            let file = format!(
+                "http://a.test {{\nreverse_proxy a:1 {{\n{block}\n}}\n}}\nhttp://b.test {{\nreverse_proxy a:1\n}}\n"
+            );
+            assert_eq!(answers(&file, false, "b.test", 80).1, Some(None), "{block}");
+        }
+    }
+
+    #[test]
+    fn without_a_healthy_upstream_it_is_503() {
+        for (block, status) in [
+            ("health_uri /ws", Some(Some(503))),
+            ("health_uri /ws?check=1", Some(Some(503))),
+            ("health_uri /health", None),
+            ("health_uri /ws\nhealth_status 4xx", None),
+            ("health_uri /ws\nhealth_port 9000", None),
+            ("fail_duration 5s\nunhealthy_status 101", Some(Some(503))),
+            ("unhealthy_status 101", None),
+        ] {
+            let file = format!("http://a.test {{\nreverse_proxy a:1 {{\n{block}\n}}\n}}\n");
+            assert_eq!(answers(&file, false, "a.test", 80).1, status, "{block}");
+        }
+        let caught = "http://a.test {\nreverse_proxy a:1 {\nhealth_uri /ws\n}\nhandle_errors {\nrespond 418\n}\n}\n";
+        assert_eq!(answers(caught, false, "a.test", 80).1, Some(Some(418)));
+    }
+
+    #[test]
+    fn plain_http_reaches_a_tls_port() {
+        let file = "app.test {\nreverse_proxy a:1\n}\n";
+        assert_eq!(
+            answers(file, false, "app.test", 443),
+            (Takes::ByName, Some(Some(400)))
+        );
     }
 }

@@ -8,7 +8,7 @@ use super::address::split_port;
 use super::expand::{Directive, Word};
 use super::placeholder::{Lookup, Part, Scene, lookup, nginx_environment, nginx_variable, parts};
 use super::response::ResponseHandler;
-use crate::handshake::{Header, Request, has_token};
+use crate::handshake::{Header, Request, has_token, known_endpoint};
 use crate::project::Version;
 use crate::source::Span;
 use crate::value::Value;
@@ -276,6 +276,8 @@ pub struct Proxy {
     pub trusts_proxies: bool,
     /// `unhealthy_status 101`, or a class that holds it, with `fail_duration`.
     pub unhealthy: Option<Span>,
+    /// `health_uri`, where only a good answer to it will do: its line and the path that is asked.
+    health: Option<(Span, String)>,
 }
 
 impl Proxy {
@@ -288,10 +290,13 @@ impl Proxy {
             ..Self::default()
         };
         let mut fails = false;
+        // Whether an error is a good answer, or another program is asked.
+        let mut lenient = false;
         for line in directive.children() {
             proxy.partial |= line.partial;
             if line.conditional {
                 match line.name() {
+                    name if name.starts_with("health_") => lenient = true,
                     "to" => proxy.dynamic = true,
                     "header_up" => {
                         let touches =
@@ -337,6 +342,18 @@ impl Proxy {
                 "buffer_responses" => proxy.buffers = Some(line.head),
                 "trusted_proxies" => proxy.trusts_proxies = true,
                 "fail_duration" => fails = true,
+                "health_uri" => {
+                    let path = line.args().first().and_then(Word::known);
+                    let path = path.map(|path| path.split('?').next().unwrap_or(path));
+                    proxy.health = path.map(|path| (line.head, path.to_owned()));
+                }
+                "health_status" => {
+                    lenient |= line
+                        .args()
+                        .first()
+                        .is_some_and(|word| word.unknown.is_some() || word.text.starts_with('4'));
+                }
+                "health_headers" | "health_port" | "health_upstream" => lenient = true,
                 "unhealthy_status" => {
                     let switching = |word: &Word| matches!(word.text.as_str(), "101" | "1xx");
                     proxy.unhealthy = line.args().iter().any(switching).then_some(line.head);
@@ -345,7 +362,17 @@ impl Proxy {
             }
         }
         proxy.unhealthy = proxy.unhealthy.filter(|_| fails);
+        // healthchecks.go asks the upstreams that are written, not those of `dynamic`.
+        proxy.health = proxy.health.filter(|_| !lenient && !proxy.dynamic);
         proxy
+    }
+
+    /// The `health_uri` that asks an endpoint for sockets, `asked` or a well-known one, with a
+    /// plain GET, and the path that it asks; a page may be at `/` as well.
+    pub fn checks_socket(&self, asked: &str) -> Option<(Span, &str)> {
+        let (span, path) = self.health.as_ref()?;
+        let socket = path == asked && path.len() > 1 || known_endpoint(path).is_some();
+        socket.then_some((*span, path.as_str()))
     }
 
     /// Says what only all of it together shows.

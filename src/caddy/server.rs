@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use super::address::{Address, host_matches};
-use super::hop::{Journey, Loss, SiteHop};
+use super::hop::{End, Journey, SiteHop};
 use super::matcher::path_matches;
 use super::model::{AutoHttps, Certificates, Config, ServerOptions, Site};
 use crate::handshake::{Because, Outcome, Request};
@@ -23,8 +23,6 @@ pub struct Arrival {
     pub journey: Option<Journey>,
     /// What becomes of it.
     pub outcome: Outcome,
-    /// Why it is lost; empty where it gets through or is undecided.
-    pub losses: Vec<Loss>,
     /// The events, in order.
     pub because: Vec<Because>,
 }
@@ -32,6 +30,9 @@ pub struct Arrival {
 impl Config {
     /// What becomes of `request`: by port and TLS, then by host and path, then within the site.
     pub fn arrive(&self, request: &Request) -> Arrival {
+        if let Some(refusal) = self.refusals.first() {
+            return lost(None, Some(refusal.span), &refusal.message);
+        }
         let mine = self.listening(request.port);
         let redirects = request.port == self.options.ports.http && self.redirects();
         let found = self.found(request, &mine);
@@ -44,18 +45,18 @@ impl Config {
         let Some((_, _, first)) = mine.first() else {
             return match redirects {
                 true => self.redirect(request, None),
-                false => lost(Loss::NotListening, None, None, ""),
+                false => lost(None, None, ""),
             };
         };
         let place = first.span;
         if let Some(line) = self.without_http1(request.port) {
             let message = "without h1 no handshake over HTTP/1.1 gets in";
-            return lost(Loss::NoHttp1(line), None, Some(line), message);
+            return lost(None, Some(line), message);
         }
         let secure = self.speaks_tls(request.port);
         if request.tls && !secure {
             let message = "speaks plain HTTP, and no TLS";
-            return lost(Loss::TlsToPlain(place), None, Some(place), message);
+            return lost(None, Some(place), message);
         }
         if secure && !request.tls {
             if self
@@ -63,19 +64,14 @@ impl Config {
                 .any(|server| server.redirects)
             {
                 let message = "the listener sends plain HTTP to https://: 308";
-                return lost(
-                    Loss::Redirected(Some(place)),
-                    Some(308),
-                    Some(place),
-                    message,
-                );
+                return lost(Some(308), Some(place), message);
             }
             let message = "plain HTTP at a TLS port: Caddy answers 400";
-            return lost(Loss::PlainToTls(place), Some(400), Some(place), message);
+            return lost(Some(400), Some(place), message);
         }
         if secure && !self.has_certificate(&request.host) {
             let message = format!("no site here has a certificate for `{}`", request.host);
-            return lost(Loss::NoCertificate(place), None, Some(place), &message);
+            return lost(None, Some(place), &message);
         }
         self.route(request, &mine, found, redirects)
     }
@@ -106,7 +102,7 @@ impl Config {
                 request.host
             );
             let place = mine.first().map(|(_, _, address)| address.span);
-            return lost(Loss::NoSite, Some(200), place, &message);
+            return lost(Some(200), place, &message);
         };
         let own = || {
             let own = mine.iter().filter(|(own, _, _)| *own == index);
@@ -124,7 +120,9 @@ impl Config {
         let alone = mine.iter().all(|(own, _, _)| *own == index)
             && catches_all(index)
             && own().all(|address| address.path.is_empty());
-        if alone && redirects && matches!(arrival.losses.as_slice(), [Loss::Unhandled]) {
+        let journey = arrival.journey.as_ref();
+        let unhandled = journey.is_some_and(|journey| matches!(journey.walk.end, End::Unhandled));
+        if alone && redirects && unhandled {
             return self.redirect(request, None);
         }
         arrival
@@ -143,7 +141,6 @@ impl Config {
             site: Some(index),
             at: Some(span),
             outcome: journey.outcome.clone(),
-            losses: journey.losses.clone(),
             because,
             journey: Some(journey),
         }
@@ -156,7 +153,7 @@ impl Config {
             request.port
         );
         let place = address.or_else(|| self.secure().next().map(|(_, address)| address.span));
-        lost(Loss::Redirected(address), Some(308), place, &message)
+        lost(Some(308), place, &message)
     }
 
     /// The site that takes the request where it listens, by host and path.
@@ -360,7 +357,7 @@ fn specificity(text: &str) -> usize {
     rest.bytes().filter(|byte| *byte != b'*').count()
 }
 
-fn lost(loss: Loss, status: Option<u16>, span: Option<Span>, message: &str) -> Arrival {
+fn lost(status: Option<u16>, span: Option<Span>, message: &str) -> Arrival {
     let because = span.map(|span| Because {
         span,
         message: message.to_owned(),
@@ -370,7 +367,6 @@ fn lost(loss: Loss, status: Option<u16>, span: Option<Span>, message: &str) -> A
         at: span,
         journey: None,
         outcome: Outcome::Answers { status },
-        losses: vec![loss],
         because: because.into_iter().collect(),
     }
 }

@@ -170,45 +170,34 @@ fn all_proxies<'a>(
 /// `caddy/health-check`.
 pub fn health_check(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut seen = HashSet::new();
-    for (route, (), handler, _) in all_proxies(cx) {
-        if let Some(uri) = line(handler, "health_uri").filter(|_| !accepts_errors(handler)) {
-            let path = uri
-                .args()
-                .first()
-                .and_then(|word| word.known())
-                .map(|path| path.split('?').next().unwrap_or(path));
-            let named = route.path_named
-                && requests(cx, route, Browser::Chrome)
-                    .first()
-                    .is_some_and(|request| Some(request.path.as_str()) == path);
-            let known = path.is_some_and(|path| known_endpoint(path).is_some());
-            if let (true, Some(path)) = (named || known, path)
-                && seen.insert(uri.head)
-            {
-                let finding = report
+    for (route, (), handler, proxy) in all_proxies(cx) {
+        // The path that the upstream is asked for is the client's, unless something rewrites it.
+        let asked = requests(cx, route, Browser::Chrome);
+        let asked = asked.first().filter(|_| route.path_named);
+        let asked = asked.map_or("", |request| request.path.as_str());
+        if let Some((uri, path)) = proxy.checks_socket(asked)
+            && seen.insert(uri)
+        {
+            let finding = report
                     .finding(
                         format!("the health check asks `{path}` without an upgrade, and then gives every client 503"),
-                        uri.head,
+                        uri,
                         "a plain GET: a WebSocket endpoint answers it with 400 or 426",
                     )
                     .label(handler.head, "has no healthy upstream then");
-                report.push(
+            report.push(
                     evidence(finding, route)
                         .note("an upstream that does not answer 2xx to `health_uri` is unhealthy; without a healthy one Caddy answers 503")
                         .help("ask for a page that the application answers with 200:\n\nhealth_uri /health"),
                 );
-            }
         }
-        let fails = line(handler, "fail_duration").is_some();
-        if let Some(status) = line(handler, "unhealthy_status").filter(|line| {
-            let opening = |word: &crate::caddy::Word| matches!(word.text.as_str(), "101" | "1xx");
-            fails && line.args().iter().any(opening)
-        }) && seen.insert(status.head)
+        if let Some(status) = proxy.unhealthy
+            && seen.insert(status)
         {
             let finding = report
                 .finding(
                     "every socket that opens counts as a failure of its upstream",
-                    status.head,
+                    status,
                     "101 is the answer that opens a socket",
                 )
                 .label(
@@ -235,15 +224,4 @@ pub fn health_check(cx: &Context<'_>, report: &mut Report<'_>) {
             ));
         }
     }
-}
-
-/// Whether the health check takes an error for an answer.
-fn accepts_errors(handler: &Handler) -> bool {
-    line(handler, "health_status").is_some_and(|line| {
-        line.args()
-            .first()
-            .is_some_and(|word| word.unknown.is_some() || word.text.starts_with('4'))
-    }) || line(handler, "health_headers").is_some()
-        || line(handler, "health_port").is_some()
-        || line(handler, "health_upstream").is_some()
 }
