@@ -28,7 +28,7 @@ pub use modules::references;
 pub use servers::Https;
 pub use spared::Spared;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use self::command::{Command, Environment, Program as Server, Word};
 use self::consumer::Consumer;
@@ -67,6 +67,8 @@ pub struct Model {
     pub environment: Environment,
     /// The folders of the applications, sorted: see [`home`].
     homes: Vec<String>,
+    /// How much of its path is the folder of the application that a Python source belongs to.
+    home_of: HashMap<SourceId, usize>,
     /// What the target of a server command names, by that target.
     entries: BTreeMap<String, Entry>,
     /// The application object that a command's target names, by the target.
@@ -190,6 +192,10 @@ impl Model {
             commands,
             environment,
             homes,
+            home_of: project
+                .of_kind(Kind::Python)
+                .map(|source| (source.id, home(project, source).len()))
+                .collect(),
             entries,
             objects,
             urlconfs,
@@ -249,7 +255,12 @@ impl Model {
 
     /// The application that a module belongs to, as the folder that holds it.
     pub fn home<'a>(&self, project: &'a Project, module: SourceId) -> &'a str {
-        home(project, project.source(module))
+        let source = project.source(module);
+        match self.home_of.get(&module) {
+            // A home is the beginning of the path of what lies in it.
+            Some(length) => &source.path[..*length],
+            None => home(project, source),
+        }
     }
 
     /// Whether a file in `folder` that is no module (a Procfile, a requirements file) speaks of the

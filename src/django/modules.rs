@@ -101,6 +101,8 @@ pub enum Found {
 pub struct Modules<'p> {
     project: &'p Project,
     by_name: HashMap<&'p str, Vec<&'p str>>,
+    /// The packages by the names of their folders.
+    packages: HashMap<&'p str, Vec<&'p str>>,
 }
 
 impl<'p> Modules<'p> {
@@ -114,7 +116,20 @@ impl<'p> Modules<'p> {
                 .or_default()
                 .push(path);
         }
-        Self { project, by_name }
+        let mut packages: HashMap<&str, Vec<&str>> = HashMap::new();
+        for path in by_name.get("__init__").into_iter().flatten() {
+            if let Some(package) = path.strip_suffix("/__init__") {
+                packages
+                    .entry(package.rsplit('/').next().unwrap_or(package))
+                    .or_default()
+                    .push(package);
+            }
+        }
+        Self {
+            project,
+            by_name,
+            packages,
+        }
     }
 
     /// The source of the module at `path` (without suffix), if it was read.
@@ -188,9 +203,9 @@ impl<'p> Modules<'p> {
         let path = dotted.replace('.', "/");
         let mut found: Vec<&Source> = Vec::new();
         let name = path.rsplit('/').next().unwrap_or(&path);
-        let packages = self.by_name.get("__init__").into_iter().flatten();
-        for at in self.by_name.get(name).into_iter().flatten().chain(packages) {
-            let module = at.strip_suffix("/__init__").unwrap_or(at);
+        let packages = self.packages.get(name).into_iter().flatten();
+        for module in self.by_name.get(name).into_iter().flatten().chain(packages) {
+            let module = *module;
             if module == path
                 || module
                     .strip_suffix(path.as_str())

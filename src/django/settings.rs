@@ -1,6 +1,6 @@
 //! Which module holds the settings that run in production, and what they are.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::command;
 use super::data::{Data, Possible, certain};
@@ -288,21 +288,25 @@ pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
             }
         }
     }
+    // The named modules of each folder that are not for development.
+    let mut siblings: HashMap<&str, Vec<SourceId>> = HashMap::new();
+    for id in named.keys().filter(|id| !develops.contains(id)) {
+        let folder = project.source(*id).folder();
+        siblings.entry(folder).or_default().push(*id);
+    }
     let mut found: Vec<Settings> = Vec::new();
     for id in &candidates {
         let source = project.source(*id);
-        let names: Vec<_> = named.iter().filter(|name| name.source == *id).collect();
-        let by_command = names.iter().any(|name| name.by_command);
-        let sibling_is_named = named.iter().any(|name| {
-            name.source != *id
-                && !develops.contains(&name.source)
-                && project.source(name.source).folder() == source.folder()
-        });
+        let name = named.get(id);
+        let by_command = name.is_some_and(|name| name.by_command);
+        let sibling_is_named = siblings
+            .get(source.folder())
+            .is_some_and(|named| named.iter().any(|sibling| sibling != id));
         let role = if develops.contains(id) {
             Role::Other
         } else if inherited.contains(id) && !by_command {
             Role::Inherited
-        } else if !names.is_empty() || is_for_production(source) || !sibling_is_named {
+        } else if name.is_some() || is_for_production(source) || !sibling_is_named {
             Role::Production
         } else {
             Role::Other
@@ -315,7 +319,7 @@ pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
         found.push(Settings {
             source: *id,
             role,
-            named: names.first().map(|name| name.span),
+            named: name.map(|name| name.span),
             evaluated,
             whole,
         });
@@ -324,25 +328,39 @@ pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
     found
 }
 
-/// A place that names a settings module.
+/// What names a settings module.
 struct Named {
-    source: SourceId,
+    /// The first place.
     span: Span,
     /// In how the application is started, which overrules `setdefault` in Python.
     by_command: bool,
+    /// Elsewhere than in manage.py.
+    by_entry: bool,
 }
 
-fn named(project: &Project, program: &Program<'_>) -> Vec<Named> {
-    let mut found = Vec::new();
+/// The settings modules that something names. Many services may name theirs alike, so each word
+/// is looked up once for each kind of place.
+fn named(project: &Project, program: &Program<'_>) -> HashMap<SourceId, Named> {
+    let mut found: HashMap<SourceId, Named> = HashMap::new();
+    let mut seen: HashSet<(String, bool, bool)> = HashSet::new();
+    let mut add = |word: &str, span: Span, by_command: bool| {
+        let by_entry = stem(project.source(span.source)) != "manage";
+        if !seen.insert((word.to_owned(), by_command, by_entry)) {
+            return;
+        }
+        for module in program.modules.named(word) {
+            let name = found.entry(module.id).or_insert(Named {
+                span,
+                by_command,
+                by_entry,
+            });
+            name.by_command |= by_command;
+            name.by_entry |= by_entry;
+        }
+    };
     for source in project.of_kind(Kind::Command) {
         for word in command::environment(source).settings {
-            for module in program.modules.named(&word.text) {
-                found.push(Named {
-                    source: module.id,
-                    span: word.span,
-                    by_command: true,
-                });
-            }
+            add(&word.text, word.span, true);
         }
     }
     for source in project.of_kind(Kind::Python) {
@@ -364,13 +382,8 @@ fn named(project: &Project, program: &Program<'_>) -> Vec<Named> {
                 if command::is_dotted(part) && part.contains("settings")
                     || command::is_dotted(part) && part.contains('.')
                 {
-                    for module in program.modules.named(part) {
-                        found.push(Named {
-                            source: module.id,
-                            span: Span::new(source.id, offset..offset + part.len()),
-                            by_command: false,
-                        });
-                    }
+                    let span = Span::new(source.id, offset..offset + part.len());
+                    add(part, span, false);
                     break;
                 }
                 offset += part.len() + 1;
@@ -378,16 +391,10 @@ fn named(project: &Project, program: &Program<'_>) -> Vec<Named> {
         }
     }
     // An entry point's word counts before manage.py's, which is a developer's tool.
-    let entry: HashSet<SourceId> = found
-        .iter()
-        .filter(|name| {
-            stem(project.source(name.span.source)) != "manage"
-                && !is_for_development(project.source(name.source))
-        })
-        .map(|name| name.source)
-        .collect();
-    if !entry.is_empty() {
-        found.retain(|name| entry.contains(&name.source));
+    let is_entry =
+        |id: &SourceId, name: &Named| name.by_entry && !is_for_development(project.source(*id));
+    if found.iter().any(|(id, name)| is_entry(id, name)) {
+        found.retain(|id, name| is_entry(id, name));
     }
     found
 }
