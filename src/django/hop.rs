@@ -55,13 +55,23 @@ impl Hop for Django<'_> {
 
     fn entrances(&self) -> Vec<Entrance> {
         let home = self.model.home(self.project, self.settings.source);
+        // A host that Django lets in, for who asks by a path alone.
+        let host = origin::allowed_hosts(self.settings, false)
+            .and_then(|hosts| {
+                let plain = hosts.iter().map(|host| host.trim_start_matches('.'));
+                plain
+                    .filter(|host| !host.contains(['*', '/', ':']) && !host.is_empty())
+                    .map(str::to_owned)
+                    .next()
+            })
+            .unwrap_or_default();
         let mut entrances: Vec<Entrance> = self
             .model
             .servers(self.project, home)
             .into_iter()
             .map(|command| Entrance {
                 tls: command.ends_tls(),
-                host: String::new(),
+                host: host.clone(),
                 port: command.port().unwrap_or(8000),
                 span: command.span,
             })
@@ -69,7 +79,7 @@ impl Hop for Django<'_> {
         if entrances.is_empty() {
             entrances.push(Entrance {
                 tls: false,
-                host: String::new(),
+                host,
                 port: 8000,
                 span: self.place(),
             });

@@ -1,5 +1,6 @@
 //! The story of a handshake, hop by hop, for people.
 
+use std::collections::HashMap;
 use std::io::{self, Write};
 
 use super::super::{plural, visible};
@@ -143,7 +144,14 @@ struct Lines<'a> {
 impl<'a> Lines<'a> {
     fn of(project: &Project, step: &'a Step) -> Self {
         let mut rows: Vec<(Span, usize, Vec<&str>)> = Vec::new();
+        // A loop says the same over and over: twice shows that it is one.
+        let mut told: HashMap<(Span, &str), usize> = HashMap::new();
         for because in &step.passage.because {
+            let times = told.entry((because.span, &because.message)).or_default();
+            *times += 1;
+            if *times > 2 {
+                continue;
+            }
             let source = project.source(because.span.source);
             let line = source.position(because.span.start as usize).line;
             match rows.last_mut() {
@@ -255,7 +263,11 @@ fn write_request(
             (_, Some(Value::Known(value))) => visible(value),
             (_, Some(Value::OneOf(values))) => {
                 let values: Vec<_> = values.iter().map(|value| visible(value)).collect();
-                format!("one of {}", values.join(" | "))
+                let values: Vec<_> = values
+                    .iter()
+                    .map(|value| if value.is_empty() { "nothing" } else { value })
+                    .collect();
+                values.join(" or ")
             }
             (_, Some(Value::Unknown(why))) => format!("(unknown: {})", visible(why)),
         };
