@@ -14,7 +14,7 @@ use crate::nginx::model::View;
 use crate::nginx::stray::Asked;
 use crate::project::Project;
 use crate::source::{Kind, Source};
-use crate::{django, nginx};
+use crate::{caddy, django, nginx};
 
 /// The application's routes, each with a server of nginx through which it is surely reached.
 pub fn served(project: &Project, django: &django::Model, nginx: &nginx::Model) -> Vec<Served> {
@@ -67,7 +67,24 @@ fn url(route: &Route) -> Option<Asked> {
 /// The servers of one configuration that surely stand before the application.
 fn servers_before(project: &Project, django: &django::Model, view: View<'_>) -> BTreeSet<u32> {
     let passes = view.passes();
-    let targets: BTreeSet<&(String, u16)> = passes.iter().map(|pass| &pass.target).collect();
+    let targets = passes.iter().map(|pass| &pass.target).collect();
+    let Some(application) = application(project, django, &targets) else {
+        return BTreeSet::new();
+    };
+    let there = || passes.iter().filter(|pass| pass.target == *application);
+    // The sockets have a way of their own: a prefix that clients put before the route.
+    if there().any(|pass| pass.moves) {
+        return BTreeSet::new();
+    }
+    there().map(|pass| pass.server).collect()
+}
+
+/// Which of the addresses that a proxy dials is surely the application's.
+fn application<'a>(
+    project: &Project,
+    django: &django::Model,
+    targets: &BTreeSet<&'a (String, u16)>,
+) -> Option<&'a (String, u16)> {
     let starts: Vec<&Command> = django
         .commands
         .iter()
@@ -87,19 +104,44 @@ fn servers_before(project: &Project, django: &django::Model, view: View<'_>) -> 
         .filter(|(_, port)| ports.contains(port))
         .collect();
     let only: Vec<_> = targets.iter().collect();
-    let application = match (named.as_slice(), at_port.as_slice(), only.as_slice()) {
-        ([one], _, _) => one,
-        ([], [one], _) => one,
+    match (named.as_slice(), at_port.as_slice(), only.as_slice()) {
+        ([one], _, _) => Some(one),
+        ([], [one], _) => Some(one),
         // Where a command says the port, another one is another program's.
-        ([], [], [one]) if ports.is_empty() => one,
-        _ => return BTreeSet::new(),
-    };
-    let there = || passes.iter().filter(|pass| pass.target == ***application);
-    // The sockets have a way of their own: a prefix that clients put before the route.
-    if there().any(|pass| pass.moves) {
-        return BTreeSet::new();
+        ([], [], [one]) if ports.is_empty() => Some(one),
+        _ => None,
     }
-    there().map(|pass| pass.server).collect()
+}
+
+/// The address at which the project's Caddy surely reaches its one application, which routes
+/// handshakes by their path; `None` where an upstream is hidden, or another proxy is there too.
+pub fn behind_caddy(
+    project: &Project,
+    django: &django::Model,
+    caddy: &caddy::Model,
+) -> Option<(String, u16)> {
+    let [one] = django.applications.as_slice() else {
+        return None;
+    };
+    let moved = |command: &Command| command.option(&["--root-path"]).is_some();
+    if one.websocket != WebSocket::Routed
+        || project.of_kind(Kind::Nginx).next().is_some()
+        || django.commands.iter().any(moved)
+    {
+        return None;
+    }
+    let mut dialled = BTreeSet::new();
+    for site in caddy.configs.iter().flat_map(|config| &config.sites) {
+        for (_, _, proxy) in site.handlers.proxies() {
+            if site.handlers.partial || proxy.partial || proxy.dynamic {
+                return None;
+            }
+            for upstream in &proxy.upstreams {
+                dialled.insert((upstream.host.clone()?, upstream.port?));
+            }
+        }
+    }
+    application(project, django, &dialled.iter().collect()).cloned()
 }
 
 /// The port that a server listens on, as its command says it.

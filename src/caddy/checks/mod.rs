@@ -13,6 +13,7 @@ pub mod no_http1;
 pub mod plain_upstream;
 pub mod policy;
 pub mod pool;
+pub mod prefix_stripped;
 pub mod refused;
 pub mod request_header;
 pub mod response_header;
