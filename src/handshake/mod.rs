@@ -218,8 +218,8 @@ pub enum Reply {
         /// The status.
         status: Option<u16>,
     },
-    /// A 101 arrives that a browser must refuse (RFC 6455, 4.1): a header is missing, wrong or
-    /// doubled.
+    /// A 101 arrives, and no socket comes of it: a browser must refuse it (RFC 6455, 4.1), for a
+    /// header that is missing, wrong or doubled; or the server closes at the first bytes.
     Spoiled,
     /// Cannot be decided from the files.
     Undecided {

@@ -109,10 +109,7 @@ impl Effective {
             if sets {
                 effective.level = Some(level);
                 if known.conditional {
-                    effective.unseen.get_or_insert_with(|| Unseen {
-                        span: None,
-                        why: "a template decides which of these lines are written".to_owned(),
-                    });
+                    effective.unseen.get_or_insert_with(Unseen::template);
                 }
             }
         }

@@ -86,6 +86,17 @@ impl Hop for Nginx<'_> {
                 }],
             };
         }
+        if let Some(item) = self.view.undefined() {
+            let span = self.view.directive(item).head();
+            return Passage {
+                at: Some(span),
+                outcome: Outcome::Answers { status: None },
+                because: vec![Because {
+                    span,
+                    message: "nginx does not start: nothing defines this variable".to_owned(),
+                }],
+            };
+        }
         let Some(chosen) = self.view.choose_server(&request.host, request.port) else {
             return Passage {
                 at: None,

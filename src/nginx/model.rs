@@ -108,6 +108,16 @@ pub struct Unseen {
     pub why: String,
 }
 
+impl Unseen {
+    /// A template decides.
+    pub(super) fn template() -> Self {
+        Self {
+            span: None,
+            why: "a template decides which of these lines are written".to_owned(),
+        }
+    }
+}
+
 /// What one level (a context of http, server or location) sets for the upstream by itself.
 #[derive(Clone, Debug, Default)]
 pub struct Level {

@@ -243,7 +243,7 @@ fn undefined(view: View<'_>, candidate: &Candidate) -> Option<Loss> {
 }
 
 /// Whether a variable is one that people map for the upgrade, by its name; nginx has none.
-fn is_of_upgrade(name: &str) -> bool {
+pub(super) fn is_of_upgrade(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
     let prefixed = ["http_", "sent_", "upstream_", "arg_", "cookie_"]
         .iter()

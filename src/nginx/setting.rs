@@ -5,6 +5,8 @@ use std::collections::HashSet;
 
 use super::address::Address;
 use super::model::{ItemId, Unseen, View};
+use super::route::is_of_upgrade;
+use super::words::variables;
 
 /// The directives that [`View::setting`] knows.
 pub(super) const NAMES: &[&str] = &[
@@ -42,10 +44,14 @@ pub(super) const NAMES: &[&str] = &[
     "root",
     "satisfy",
     "scgi_hide_header",
+    "scgi_pass_header",
+    "scgi_read_timeout",
     "scgi_pass_request_headers",
     "ssl",
     "ssl_reject_handshake",
     "uwsgi_hide_header",
+    "uwsgi_pass_header",
+    "uwsgi_read_timeout",
     "uwsgi_pass_request_headers",
     "valid_referers",
 ];
@@ -78,6 +84,8 @@ pub(super) struct Names {
     pub(super) passes: HashSet<(String, u16)>,
     /// The `upstream` blocks.
     pub(super) upstreams: HashSet<String>,
+    /// The line that names a variable of the upgrade which nothing defines.
+    undefined: Option<ItemId>,
 }
 
 impl<'a> View<'a> {
@@ -113,13 +121,33 @@ impl<'a> View<'a> {
             || self.names().words.contains(&name)
     }
 
+    /// A line for the upstream whose variable of the upgrade nothing defines: nginx does not start
+    /// with it (`unknown "…" variable`).
+    pub fn undefined(self) -> Option<ItemId> {
+        self.names().undefined
+    }
+
+    /// The variables of the upgrade that a `proxy_set_header` line names.
+    fn of_upgrade(self, item: ItemId) -> impl Iterator<Item = String> {
+        let text = self.directive(item).arg(1).unwrap_or_default();
+        let names = variables(text).into_iter();
+        names
+            .filter(|name| is_of_upgrade(name))
+            .map(str::to_ascii_lowercase)
+    }
+
     /// What the directives name, read once.
     pub(super) fn names(self) -> &'a Names {
         self.config.names.get_or_init(|| {
             let mut names = Names::default();
+            let mut upgrading = Vec::new();
             for item in 0..self.config.items.len() as u32 {
                 let directive = self.directive(item);
                 match directive.name() {
+                    "proxy_set_header" if self.of_upgrade(item).next().is_some() => {
+                        upgrading.push(item);
+                        continue;
+                    }
                     "proxy_set_header" | "add_header" | "log_format" | "if" => continue,
                     "proxy_pass" => names.passes.extend(
                         directive
@@ -136,8 +164,46 @@ impl<'a> View<'a> {
             }
             let upstreams = self.config.upstreams.keys();
             names.upstreams = upstreams.map(|name| name.to_ascii_lowercase()).collect();
+            let config = self.config;
+            let defined = |name: &String| {
+                config.maps.contains_key(name)
+                    || config.sets.contains_key(name)
+                    || names.words.contains(name)
+            };
+            let undefined = upgrading.into_iter().find(|item| {
+                self.of_upgrade(*item).any(|name| !defined(&name))
+                    && self.sees_all(self.item(*item).parent)
+            });
+            names.undefined = undefined;
             names
         })
+    }
+
+    /// The `add_header` lines in force at `location`: with `add_header_inherit merge` (since 1.29.3)
+    /// those of the level around it as well, with `off` none of its.
+    pub fn added_headers(self, location: ItemId) -> Setting {
+        let mut added = Setting::default();
+        for level in self.outward(location) {
+            let before = added.items.len();
+            added.items.extend(self.own(level, "add_header"));
+            let sets = added.items.len() > before;
+            let known = self.level(level);
+            if sets && known.conditional {
+                added.unseen.get_or_insert_with(Unseen::template);
+            }
+            // The rule is inherited as well.
+            let rule = self.in_force(level, "add_header_inherit");
+            match rule.and_then(|item| self.directive(item).arg(0)) {
+                Some("off") => break,
+                Some("merge") => {}
+                _ if sets => break,
+                _ => {}
+            }
+            if let Some(unseen) = &known.unseen {
+                added.unseen.get_or_insert_with(|| unseen.clone());
+            }
+        }
+        added
     }
 
     /// What is in force of the directive `name` at `location`.
@@ -146,11 +212,8 @@ impl<'a> View<'a> {
         for level in self.outward(location) {
             setting.items.extend(self.own(level, name));
             if !setting.items.is_empty() {
-                if setting.unseen.is_none() && self.level(level).conditional {
-                    setting.unseen = Some(Unseen {
-                        span: None,
-                        why: "a template decides which of these lines are written".to_owned(),
-                    });
+                if self.level(level).conditional {
+                    setting.unseen.get_or_insert_with(Unseen::template);
                 }
                 break;
             }

@@ -72,3 +72,57 @@ pub fn variables(text: &str) -> Vec<&str> {
         })
         .collect()
 }
+
+/// A time as nginx reads it (ngx_parse_time): numbers with units, the greatest first; without a
+/// unit seconds.
+pub(super) fn milliseconds(text: &str) -> Option<u64> {
+    let mut total: u64 = 0;
+    let mut rest = text.trim();
+    if rest.is_empty() {
+        return None;
+    }
+    while !rest.is_empty() {
+        let digits = rest.bytes().take_while(u8::is_ascii_digit).count();
+        let number: u64 = rest[..digits].parse().ok()?;
+        rest = &rest[digits..];
+        let unit = rest.bytes().take_while(u8::is_ascii_alphabetic).count();
+        let scale = match &rest[..unit] {
+            "ms" => 1,
+            "" | "s" => 1000,
+            "m" => 60_000,
+            "h" => 3_600_000,
+            "d" => 86_400_000,
+            "w" => 604_800_000,
+            "M" => 2_592_000_000,
+            "y" => 31_536_000_000,
+            _ => return None,
+        };
+        rest = rest[unit..].trim_start();
+        total = total.checked_add(number.checked_mul(scale)?)?;
+    }
+    Some(total)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::milliseconds;
+
+    #[test]
+    fn times_are_read_as_nginx_reads_them() {
+        for (text, time) in [
+            ("0", Some(0)),
+            ("0s", Some(0)),
+            ("15", Some(15_000)),
+            ("500ms", Some(500)),
+            ("1h30m", Some(5_400_000)),
+            ("1h 30m", Some(5_400_000)),
+            ("7d", Some(604_800_000)),
+            ("off", None),
+            ("$x", None),
+            ("", None),
+            ("99999999999999999999", None),
+        ] {
+            assert_eq!(milliseconds(text), time, "{text}");
+        }
+    }
+}

@@ -478,8 +478,7 @@ impl Tracer<'_> {
                 }
                 Reply::Spoiled => {
                     (run.verdict, run.status, run.lost_at) = (Verdict::Fails, Some(101), Some(0));
-                    run.reasons =
-                        vec!["the 101 arrives without what a browser must find in it".to_owned()];
+                    run.reasons = vec!["a 101 arrives, and no socket comes of it".to_owned()];
                 }
                 Reply::Undecided { why } => {
                     (run.verdict, run.status, run.lost_at) = (Verdict::Undecided, None, Some(0));

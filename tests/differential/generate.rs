@@ -178,6 +178,7 @@ pub(crate) fn configuration(seed: u64) -> Generated {
         random: Random::new(seed),
         names: 0,
         named: Vec::new(),
+        waits: false,
     };
     let http = maker.http();
     let listens: Vec<(u16, bool)> = http
@@ -213,6 +214,8 @@ struct Maker {
     names: usize,
     /// Named locations of the server at hand.
     named: Vec<String>,
+    /// A time that is too short may stand in a location.
+    waits: bool,
 }
 
 impl Maker {
@@ -240,7 +243,9 @@ impl Maker {
             vec![line(self.pick(&["default upgrade", "default close"]))],
         ));
         let mut servers = vec![line(format!("server 127.0.0.1:{WEBSOCKET}"))];
-        if self.random.chance(30) {
+        // Where the first server is too slow, the next one answers: here, nobody.
+        self.waits = !self.random.chance(30);
+        if !self.waits {
             servers.push(line("server 127.0.0.1:9 backup"));
         }
         if self.random.chance(20) {
@@ -389,6 +394,10 @@ impl Maker {
             "add_header Upgrade websocket always",
             "add_header Upgrade websocket",
             "proxy_hide_header Connection",
+            "proxy_pass_header Upgrade",
+            "add_header Sec-WebSocket-Protocol chat always",
+            "add_header Sec-WebSocket-Protocol chat",
+            "add_header Sec-WebSocket-Protocol $http_upgrad always",
         ];
         self.random
             .chance(10)
@@ -604,6 +613,26 @@ impl Maker {
                 "proxy_pass_request_headers off",
                 "proxy_intercept_errors on",
                 "proxy_buffering off",
+                "proxy_set_body {}x",
+                "proxy_set_body \"\"",
+                "proxy_set_body $request_body",
+                "proxy_set_body $host",
+                "proxy_read_timeout 1h",
+            ])));
+        }
+        if self.waits && self.random.chance(2) {
+            nodes.push(line(self.pick(&[
+                "proxy_read_timeout 0",
+                "proxy_read_timeout 0s",
+                "uwsgi_read_timeout 0",
+                "scgi_read_timeout 0ms",
+            ])));
+        }
+        if self.random.chance(2) {
+            nodes.push(line(self.pick(&[
+                "mirror /auth",
+                "mirror /ws/chat",
+                "mirror off",
             ])));
         }
         if self.random.chance(3) && depth == 0 {
@@ -704,6 +733,7 @@ impl Maker {
             "426",
             "497",
             "403",
+            "504",
         ]);
         let equals = self.pick(&["", "", "= ", "=200 ", "=302 "]);
         let mut targets = vec!["/404.html", "/50x.html", "https://a.test/login", "/ws/chat"];

@@ -92,9 +92,8 @@ fn removed(place: &Place<'_>, item: ItemId, name: &str, causes: &mut Causes, rep
 
 fn added(place: &Place<'_>, causes: &mut Causes, report: &Report<'_>) {
     let view = place.view;
-    let setting = view.setting(place.route.block, "add_header");
-    let inherited = view.setting(place.route.block, "add_header_inherit");
-    if setting.unseen.is_some() || !inherited.items.is_empty() {
+    let setting = view.added_headers(place.route.block);
+    if setting.unseen.is_some() {
         return;
     }
     for item in setting.items {

@@ -228,6 +228,8 @@ pub enum Answer {
     Handler,
     /// `proxy_pass` to a variable host without a `resolver`.
     NoResolver,
+    /// `proxy_read_timeout 0`.
+    TimedOut,
     /// Every server of the `upstream` is down.
     NoLiveServer,
     /// `proxy_pass` with a URL that is none.

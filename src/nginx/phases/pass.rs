@@ -3,7 +3,7 @@
 
 use super::walk::{Step, Walk};
 use super::{Answer, End, Forwarded, Module, What};
-use crate::handshake::{Protocol, Request, Upstream, has_token};
+use crate::handshake::{Protocol, Reply, Request, Upstream, has_token};
 use crate::nginx::builtin::request_uri;
 use crate::nginx::headers;
 use crate::nginx::location::Matcher;
@@ -121,10 +121,11 @@ impl Walk<'_, '_> {
             }
             None => false,
         };
-        let (reply, reply_by) = if self.depth > 0 {
-            (crate::handshake::Reply::Intact, None)
-        } else {
-            self.reply(module)
+        let (reply, reply_by) = match self.times_out(module) {
+            Err(step) => return step,
+            Ok(true) => (Reply::Replaced { status: Some(504) }, None),
+            Ok(false) if self.depth > 0 => (Reply::Intact, None),
+            Ok(false) => self.reply(module, &request),
         };
         let unseen = effective.unseen.filter(|_| module == Module::Proxy);
         let forwarded = Forwarded {
@@ -395,7 +396,7 @@ impl Walk<'_, '_> {
 }
 
 /// Whether an upstream finds a handshake in it.
-fn is_handshake(request: &Request) -> bool {
+pub(super) fn is_handshake(request: &Request) -> bool {
     let says = |name: &str, token: &str| {
         request
             .lines(name)

@@ -1,10 +1,12 @@
-//! What becomes of an upstream's 101 on its way back: the status that `error_page` keeps, and
-//! headers that are hidden or added.
+//! What becomes of an upstream's 101 on its way back: a timer that ends before it comes, the status
+//! that `error_page` keeps, headers that are hidden or added, a subrequest that gets one as well.
 
-use super::walk::Walk;
-use super::{Module, What};
-use crate::handshake::Reply;
+use super::walk::{Step, Walk};
+use super::{Answer, End, Module, What, pass};
+use crate::handshake::{Reply, Request};
 use crate::nginx::model::ItemId;
+use crate::nginx::uri;
+use crate::nginx::words::{Part, milliseconds, parts};
 use crate::value::Value;
 
 /// Headers of the 101 that a browser must find as the upstream sent them (RFC 6455, 4.1). nginx
@@ -20,8 +22,36 @@ fn is_of_handshake(name: &str) -> bool {
 }
 
 impl Walk<'_, '_> {
-    /// What becomes of a 101, and by which directive.
-    pub(super) fn reply(&mut self, module: Module) -> (Reply, Option<ItemId>) {
+    /// A timer of 0 ends before any upstream answers: 504 (ngx_http_upstream_process_header). The
+    /// error is what becomes of it where it does not reach the client as it is: an `error_page` for
+    /// it, or a subrequest that fails.
+    pub(super) fn times_out(&mut self, module: Module) -> Result<bool, Step> {
+        let name = match module {
+            Module::Proxy => "proxy_read_timeout",
+            Module::Uwsgi => "uwsgi_read_timeout",
+            Module::Scgi => "scgi_read_timeout",
+            Module::Fastcgi | Module::Grpc => return Ok(false),
+        };
+        let Some(item) = self.view.in_force(self.scope.location, name) else {
+            return Ok(false);
+        };
+        let word = self.view.directive(item).args().first();
+        let time = word.filter(|word| !word.templated);
+        if time.and_then(|word| milliseconds(&word.text)) != Some(0) {
+            return Ok(false);
+        }
+        self.note(item, What::Reply, "waits no time for the answer: 504");
+        match self.special(504, Answer::TimedOut, item) {
+            Step::End(End::Answers {
+                by: Answer::TimedOut,
+                ..
+            }) if self.depth == 0 => Ok(true),
+            step => Err(step),
+        }
+    }
+
+    /// What becomes of a 101 for `sent`, and by which directive.
+    pub(super) fn reply(&mut self, module: Module, sent: &Request) -> (Reply, Option<ItemId>) {
         if let Some((status, item)) = self.err_status
             && status != 101
         {
@@ -33,10 +63,10 @@ impl Walk<'_, '_> {
             let status = Some(status);
             return (Reply::Replaced { status }, Some(item));
         }
-        let hides = match module {
-            Module::Proxy => "proxy_hide_header",
-            Module::Uwsgi => "uwsgi_hide_header",
-            Module::Scgi => "scgi_hide_header",
+        let (hides, passes) = match module {
+            Module::Proxy => ("proxy_hide_header", "proxy_pass_header"),
+            Module::Uwsgi => ("uwsgi_hide_header", "uwsgi_pass_header"),
+            Module::Scgi => ("scgi_hide_header", "scgi_pass_header"),
             Module::Fastcgi | Module::Grpc => return (Reply::Replaced { status: None }, None),
         };
         let block = self.scope.location;
@@ -45,13 +75,16 @@ impl Walk<'_, '_> {
             return (Reply::Spoiled, Some(item));
         }
         let view = self.view;
-        let hidden = view.setting(block, hides).items;
-        let hides = |header: &str| {
-            hidden.iter().copied().find(|item| {
+        let names = |setting, header: &str| {
+            let items = view.setting(block, setting).items;
+            items.into_iter().find(|item| {
                 let name = view.directive(*item).arg(0).unwrap_or_default();
                 name.eq_ignore_ascii_case(header)
             })
         };
+        // `proxy_pass_header` takes a name out of the list again
+        // (ngx_http_upstream_hide_headers_hash).
+        let hides = |header: &str| names(hides, header).filter(|_| names(passes, header).is_none());
         for header in OF_HANDSHAKE {
             // Hidden and written again, it is there once.
             let wrong = match (hides(header), self.adds(block, header)) {
@@ -67,13 +100,76 @@ impl Walk<'_, '_> {
             self.note(wrong.0, What::Reply, wrong.1);
             return (Reply::Spoiled, Some(wrong.0));
         }
-        if let Some((item, _)) = self.adds(block, "Sec-WebSocket-Protocol") {
+        if let Some((item, value)) = self.adds(block, "Sec-WebSocket-Protocol") {
             let why = "only a client that asks for just this subprotocol accepts the 101";
+            self.note(item, What::Reply, why);
+            let asked = self.request.lines("sec-websocket-protocol").next();
+            // RFC 6455, 4.1: a subprotocol that was not asked for fails the connection.
+            if asked.is_none() && value.decide(|value| value.is_empty()) == Some(false) {
+                return (Reply::Spoiled, Some(item));
+            }
+            let why = why.to_owned();
+            return (Reply::Undecided { why }, Some(item));
+        }
+        if module == Module::Proxy
+            && let Some(item) = self.adds_body(block)
+        {
+            let why = "the server takes these bytes for a broken frame and closes";
+            self.note(item, What::Reply, why);
+            return (Reply::Spoiled, Some(item));
+        }
+        if let Some(item) = self.mirrored(block, sent) {
+            let why = "where the upstream of the mirror answers 101 as well, nginx closes the connection, sooner or later";
             self.note(item, What::Reply, why);
             let why = why.to_owned();
             return (Reply::Undecided { why }, Some(item));
         }
         (Reply::Intact, None)
+    }
+
+    /// A `proxy_set_body` that sends something: an upgraded stream begins with it.
+    fn adds_body(&mut self, block: ItemId) -> Option<ItemId> {
+        let item = self.view.in_force(block, "proxy_set_body")?;
+        let word = self.view.directive(item).args().first()?;
+        if word.templated {
+            return None;
+        }
+        let sends = match self.scope.word(word) {
+            Value::Known(value) => !value.is_empty(),
+            _ => parts(&word.text)
+                .iter()
+                .any(|part| matches!(part, Part::Text(text) if !text.is_empty())),
+        };
+        sends.then_some(item)
+    }
+
+    /// A `mirror` whose subrequest is a handshake too: a 101 to it is refused (since 1.13.7,
+    /// ngx_http_upstream_upgrade), which closes the client's connection if it is still on its way.
+    fn mirrored(&mut self, block: ItemId, sent: &Request) -> Option<ItemId> {
+        if !pass::is_handshake(sent) {
+            return None;
+        }
+        let view = self.view;
+        for item in view.setting(block, "mirror").items {
+            let Some(target) = view.directive(item).arg(0) else {
+                continue;
+            };
+            if target == "off" || target.contains('$') {
+                continue;
+            }
+            let before = self.scope.clone();
+            let (path, _) = uri::split(target);
+            let args = self.args();
+            let end = self.subrequest(path, args);
+            self.scope = before;
+            if let End::Forwards(forwarded) = end
+                && forwarded.module.upgrades()
+                && pass::is_handshake(&forwarded.request)
+            {
+                return Some(item);
+            }
+        }
+        None
     }
 
     /// `more_clear_headers` and `more_set_headers` of the headers-more module: outer levels count
@@ -112,7 +208,7 @@ impl Walk<'_, '_> {
     /// never an empty one.
     fn adds(&mut self, block: ItemId, header: &str) -> Option<(ItemId, Value)> {
         let view = self.view;
-        for item in view.setting(block, "add_header").items {
+        for item in view.added_headers(block).items {
             if let [name, value, always] = view.directive(item).args()
                 && always.text == "always"
                 && name.text.eq_ignore_ascii_case(header)

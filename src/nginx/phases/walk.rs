@@ -457,7 +457,7 @@ impl<'a, 'o> Walk<'a, 'o> {
     }
 
     /// ngx_http_special_response_handler: `error_page`, or nginx's own page.
-    fn special(&mut self, status: u16, by: Answer, item: ItemId) -> Step {
+    pub(super) fn special(&mut self, status: u16, by: Answer, item: ItemId) -> Step {
         let answer = |status, to| {
             Step::End(End::Answers {
                 status,
