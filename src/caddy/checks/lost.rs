@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::caddy::handler::{Action, Block, Handler, HandlerId, Handlers};
 use crate::caddy::hop::{End, Walk, walk};
+use crate::caddy::matcher::is_handshake_header;
 use crate::caddy::proxy::Proxy;
 use crate::caddy::route::Route;
 use crate::caddy::{Matcher, Site, Test};
@@ -148,8 +149,13 @@ pub(super) fn by_culprit<'a>(
 fn cause(handlers: &Handlers, route: &Route, walk: &Walk) -> Option<Cause> {
     let unmatched = || {
         let mut up = std::iter::successors(Some(route.proxy), |id| handlers.get(*id).parent);
-        up.find(|id| handlers.get(*id).matcher.decide(&walk.request) == Ok(false))
+        up.find(|id| refuses(&handlers.get(*id).matcher, &walk.request))
             .map(Cause::Unmatched)
+    };
+    // What only this request does not satisfy, another handshake of the route may.
+    let perhaps = || {
+        let mut chain = handlers.chain(route.proxy);
+        chain.any(|handler| handler.matcher.decide(&walk.request) == Ok(false))
     };
     match walk.end {
         End::Unhandled => unmatched(),
@@ -157,15 +163,22 @@ fn cause(handlers: &Handlers, route: &Route, walk: &Walk) -> Option<Cause> {
             if let Some(cause) = unmatched() {
                 return Some(cause);
             }
+            if perhaps() {
+                return None;
+            }
             // Who asks for a password lets in those who know it.
             let asks = matches!(
                 handlers.get(by).name.as_str(),
                 "basic_auth" | "basicauth" | "forward_auth"
             );
             let certain = !asks
-                && handlers
-                    .chain(by)
-                    .all(|handler| is_certain(&handler.matcher, route));
+                && handlers.chain(by).all(|handler| {
+                    is_certain(&handler.matcher, route)
+                        && !handler.matcher.tests.iter().any(|test| {
+                            test.decide(&walk.request) == Ok(true)
+                                && of_every(test, &walk.request).is_none()
+                        })
+                });
             if !certain {
                 return None;
             }
@@ -178,6 +191,66 @@ fn cause(handlers: &Handlers, route: &Route, walk: &Walk) -> Option<Cause> {
         }
         End::Proxied(_) | End::Undecided(..) => None,
     }
+}
+
+/// Whether a matcher takes no handshake of the route, whatever the sample lacks.
+fn refuses(matcher: &Matcher, request: &Request) -> bool {
+    let mut tests = matcher.tests.iter();
+    tests.any(|test| of_every(test, request) == Some(false))
+}
+
+/// What a condition says of every handshake that the sample stands for: `None` where another query,
+/// a longer path, another page's Origin, a subprotocol, a cookie or a password may change it.
+pub(super) fn of_every(test: &Test, request: &Request) -> Option<bool> {
+    let set = |tests: &Vec<Test>| {
+        let each = || tests.iter().map(|test| of_every(test, request));
+        if each().any(|said| said == Some(false)) {
+            Some(false)
+        } else {
+            each().all(|said| said == Some(true)).then_some(true)
+        }
+    };
+    let any = |sets: &[Vec<Test>]| {
+        if sets.iter().any(|tests| set(tests) == Some(true)) {
+            Some(true)
+        } else {
+            let none = sets.iter().all(|tests| set(tests) == Some(false));
+            none.then_some(false)
+        }
+    };
+    let said = || test.decide(request).ok();
+    match test {
+        Test::Any(sets) => any(sets),
+        Test::Not(sets) => any(sets).map(|said| !said),
+        Test::PathRegexp(_) | Test::Query(..) => said().filter(|said| *said),
+        // Every browser sends an Origin; which one is the page's.
+        Test::Header(field, values) if field.eq_ignore_ascii_case("origin") => {
+            let each = values.is_empty() || values.iter().any(|value| value.text == "*");
+            said().filter(|_| each)
+        }
+        Test::Header(field, _) | Test::HeaderRegexp(field, _) => {
+            said().filter(|_| is_the_same_in_all(field))
+        }
+        Test::Vars(text, _) | Test::Compare { left: text, .. } => said().filter(|_| !varies(text)),
+        _ => said(),
+    }
+}
+
+/// Whether all handshakes of a route carry the same in this header.
+fn is_the_same_in_all(field: &str) -> bool {
+    field.eq_ignore_ascii_case("host") || is_handshake_header(field)
+}
+
+/// The same of a text with placeholders.
+fn varies(text: &str) -> bool {
+    let text = text.to_ascii_lowercase();
+    let header = text
+        .split_once("header.")
+        .is_some_and(|(_, rest)| !is_the_same_in_all(rest.trim_end_matches('}')));
+    header
+        || ["query", "uri", "path", "cookie", "regexp", "{re."]
+            .iter()
+            .any(|part| text.contains(part))
 }
 
 /// Whether a matcher that takes the sample takes every handshake of the route: a file may be there

@@ -1,6 +1,6 @@
 //! Matchers for sockets that no handshake satisfies, or only some browsers'.
 
-use super::lost::{Cause, Lost, by_culprit, evidence, label, lost_for, proxy_of};
+use super::lost::{Cause, Lost, by_culprit, evidence, label, lost_for, of_every, proxy_of};
 use crate::caddy::hop::{End, walk};
 use crate::caddy::proxy::HANDSHAKE;
 use crate::caddy::route;
@@ -104,7 +104,7 @@ fn failing<'a>(matcher: &'a Matcher, request: &Request) -> Option<&'a Test> {
     matcher
         .tests
         .iter()
-        .find(|test| test.decide(request) == Ok(false))
+        .find(|test| of_every(test, request) == Some(false))
 }
 
 /// Whether the matcher is one for sockets, or guards the only proxy that there is.

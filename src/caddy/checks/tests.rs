@@ -518,3 +518,46 @@ fn odd_input_ends_quickly() {
     let many = format!(":80 {{\n{}}}\n", "reverse_proxy /ws app:1\n".repeat(3000));
     found(&[("Caddyfile", &many)]);
 }
+
+#[test]
+fn what_only_the_sample_lacks_is_no_loss() {
+    for body in [
+        r"@ws path_regexp ^/ws/[0-9]+$
+reverse_proxy @ws app:8000",
+        r"@ws path_regexp ^/v\d+/(stream|live)$
+handle @ws {
+reverse_proxy app:8000
+}",
+        r"handle /ws/* {
+@bad not path_regexp ^/ws/[a-z]+/\d+$
+respond @bad 404
+reverse_proxy app:8000
+}",
+        "@ws expression path_regexp('^/ws/[0-9]+$')\nreverse_proxy @ws app:8000",
+        "@ws expression `path('/ws/*') && query({'v': ['1','2']})`\nreverse_proxy @ws app:8000",
+        "@key not query token=x\nrespond @key 403\nreverse_proxy /ws/* app:8000",
+        "@poll {\npath /socket.io/*\nnot query transport=websocket\n}\nhandle @poll {\nrespond 400\n}\nhandle /socket.io/* {\nreverse_proxy app:8000\n}",
+        "@ws {\npath /ws/*\nheader Origin https://app.example.com\n}\nhandle @ws {\nreverse_proxy app:8000\n}\nhandle {\nrespond 403\n}",
+        "@other {\npath /ws/*\nnot header Origin https://app.example.com\n}\nrespond @other 403\nreverse_proxy /ws/* app:8000",
+        "@bare {\npath /ws/*\nheader !Sec-WebSocket-Protocol\n}\nrespond @bare 400\nreverse_proxy /ws/* app:8000",
+    ] {
+        let file = format!("http://localhost {{\n{body}\n}}\n");
+        assert!(found(&[("Caddyfile", &file)]).is_empty(), "{body}");
+    }
+}
+
+#[test]
+fn what_no_handshake_has_is_a_loss() {
+    for line in [
+        "method POST",
+        "header Upgrade h2c",
+        "header !Origin",
+        "not header Upgrade websocket",
+        "not path_regexp ^/ws/",
+    ] {
+        let file = format!(
+            "http://localhost {{\n@ws {{\npath /ws/*\nquery token=x\n{line}\n}}\nreverse_proxy @ws app:8000\n}}\n"
+        );
+        assert_eq!(found(&[("Caddyfile", &file)]), ["never-matches"], "{line}");
+    }
+}
