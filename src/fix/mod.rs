@@ -72,8 +72,9 @@ pub fn keep_what_holds(cx: &Context<'_>, outcome: &mut Outcome) {
 fn keep_line_ends(project: &Project, finding: &mut Finding) {
     for edit in finding.fix.iter_mut().flat_map(|fix| &mut fix.edits) {
         let text = &project.source(edit.span.source).text;
-        if text.contains("\r\n") && !edit.text.contains('\r') {
-            edit.text = edit.text.replace('\n', "\r\n");
+        if text.contains("\r\n") {
+            // What is copied from the file has them already.
+            edit.text = edit.text.replace("\r\n", "\n").replace('\n', "\r\n");
         }
     }
 }
@@ -288,6 +289,20 @@ mod tests {
             (text.as_str(), count),
             ("\u{feff}server {\r\n    listen 80;\r\n}\r\n", 1)
         );
+    }
+
+    #[test]
+    fn copied_and_new_lines_end_alike() {
+        let file = "http://localhost {\r\n\treverse_proxy /ws/* app:8000 {\r\n\t\tflush_interval -1\r\n\t}\r\n\thandle {\r\n\t\tfile_server\r\n\t}\r\n}\r\n";
+        let project = Project::in_memory([("Caddyfile", file)]).expect("valid");
+        let fixed = fix(project, &Selection::default(), false);
+        let text = &fixed.project.sources[0].text;
+        assert!(
+            fixed.count > 0 && text.contains("\thandle /ws/* {\r\n"),
+            "{text}"
+        );
+        assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
+        assert!(!text.contains("\r\r"), "{text}");
     }
 
     /// A fix of one edit at `find`, for the only finding of these files.
