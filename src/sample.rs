@@ -47,12 +47,16 @@ fn write(hir: &Hir, choice: usize, text: &mut String) -> Option<()> {
         HirKind::Literal(literal) => text.push_str(std::str::from_utf8(&literal.0).ok()?),
         HirKind::Class(class) => text.push(ordinary(class)?),
         HirKind::Repetition(repetition) => {
-            if repetition.min == 1
+            // Servers merge an empty segment away.
+            let fills = repetition.min == 0 && text.ends_with('/');
+            if (repetition.min == 1 || fills)
                 && repetition.max.is_none()
                 && let HirKind::Class(class) = repetition.sub.kind()
-                && WORD.chars().all(|letter| holds(class, letter))
             {
-                text.push_str(WORD);
+                match WORD.chars().all(|letter| holds(class, letter)) {
+                    true => text.push_str(WORD),
+                    false => text.push(ordinary(class)?),
+                }
                 return Some(());
             }
             for _ in 0..repetition.min {
@@ -102,6 +106,8 @@ mod tests {
             ("^/(socket|ws)/", "/socket/"),
             ("^/api/v[1-9]/(users/)?websocket$", "/api/v1/websocket"),
             (r"^ws/chat/(?P<name>\w+)/$", "ws/chat/lobby/"),
+            ("^/proxy/[^/]*/ws", "/proxy/lobby/ws"),
+            ("^/room/([0-9]*)/ws/.*$", "/room/0/ws/lobby"),
         ] {
             let found = samples(pattern, false);
             assert_eq!(found.first().map(String::as_str), Some(expected));

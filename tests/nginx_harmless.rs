@@ -68,6 +68,66 @@ fn what_the_tests_have_no_server_for_is_not_found_either() {
 }
 
 #[test]
+fn what_a_handshake_does_not_fix_guards_no_route_from_it() {
+    let guards = [
+        "if ($arg_token = \"\") { return 403; }",
+        "if ($args !~ \"token=\") { return 401; }",
+        "if ($query_string = \"\") { return 401; }",
+        "if ($request_uri !~ \"token=\") { return 401; }",
+        "if ($is_args = \"\") { return 400; }",
+        "if ($arg_transport != websocket) { return 400; }",
+        "if ($token_ok = 0) { return 403; }",
+        "if ($http_cf_connecting_ip = \"\") { return 403; }",
+        "if ($http_x_forwarded_for = \"\") { return 403; }",
+        "if ($http_sec_websocket_protocol = \"\") { return 400; }",
+        "if ($http_x_api_key != \"k\") { return 401; }",
+    ];
+    let guarded = |guard: &str| {
+        whole(&format!(
+            "map $arg_token $token_ok {{ default 0; secret 1; }} {}",
+            beside(guard)
+        ))
+    };
+    silent(&guards.map(guarded));
+    // What it surely has decides.
+    for guard in [
+        "if ($request_method != POST) { return 405; }",
+        "if ($http_upgrade = websocket) { return 426; }",
+    ] {
+        let found = findings(&guarded(guard));
+        assert!(!found.is_empty(), "{guard}");
+    }
+}
+
+#[test]
+fn an_expression_stands_for_paths_that_it_gets() {
+    let up = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; proxy_pass http://127.0.0.1:8000;";
+    let beside = |expression: &str| {
+        whole(&format!(
+            "server {{ listen 80; location = /ws {{ {up} }} location ~ \"{expression}\" {{ {up} }} location / {{ proxy_pass http://127.0.0.1:8888; }} }}"
+        ))
+    };
+    silent(
+        &[
+            "^/proxy/[^/]*/ws",
+            "^/[a-z]*/ws$",
+            "/.*/ws/",
+            r"^/rooms/(\w*)/socket",
+            "/(user/[^/]*)/(api/kernels/[^/]+/channels|terminals/websocket)/?",
+        ]
+        .map(beside),
+    );
+}
+
+#[test]
+fn an_expression_may_take_the_sockets_of_a_prefix() {
+    let up = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; proxy_pass http://127.0.0.1:8000;";
+    silent(&[whole(&format!(
+        "server {{ listen 80; location = /ws {{ {up} }} location ~ ^/sockjs/[0-9]+/[^/]+/websocket$ {{ {up} }} location /sockjs/ {{ proxy_pass http://127.0.0.1:8000; }} location / {{ root /var/www; }} }}"
+    ))]);
+}
+
+#[test]
 fn http3_beside_the_sockets_is_harmless() {
     // Older versions do not start with it.
     let conf = whole(&format!(

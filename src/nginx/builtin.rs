@@ -103,6 +103,9 @@ impl Scope<'_> {
                 Value::Known(_) => Value::Known("?".to_owned()),
                 other => other.clone(),
             }),
+            "request_uri" | "request" if here.sampled && request.query.is_none() => {
+                Some(unknown("the query that the client sends"))
+            }
             "request_uri" => known(request_uri(request)),
             "request" => known(format!(
                 "{} {} HTTP/1.1",
@@ -154,12 +157,23 @@ impl Scope<'_> {
             (Some(_), Some(_)) => unknown(format!("several `{header}` headers")),
             // A name this close to one that matters is a slip, and no client sends such a header.
             (None, _) if is_slip(header) => Value::Known(String::new()),
-            (None, _) if self.here.is_some() => absent(header),
+            (None, _) if self.here.is_some() => match absent(header) {
+                // A proxy, a page or another client may send it.
+                Value::Known(value) if value.is_empty() && self.is_sample() => unknown(format!(
+                    "whether the client sends a `{}` header",
+                    header.replace('_', "-")
+                )),
+                value => value,
+            },
             (None, _) => unknown(format!(
                 "the client's `{}` header",
                 header.replace('_', "-")
             )),
         }
+    }
+
+    fn is_sample(&self) -> bool {
+        self.here.as_ref().is_some_and(|here| here.sampled)
     }
 
     /// The folder that files are served from: `root`, or `alias`.
@@ -255,5 +269,9 @@ fn is_slip(header: &str) -> bool {
         "sec_websocket_version",
     ]
     .into_iter()
-    .any(|right| header != right && crate::rule::closest(header, std::iter::once(right)).is_some())
+    .any(|right| {
+        !MAYBE_SENT.contains(&header)
+            && header != right
+            && crate::rule::closest(header, std::iter::once(right)).is_some()
+    })
 }

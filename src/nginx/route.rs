@@ -401,6 +401,16 @@ fn without_handled_paths(view: View<'_>, candidates: &mut [Candidate]) {
         .filter(|candidate| candidate.passes())
         .filter_map(path)
         .collect();
+    // An expression gets paths of the prefix that it begins with.
+    let within: BTreeSet<(u32, String)> = candidates
+        .iter()
+        .filter(|candidate| candidate.passes())
+        .filter(|candidate| {
+            let location = &view.config.locations[candidate.location as usize];
+            matches!(location.matcher, Matcher::Regex(_))
+        })
+        .filter_map(path)
+        .collect();
     let upgrading: HashSet<u32> = candidates
         .iter()
         .filter(|candidate| candidate.passes())
@@ -415,8 +425,10 @@ fn without_handled_paths(view: View<'_>, candidates: &mut [Candidate]) {
             .range((Bound::Excluded(own.clone()), Bound::Unbounded))
             .next()
             .is_some_and(|(server, path)| *server == own.0 && path.starts_with(&own.1));
-        let beside = upgrading.contains(&server)
-            && is_below_endpoint(&view.config.locations[candidate.location as usize]);
+        let location = &view.config.locations[candidate.location as usize];
+        let below =
+            below || matches!(location.matcher, Matcher::Prefix { .. }) && within.contains(&own);
+        let beside = upgrading.contains(&server) && is_below_endpoint(location);
         if (below || beside) && !candidate.passes() {
             candidate
                 .evidence

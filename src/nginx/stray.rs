@@ -12,6 +12,7 @@ use super::evidence::{error_page, intent, upgrade_condition};
 use super::headers::{Line, handshakes, lines};
 use super::location::{self, Listen, Location, Matcher};
 use super::model::{ItemId, View};
+use super::uri::normalise;
 use super::way::{Cause, End, Way, is_led_to, upgrades};
 use crate::edge::EdgeChain;
 use crate::handshake::{Browser, Evidence, Header, Request};
@@ -370,6 +371,8 @@ fn paths(location: &Location) -> Vec<String> {
                 false => format!("/{text}"),
             })
             .filter(|path| pattern.is_match(path) == Some(true))
+            // No location is asked for a path that nginx makes another of.
+            .filter(|path| normalise(path, true).is_some_and(|uri| uri.path == *path))
             .collect(),
         Matcher::Named(_) | Matcher::Unknown => Vec::new(),
     }

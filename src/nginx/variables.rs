@@ -42,6 +42,9 @@ pub(super) struct Here {
     pub(super) uri: String,
     /// The query.
     pub(super) args: Value,
+    /// The request stands for all that go to its path: what the handshake does not fix, as its
+    /// query and the headers of others on the way, is unknown.
+    pub(super) sampled: bool,
     /// Some byte of the path came encoded.
     pub(super) quoted: bool,
     /// Captures are to be encoded again, being written into a query or a redirect.

@@ -4,7 +4,7 @@
 use super::headers::{Effective, Half, Line, sent};
 use super::location::Matcher;
 use super::model::{Context, ItemId, ROOT, View};
-use super::phases::{Answer, End as Phase, Journey, What, journeys};
+use super::phases::{Answer, End as Phase, Journey, What, journeys_of_sample};
 use crate::handshake::{Reply, Request};
 use crate::project::Version;
 
@@ -79,7 +79,7 @@ pub(super) fn ways(
     request: &Request,
     target: Option<Version>,
 ) -> Vec<Way> {
-    let journeys = journeys(view, server, request, request.tls, target);
+    let journeys = journeys_of_sample(view, server, request, target);
     let mut ways = Vec::new();
     for (index, journey) in journeys.iter().enumerate() {
         let way = way(view, journey);

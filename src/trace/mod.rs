@@ -16,6 +16,7 @@ use crate::handshake::{
     Because, Browser, Entrance, Header, Hop, Judged, Outcome, Passage, Reply, Request, Upstream,
     judge,
 };
+use crate::rule::Severity;
 use crate::source::Span;
 use crate::value::Value;
 use stack::{First, Stack};
@@ -622,9 +623,11 @@ fn names<'f>(findings: &'f [Finding], step: &Step) -> Option<&'f Finding> {
                 .count();
             (primary || labels > 0).then_some((primary, finding.severity, labels, finding))
         })
-        // The first of equals.
+        // The first of equals. What is no error does not lose a handshake.
         .rev()
-        .max_by_key(|(primary, severity, labels, _)| (*primary, *severity, *labels))
+        .max_by_key(|(primary, severity, labels, _)| {
+            (*severity == Severity::Error, *primary, *severity, *labels)
+        })
         .map(|(.., finding)| finding)
 }
 

@@ -5,7 +5,6 @@ use super::walk::{Phase, Step, Walk};
 use super::{Answer, End, Module, What};
 use crate::nginx::location::Matcher;
 use crate::nginx::model::{ItemId, ROOT};
-use crate::nginx::uri;
 use crate::value::Value;
 
 impl Walk<'_, '_> {
@@ -55,7 +54,8 @@ impl Walk<'_, '_> {
             );
             return Step::Status(code, Answer::TryFiles, item);
         }
-        let value = match self.scope.word(last) {
+        let (path, args) = self.target(last);
+        let value = match path {
             Value::Known(value) => value,
             Value::Unknown(why) => return Step::End(self.undecided(item, why)),
             Value::OneOf(_) => return Step::End(self.undecided(item, "which file is tried last")),
@@ -68,9 +68,7 @@ impl Walk<'_, '_> {
         if value.starts_with('@') {
             return self.named_location(&value, item);
         }
-        let (path, args) = uri::split(&value);
-        let args = Value::Known(args.unwrap_or_default().to_owned());
-        self.internal_redirect(path.to_owned(), args, Self::names_file(last))
+        self.internal_redirect(value, args, Self::names_file(last))
     }
 
     /// ngx_http_core_content_phase.

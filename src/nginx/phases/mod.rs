@@ -274,6 +274,19 @@ pub fn journeys(
     journeys_read_by(view, server, server, request, tls, target)
 }
 
+/// The same for a request that stands for all that go to its path.
+pub(super) fn journeys_of_sample(
+    view: View<'_>,
+    server: u32,
+    request: &Request,
+    target: Option<Version>,
+) -> Vec<Journey> {
+    every_way(|oracle| {
+        let walk = walk::Walk::new(view, server, request, target, oracle).sampled();
+        walk.run(request.tls, server)
+    })
+}
+
 /// The same where another server of the listener reads the path, before the Host is known: its
 /// `merge_slashes` counts.
 pub(super) fn journeys_read_by(
@@ -284,6 +297,11 @@ pub(super) fn journeys_read_by(
     tls: bool,
     target: Option<Version>,
 ) -> Vec<Journey> {
+    every_way(|oracle| walk::Walk::new(view, server, request, target, oracle).run(tls, read_by))
+}
+
+/// Walks once for each answer to what nobody knows.
+fn every_way(mut walk: impl FnMut(&mut Oracle) -> Journey) -> Vec<Journey> {
     let mut ways = Vec::new();
     let mut script = Vec::new();
     loop {
@@ -291,8 +309,7 @@ pub(super) fn journeys_read_by(
             script: std::mem::take(&mut script),
             asked: Vec::new(),
         };
-        let walk = walk::Walk::new(view, server, request, target, &mut oracle);
-        let mut journey = walk.run(tls, read_by);
+        let mut journey = walk(&mut oracle);
         journey.assumed = oracle.asked;
         ways.push(journey);
         script = oracle.script;

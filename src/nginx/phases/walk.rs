@@ -5,7 +5,7 @@ use crate::handshake::Request;
 use crate::nginx::location::{Found, Location, Matcher};
 use crate::nginx::model::{Context, ItemId, ROOT, Unseen, View};
 use crate::nginx::uri;
-use crate::nginx::variables::{Here, Scope};
+use crate::nginx::variables::{Here, Scope, unknown};
 use crate::project::Version;
 use crate::syntax::Word;
 use crate::value::Value;
@@ -82,6 +82,7 @@ impl<'a, 'o> Walk<'a, 'o> {
         let here = Here {
             uri: request.path.clone(),
             args: Value::Known(request.query.clone().unwrap_or_default()),
+            sampled: false,
             quoted: false,
             escape: false,
             captures: Some(Vec::new()),
@@ -207,6 +208,46 @@ impl<'a, 'o> Walk<'a, 'o> {
         End::Undecided {
             why: why.into(),
             item,
+        }
+    }
+
+    /// Lets the request stand for all that go to its path.
+    pub(super) fn sampled(mut self) -> Self {
+        if let Some(here) = &mut self.scope.here {
+            here.sampled = true;
+            if self.request.query.is_none() {
+                here.args = unknown("the query that the client sends");
+            }
+        }
+        self
+    }
+
+    /// The path and query that an internal redirect leads to: what is unknown of the query leaves
+    /// the path known.
+    pub(super) fn target(&mut self, word: &Word) -> (Value, Value) {
+        let empty = || Value::Known(String::new());
+        let whole = self.scope.word(word);
+        match &whole {
+            Value::Known(value) => {
+                let (path, args) = uri::split(value);
+                let args = Value::Known(args.unwrap_or_default().to_owned());
+                (Value::Known(path.to_owned()), args)
+            }
+            Value::Unknown(_) if !word.templated => {
+                let query = ["?", "$is_args"].map(|start| word.text.find(start));
+                let Some(at) = query.into_iter().flatten().min() else {
+                    return (whole, empty());
+                };
+                let (path, args) = word.text.split_at(at);
+                match self.scope.expand(path) {
+                    Value::Known(path) if !path.contains('?') => {
+                        let args = args.strip_prefix('?').unwrap_or(args);
+                        (Value::Known(path), self.scope.expand(args))
+                    }
+                    _ => (whole, empty()),
+                }
+            }
+            _ => (whole, empty()),
         }
     }
 
