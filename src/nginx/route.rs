@@ -9,6 +9,7 @@ use super::evidence::{
     upgrade_condition, upstream_names, well_known,
 };
 use super::headers::{Effective, Half, Line, Miss, Sent, handshakes, lines, sent};
+use super::location::Matcher;
 use super::model::{ItemId, Unseen, View};
 use super::variables::{Scope, Step};
 use super::words::variables;
