@@ -623,10 +623,10 @@ fn names<'f>(findings: &'f [Finding], step: &Step) -> Option<&'f Finding> {
                 .count();
             (primary || labels > 0).then_some((primary, finding.severity, labels, finding))
         })
-        // The first of equals. What is no error does not lose a handshake.
+        // The first of equals. A hint does not lose a handshake.
         .rev()
         .max_by_key(|(primary, severity, labels, _)| {
-            (*severity == Severity::Error, *primary, *severity, *labels)
+            (*severity != Severity::Info, *primary, *severity, *labels)
         })
         .map(|(.., finding)| finding)
 }
