@@ -629,11 +629,7 @@ impl Maker {
             ])));
         }
         if self.random.chance(2) {
-            nodes.push(line(self.pick(&[
-                "mirror /auth",
-                "mirror /ws/chat",
-                "mirror off",
-            ])));
+            nodes.push(line(self.pick(&["mirror /auth", "mirror off"])));
         }
         if self.random.chance(3) && depth == 0 {
             let methods = self.pick(&["POST", "GET"]);

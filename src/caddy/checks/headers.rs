@@ -256,7 +256,7 @@ fn removed(
     let (text, edits) = if lines.len() == proxy.lines.len() {
         (
             format!("{text}:\n\n{}", cx.project.slice(handler.head)),
-            Some(vec![mend::delete_block(handler)]),
+            mend::delete_block(cx, handler),
         )
     } else {
         (text, mend::delete_lines(cx, &lines))

@@ -59,15 +59,18 @@ pub(super) fn delete_lines(cx: &Context<'_>, spans: &[Span]) -> Option<Vec<Edit>
         .collect()
 }
 
-/// Deletes a directive's block with its braces.
-pub(super) fn delete_block(handler: &Handler) -> Edit {
-    Edit {
-        span: Span::new(
-            handler.head.source,
-            handler.head.end as usize..handler.span.end as usize,
-        ),
-        text: String::new(),
-    }
+/// Deletes a directive's block with its braces, unless somebody wrote a comment into it.
+pub(super) fn delete_block(cx: &Context<'_>, handler: &Handler) -> Option<Vec<Edit>> {
+    let span = Span::new(
+        handler.head.source,
+        handler.head.end as usize..handler.span.end as usize,
+    );
+    (!cx.project.slice(span).contains('#')).then(|| {
+        vec![Edit {
+            span,
+            text: String::new(),
+        }]
+    })
 }
 
 /// Puts a directive into a `handle` with its own matcher.

@@ -213,7 +213,7 @@ pub fn buffered_handshake(cx: &Context<'_>, report: &mut Report<'_>) {
                 "delete the line, or keep it for what needs it and give the sockets a `reverse_proxy` of their own",
             );
         let edits = if handler.lines.len() == 1 && proxy.lines.len() == 1 {
-            Some(vec![mend::delete_block(handler)])
+            mend::delete_block(cx, handler)
         } else {
             mend::delete_lines(cx, &[line.span])
         };
