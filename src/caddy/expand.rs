@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use crate::finding::Undecided;
-use crate::project::Project;
+use crate::project::{Project, join};
 use crate::source::{Source, SourceId, Span};
 use crate::syntax::{self, Quote, Tree};
 
@@ -515,21 +515,6 @@ fn matching(project: &Project, pattern: &str) -> Vec<SourceId> {
         .filter(|source| !source.name().starts_with('.') && glob.is_match(&source.path))
         .map(|source| source.id)
         .collect()
-}
-
-/// `folder/pattern` without `.` and `..`; `None` if it leaves the project.
-fn join(folder: &str, pattern: &str) -> Option<String> {
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in pattern.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 /// Replaces `{$NAME:default}` in a word: the written default, or unknown without one. Caddy does

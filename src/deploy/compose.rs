@@ -3,9 +3,9 @@
 use saphyr_parser::{Event, Parser};
 
 use super::{
-    Base, Container, Mount, alters, base_of, dockerfile, exists, is_configuration, join, substitute,
+    Base, Container, Mount, alters, base_of, dockerfile, exists, is_configuration, substitute,
 };
-use crate::project::Project;
+use crate::project::{Project, join};
 use crate::source::Source;
 
 /// Aliases and merges that are followed one into the other.

@@ -2,8 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::{Base, Container, Mount, alters, base_of, exists, is_configuration, join, substitute};
-use crate::project::Project;
+use super::{Base, Container, Mount, alters, base_of, exists, is_configuration, substitute};
+use crate::project::{Project, join};
 use crate::source::Source;
 
 /// Stages that build upon each other.

@@ -238,21 +238,6 @@ fn is_configuration(to: &str) -> bool {
         .any(|place| to.starts_with(place))
 }
 
-/// `path` relative to `folder`, with `.` and `..` resolved; `None` if it leaves the project.
-fn join(folder: &str, path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
-}
-
 /// Whether the project has `path`: a file, a folder or a glob.
 fn exists(project: &Project, path: &str) -> bool {
     path.is_empty()

@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::model::Included;
 use crate::deploy::{self, Base};
-use crate::project::Project;
+use crate::project::{Project, join};
 use crate::syntax::{Tree, Word};
 
 /// Roots that an installation keeps its configuration in.
@@ -152,21 +152,6 @@ fn last_two(path: &str) -> &str {
 
 fn is_glob(path: &str) -> bool {
     path.contains(['*', '?', '['])
-}
-
-/// `folder` and `path` joined, with `.` and `..` resolved; `None` if it leaves the project.
-fn join(folder: &str, path: &str) -> Option<String> {
-    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." => {
-                parts.pop()?;
-            }
-            part => parts.push(part),
-        }
-    }
-    Some(parts.join("/"))
 }
 
 /// The folders from `folder` up to the project's root.

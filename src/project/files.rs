@@ -54,6 +54,22 @@ impl FromIterator<String> for Files {
     }
 }
 
+/// `path` (or a glob) relative to `folder`, with `.` and `..` resolved; `None` if it leaves the
+/// project.
+pub(crate) fn join(folder: &str, path: &str) -> Option<String> {
+    let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+    for part in path.split('/') {
+        match part {
+            "" | "." => {}
+            ".." => {
+                parts.pop()?;
+            }
+            part => parts.push(part),
+        }
+    }
+    Some(parts.join("/"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

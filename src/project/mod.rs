@@ -13,6 +13,7 @@ mod tests;
 pub use config::{Config, Declared, Targets, Version};
 pub use discover::{Options, Plan, Problem, configuration_of, plan};
 pub use files::Files;
+pub(crate) use files::join;
 pub use load::{MAX_SOURCE_BYTES, load};
 pub use suppress::{Suppression, Suppressions};
 
