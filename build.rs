@@ -351,15 +351,104 @@ struct EdgeFile {
     title: String,
     ends_tls: bool,
     origin: String,
+    protocol: String,
+    #[serde(default)]
     sends: BTreeMap<String, String>,
+    #[serde(default)]
+    on_pages: BTreeMap<String, String>,
+    #[serde(default)]
     not_sent: BTreeMap<String, String>,
-    source: String,
+    idle: Option<LimitFile>,
+    lifetime: Option<LimitFile>,
+    sources: BTreeMap<String, String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct LimitFile {
+    seconds: u32,
+    #[serde(default)]
+    change: String,
+}
+
+impl EdgeFile {
+    /// What is wrong with it, if anything: above all a fact without a source.
+    fn fault(&self) -> Option<String> {
+        let facts = [
+            ("ends-tls", true),
+            ("origin", true),
+            ("protocol", true),
+            ("sends", !self.sends.is_empty()),
+            ("on-pages", !self.on_pages.is_empty()),
+            ("not-sent", !self.not_sent.is_empty()),
+            ("idle", self.idle.is_some()),
+            ("lifetime", self.lifetime.is_some()),
+        ];
+        for (fact, stated) in facts {
+            if stated != self.sources.contains_key(fact) {
+                let what = if stated {
+                    "has no source"
+                } else {
+                    "is not stated"
+                };
+                return Some(format!("`{fact}` {what}"));
+            }
+        }
+        let known = |name: &String| facts.iter().any(|(fact, _)| fact == name);
+        if let Some(name) = self.sources.keys().find(|name| !known(name)) {
+            return Some(format!("no fact is called `{name}`"));
+        }
+        if let Some(url) = self
+            .sources
+            .values()
+            .find(|url| !url.starts_with("https://"))
+        {
+            return Some(format!("`{url}` is no source"));
+        }
+        let is_name = |name: &String| {
+            !name.is_empty()
+                && name
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        let headers = [&self.sends, &self.on_pages, &self.not_sent];
+        if let Some(name) = headers
+            .iter()
+            .flat_map(|map| map.keys())
+            .find(|name| !is_name(name))
+        {
+            return Some(format!("`{name}` is no header"));
+        }
+        if let Some(name) = self
+            .not_sent
+            .keys()
+            .find(|name| self.sends.contains_key(*name))
+        {
+            return Some(format!("`{name}` is sent and not sent"));
+        }
+        if let Some(name) = self
+            .on_pages
+            .keys()
+            .find(|name| !self.sends.contains_key(*name))
+        {
+            return Some(format!("`{name}` is sent on pages only"));
+        }
+        let limits = [&self.idle, &self.lifetime];
+        let mut zeros = limits
+            .into_iter()
+            .flatten()
+            .filter(|limit| limit.seconds == 0);
+        zeros.next().map(|_| "a limit of 0 seconds".to_owned())
+    }
 }
 
 fn edges(text: &str) -> Result<TokenStream, Error> {
     let table: BTreeMap<String, EdgeFile> = toml::from_str(text)?;
     let mut rows = Vec::new();
     for (kind, row) in &table {
+        if let Some(fault) = row.fault() {
+            return Err(format!("edges.toml, [{kind}]: {fault}").into());
+        }
         let origin = match row.origin.as_str() {
             "plain" => quote!(Origin::Plain),
             "tls" => quote!(Origin::Tls),
@@ -367,23 +456,35 @@ fn edges(text: &str) -> Result<TokenStream, Error> {
                 return Err(format!("edges.toml: origin = \"{other}\": write plain or tls").into());
             }
         };
-        let header = |(name, value): (&String, &String)| quote!((#name, #value));
-        let sends = row.sends.iter().map(header);
-        let not_sent = row.not_sent.iter().map(header);
+        let protocol = match row.protocol.as_str() {
+            "HTTP/1.1" => quote!(Protocol::Http11),
+            "HTTP/2" => quote!(Protocol::Http2),
+            other => return Err(format!("edges.toml: protocol = \"{other}\"").into()),
+        };
+        let pair = |(name, value): (&String, &String)| quote!((#name, #value));
+        let [sends, on_pages, not_sent, sources] =
+            [&row.sends, &row.on_pages, &row.not_sent, &row.sources]
+                .map(|map| map.iter().map(pair).collect::<Vec<_>>());
+        let [idle, lifetime] = [&row.idle, &row.lifetime].map(|limit| {
+            option(limit.as_ref().map(|LimitFile { seconds, change }| {
+                quote!(Limit { seconds: #seconds, change: #change })
+            }))
+        });
         let EdgeFile {
-            title,
-            ends_tls,
-            source,
-            ..
+            title, ends_tls, ..
         } = row;
         rows.push(quote!(Edge {
             kind: #kind,
             title: #title,
             ends_tls: #ends_tls,
             origin: #origin,
+            protocol: #protocol,
             sends: &[#(#sends),*],
+            on_pages: &[#(#on_pages),*],
             not_sent: &[#(#not_sent),*],
-            source: #source,
+            idle: #idle,
+            lifetime: #lifetime,
+            sources: &[#(#sources),*],
         }));
     }
     Ok(quote!(static EDGES: &[Edge] = &[#(#rows),*];))

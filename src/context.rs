@@ -1,5 +1,8 @@
 //! What a rule's check may look at: the project and the resolved model of each technology.
 
+use std::sync::OnceLock;
+
+use crate::edge::hints::{self, Hint};
 use crate::finding::Undecided;
 use crate::project::{Project, Suppressions};
 use crate::source::SourceId;
@@ -17,6 +20,7 @@ pub struct Context<'a> {
     /// The Django applications, evaluated.
     pub django: django::Model,
     suppressions: Vec<Suppressions>,
+    edge_hints: OnceLock<Vec<Hint>>,
 }
 
 impl<'a> Context<'a> {
@@ -42,12 +46,23 @@ impl<'a> Context<'a> {
             caddy,
             django,
             suppressions: crate::check::suppressions(project),
+            edge_hints: OnceLock::new(),
         }
     }
 
     /// The suppression comments of a source.
     pub fn suppressions(&self, source: SourceId) -> &Suppressions {
         &self.suppressions[source.0 as usize]
+    }
+
+    /// What hints at an edge, outermost first; nothing where one is declared.
+    pub fn edge_hints(&self) -> &[Hint] {
+        self.edge_hints.get_or_init(|| {
+            if self.project.config.edge.declared.is_some() {
+                return Vec::new();
+            }
+            hints::hints(self.project)
+        })
     }
 
     /// What the models could not resolve, syntax errors among it.

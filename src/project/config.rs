@@ -134,10 +134,6 @@ struct RawEdge {
     #[serde(default)]
     sends: Option<BTreeMap<String, String>>,
     #[serde(default)]
-    #[allow(
-        dead_code,
-        reason = "accepted by the contract; no rule of today reads it"
-    )]
     idle_timeout: Option<u32>,
 }
 
@@ -282,6 +278,7 @@ fn resolve(raw: Raw, source: SourceId, folder: Option<&Path>) -> Result<Config, 
                     .sends
                     .as_ref()
                     .map(|sends| sends.iter().map(|(k, v)| (k.clone(), v.clone())).collect()),
+                idle_timeout: value.idle_timeout,
                 declared: Some(Span::new(source, value.kind.span())),
             }
         }

@@ -64,6 +64,7 @@ impl Hop for EdgeHop {
 
     fn receive(&self, request: &Request) -> Passage {
         let mut sent = request.clone();
+        sent.protocol = self.edge.protocol;
         let tls = request.tls && self.tls;
         let mut says = Vec::new();
         for (name, value) in &self.sends {

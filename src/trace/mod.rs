@@ -11,6 +11,7 @@ pub use target::{Origin, Target};
 use std::collections::BTreeSet;
 
 use crate::context::Context;
+use crate::edge::hints;
 use crate::finding::Finding;
 use crate::handshake::{
     Because, Browser, Entrance, Header, Hop, Judged, Outcome, Passage, Reply, Request, Upstream,
@@ -149,6 +150,7 @@ pub fn hops<'a>(cx: &'a Context<'a>) -> Vec<Box<dyn Hop + 'a>> {
 pub fn trace(cx: &Context<'_>, target: &Target, only: Option<&BTreeSet<String>>) -> Vec<Way> {
     let stack = Stack::of(cx);
     let tracer = Tracer {
+        cx,
         edges: edge::edges(&cx.project.config.edge),
         stack: &stack,
     };
@@ -176,6 +178,7 @@ pub fn trace(cx: &Context<'_>, target: &Target, only: Option<&BTreeSet<String>>)
 }
 
 struct Tracer<'a> {
+    cx: &'a Context<'a>,
     edges: Vec<edge::EdgeHop>,
     stack: &'a Stack<'a>,
 }
@@ -313,8 +316,9 @@ impl Tracer<'_> {
                 value: Value::Unknown(unknown),
                 from: None,
             });
+            let hint = hints::told(self.cx).map_or_else(String::new, |told| format!("; {told}"));
             Some(format!(
-                "nothing here speaks TLS for `{}`: taken to be behind something that ends it (declare it as [edge])",
+                "nothing here speaks TLS for `{}`: taken to be behind something that ends it (declare it as [edge]{hint})",
                 request.host
             ))
         } else if request.port != first.port && self.edges.is_empty() {

@@ -10,6 +10,7 @@ use crate::django::trusted_header::{
     Header, Known, Never, SERVERS_WORD, header, known, meta_name, never, sent_name,
 };
 use crate::django::{Arrival, Https, Spared};
+use crate::edge::hints;
 use crate::finding::{Applicability, Edit, Finding, Fix, Report};
 use crate::rule::Severity;
 use crate::source::Span;
@@ -59,31 +60,22 @@ pub(super) fn doubts(mut finding: Finding, setting: &Setting<'_>, value: &Possib
     )
 }
 
-/// What the edge really sends, as the lines to write.
+/// What the edge really sends, as the lines to write. Of the values of one header that of pages
+/// counts, which are what Django redirects.
 fn canonical(cx: &Context<'_>) -> String {
-    let sends = cx.project.config.edge.sends();
+    let sends = cx.project.config.edge.sends_on_pages();
+    let proto = |(name, _): &&(String, String)| name.eq_ignore_ascii_case("X-Forwarded-Proto");
     let (name, value) = sends
         .iter()
-        .find(|(name, _)| name.eq_ignore_ascii_case("X-Forwarded-Proto"))
+        .find(proto)
         .or(sends.first())
-        .map_or(
-            ("X-Forwarded-Proto".to_owned(), "https".to_owned()),
-            |(name, value)| {
-                // Traefik alone says `wss` on a handshake and `https` on pages.
-                (
-                    name.clone(),
-                    if value == "wss" {
-                        "https".to_owned()
-                    } else {
-                        value.clone()
-                    },
-                )
-            },
-        );
+        .map_or(("X-Forwarded-Proto", "https"), |(name, value)| {
+            (name.as_str(), value.as_str())
+        });
     let quote = if value.contains('"') { '\'' } else { '"' };
     format!(
         "SECURE_PROXY_SSL_HEADER = (\"{}\", {quote}{value}{quote})",
-        meta_name(&name)
+        meta_name(name)
     )
 }
 
@@ -279,7 +271,7 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
         }
         let edge = &cx.project.config.edge;
         let sends = edge.sends();
-        let declared = edge.edges.iter().any(|edge| edge.kind != "none");
+        let declared = edge.is_there();
         if let Some((_, carried)) = sends.iter().find(|(name, _)| meta_name(name) == meta) {
             let finding = differs(cx, report, settings, &sent, carried, (&name, &value));
             findings.extend(finding.map(|finding| doubts(finding, setting, whole)));
@@ -303,7 +295,8 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
             {
                 return;
             }
-            not_known_to_be_sent(report, &name, &sent, known, who)
+            let finding = not_known_to_be_sent(report, &name, &sent, known, who);
+            hints::ask(cx, finding)
         };
         let mut finding = finding;
         if https == Https::Unclear && server_may_know {
@@ -474,7 +467,6 @@ fn not_known_to_be_sent(
         .severity(Severity::Warning)
         .note(format!("{sent}: {sender}"))
         .note("where the header is missing, Django takes the scheme of its own connection, which is plain http behind anything that ends TLS")
-        .help("say what stands before Django, in wslint.toml, and wslint knows what it sends:\n[edge]\nkind = [\"cloudfront\", \"alb\"]")
 }
 
 #[cfg(test)]

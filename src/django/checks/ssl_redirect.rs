@@ -8,6 +8,7 @@ use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting};
 use crate::django::trusted_header::{Header, header};
 use crate::django::{Https, Spared};
+use crate::edge::hints;
 use crate::finding::Report;
 use crate::rule::Severity;
 use crate::source::Span;
@@ -109,6 +110,9 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
         } else {
             "tell Django which header says that the client used TLS, if what ends TLS sets it on every request:\nSECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")".to_owned()
         });
+        if !edge.is_there() {
+            finding = hints::ask(cx, finding);
+        }
         let reopened = settings
             .get("SECURE_SSL_REDIRECT")
             .reopened

@@ -2,6 +2,7 @@
 
 use super::strays::{self, Kind};
 use crate::context::Context;
+use crate::edge::hints;
 use crate::finding::Report;
 use crate::nginx::words::variables;
 use crate::rule::Severity;
@@ -82,12 +83,16 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                     "this server listens without TLS, so `${name}` says plain HTTP whatever the client used; no `[edge]` is declared, and no other server of this name speaks TLS"
                 ),
             };
-            finding
+            finding = finding
                 .note(note)
                 .note(strays::refused(Some(status)))
                 .help(format!(
                     "redirect only what is called plain, so that a handshake passes whatever it is called:\nif ($http_x_forwarded_proto = http) {{\n    return {status} https://$host$request_uri;\n}}"
-                ))
+                ));
+            match known {
+                true => finding,
+                false => hints::ask(cx, finding),
+            }
         },
     );
 }
