@@ -27,19 +27,21 @@ impl<'a> Context<'a> {
     /// Resolves everything in `project`.
     pub fn resolve(project: &'a Project) -> Self {
         let pays = project.pays_threads();
-        let (django, (mut nginx, caddy)) = parallel::join(
+        let (django, (mut nginx, mut caddy)) = parallel::join(
             pays,
             || django::Model::resolve(project),
             || {
                 parallel::join(
                     pays,
                     || nginx::Model::read(project),
-                    || caddy::Model::resolve(project),
+                    || caddy::Model::read(project),
                 )
             },
         );
         let served = stack::served(project, &django, &nginx);
         nginx.find_routes(project, &served);
+        let served = stack::served_by_caddy(project, &django, &caddy);
+        caddy.find_routes(project, served);
         Self {
             project,
             nginx,

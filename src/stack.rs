@@ -144,6 +144,28 @@ pub fn behind_caddy(
     application(project, django, &dialled.iter().collect()).cloned()
 }
 
+/// The application's routes, each with a site of Caddy's through which it is reached.
+pub fn served_by_caddy(
+    project: &Project,
+    django: &django::Model,
+    caddy: &caddy::Model,
+) -> Vec<caddy::Served> {
+    let Some(dials) = behind_caddy(project, django, caddy) else {
+        return Vec::new();
+    };
+    let routes = django.routes.iter().filter(|route| route.certain);
+    let urls: Vec<(String, Evidence)> = routes
+        .filter_map(url)
+        .map(|asked| (asked.path, asked.evidence))
+        .filter(|(path, _)| !caddy::route::is_declared_none(project, path))
+        .collect();
+    let knows = |path: &str| {
+        let mut routes = django.routes.iter();
+        routes.any(|route| route.matches(path) != Some(false))
+    };
+    caddy::served(caddy, &dials, &urls, &knows)
+}
+
 /// The port that a server listens on, as its command says it.
 fn port(command: &Command) -> Option<u16> {
     let stated = command

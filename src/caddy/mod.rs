@@ -31,6 +31,7 @@ pub use model::{
 };
 pub use process::Caddy;
 pub use response::{Answers, HeaderOps, ResponseHandler, Spoiled};
+pub use route::{Served, served};
 pub use server::Arrival;
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use super::expand::{Directive, Expander, Found, Trees, Word, find};
 use super::handler::{Builder, Handlers};
 use super::order::{self, Order};
 use super::refused::{self, Refusal};
-use super::route::{self, Route};
+use super::route::{self, Route, Served};
 use super::syntax;
 use crate::finding::Undecided;
 use crate::parallel;
@@ -146,13 +146,22 @@ pub struct Model {
     pub configs: Vec<Config>,
     /// Where handshakes arrive, with the evidence for it.
     pub routes: Vec<Route>,
+    /// The routes of the application behind it.
+    pub served: Vec<Served>,
     /// What could not be resolved.
     pub undecided: Vec<Undecided>,
 }
 
 impl Model {
-    /// Adapts everything of Caddy's in `project`.
+    /// Adapts everything of Caddy's in `project`, for which no application speaks.
     pub fn resolve(project: &Project) -> Self {
+        let mut model = Self::read(project);
+        model.find_routes(project, Vec::new());
+        model
+    }
+
+    /// Adapts the Caddyfiles; [`Model::find_routes`] completes it.
+    pub fn read(project: &Project) -> Self {
         let trees = parse_all(project);
         let imported = imported(project, &trees);
         let roots: Vec<&Tree> = project
@@ -179,18 +188,22 @@ impl Model {
                 });
             }
         }
-        model.routes = route::find(project, &model);
-        let routes = std::mem::take(&mut model.routes);
-        let notes = route::undecided(&model, &routes);
-        model.undecided.extend(notes);
-        model.routes = routes;
-        for (at, config) in model.configs.iter_mut().enumerate() {
-            let carries = model.routes.iter().any(|route| route.config == at);
+        model
+    }
+
+    /// Finds where handshakes arrive; `served` are the application's routes that go through these
+    /// configurations.
+    pub fn find_routes(&mut self, project: &Project, served: Vec<Served>) {
+        self.served = served;
+        self.routes = route::find(project, self);
+        let notes = route::undecided(self, &self.routes);
+        self.undecided.extend(notes);
+        for (at, config) in self.configs.iter_mut().enumerate() {
+            let carries = self.routes.iter().any(|route| route.config == at);
             config.refusals = refused::find(project, config, carries);
         }
-        model.undecided.sort();
-        model.undecided.dedup();
-        model
+        self.undecided.sort();
+        self.undecided.dedup();
     }
 
     /// The site of a route.

@@ -281,6 +281,15 @@ pub struct Proxy {
 }
 
 impl Proxy {
+    /// Whether that address is the one that it dials, and no other.
+    pub fn dials(&self, (host, port): &(String, u16)) -> bool {
+        !self.dynamic
+            && !self.upstreams.is_empty()
+            && self.upstreams.iter().all(|upstream| {
+                upstream.host.as_ref() == Some(host) && upstream.port == Some(*port)
+            })
+    }
+
     /// Reads the directive; `args` are its arguments without the matcher.
     pub(super) fn parse(directive: &Directive, args: &[Word]) -> Self {
         let mut proxy = Self {

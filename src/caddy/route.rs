@@ -7,13 +7,16 @@
 use std::collections::HashSet;
 
 use super::expand::Word;
-use super::handler::{Action, Handler, HandlerId};
-use super::hop::{End, walk};
+use super::handler::{Action, Block, Handler, HandlerId, UriEdit};
+use super::hop::{End, SiteHop, walk};
 use super::matcher::{Doubt, Test};
 use super::model::{Model, Site};
 use super::proxy::{HeaderLine, Proxy};
 use crate::finding::Undecided;
-use crate::handshake::{Browser, Endpoint, Evidence, Request, endpoints, known_endpoint};
+use crate::handshake::{
+    Browser, Endpoint, Evidence, Judged, Outcome, Request, Upstream, endpoints, judge,
+    known_endpoint,
+};
 use crate::project::Project;
 use crate::project::config::Declared;
 use crate::source::Span;
@@ -98,20 +101,177 @@ impl Route {
     }
 }
 
+/// A route of the project's application, and a site through which its clients come.
+#[derive(Clone, Debug)]
+pub struct Served {
+    /// Index of the configuration in the model.
+    pub config: usize,
+    /// Index of the site in the configuration.
+    pub site: usize,
+    /// A path that the route takes.
+    pub path: String,
+    /// The route.
+    pub evidence: Evidence,
+    /// The address at which Caddy reaches the application.
+    pub dials: (String, u16),
+}
+
+/// Handshakes for routes of an application that are sent through sites, at most.
+const MAX_SERVED: usize = 2_000;
+
+/// The routes of the application that is reached at `dials`, each with the sites through which its
+/// clients come: those that let it through, else all that stand before it. `knows` says whether
+/// the application may have a route for a path. None where something before it changes paths:
+/// clients may ask for others than the application's.
+pub fn served(
+    model: &Model,
+    dials: &(String, u16),
+    routes: &[(String, Evidence)],
+    knows: &dyn Fn(&str) -> bool,
+) -> Vec<Served> {
+    let mut before = Vec::new();
+    let mut moves = false;
+    for (config, one) in model.configs.iter().enumerate() {
+        for (site, at) in one.sites.iter().enumerate() {
+            let mut ways = at.handlers.proxies();
+            let way = ways.find(|(_, _, proxy)| !proxy.is_subrequest && proxy.dials(dials));
+            if way.is_some() && !at.is_fragment() {
+                before.push((config, site));
+                moves |= at.handlers.all.iter().any(moves_path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    let most = MAX_SERVED / before.len().max(1);
+    for (path, evidence) in routes.iter().take(most) {
+        let (through, lost): (Vec<_>, Vec<_>) = before
+            .iter()
+            .partition(|(config, site)| lets_through(model, *config, *site, path, dials, knows));
+        let sites = match (through.is_empty(), moves) {
+            (false, _) => through,
+            (true, false) => lost,
+            (true, true) => continue,
+        };
+        found.extend(sites.into_iter().map(|(config, site)| Served {
+            config,
+            site,
+            path: path.clone(),
+            evidence: evidence.clone(),
+            dials: dials.clone(),
+        }));
+    }
+    found
+}
+
+/// Whether it makes another path of one, in a way that something before it may have prepared.
+fn moves_path(handler: &Handler) -> bool {
+    match &handler.action {
+        Action::Block(Block::HandlePath(_), _) => true,
+        Action::Rewrite(to) => to.text.contains(['{', '*']),
+        Action::Uri(edit) => !matches!(edit, UriEdit::Query(_)),
+        Action::Proxy(proxy) => proxy.rewrite.is_some() && !proxy.is_subrequest,
+        _ => false,
+    }
+}
+
+/// Whether a site may hand the handshake for `path` to the application as it is.
+fn lets_through(
+    model: &Model,
+    config: usize,
+    site: usize,
+    path: &str,
+    dials: &(String, u16),
+    knows: &dyn Fn(&str) -> bool,
+) -> bool {
+    let ports = &model.configs[config].options.ports;
+    let at = &model.configs[config].sites[site];
+    let address = at.addresses.first();
+    let tls = address.is_some_and(|address| address.is_tls(ports));
+    let port = address.map_or(80, |address| address.listens(ports));
+    let hop = SiteHop {
+        handlers: &at.handlers,
+        place: at.span,
+    };
+    Browser::ALL.into_iter().all(|browser| {
+        let request = Request::handshake(browser, tls, &host(at, &[]), port, path);
+        match hop.journey(&request).outcome {
+            Outcome::Answers { .. } => false,
+            Outcome::Undecided { .. } => true,
+            Outcome::Forwards { to, request, .. } => {
+                let there = |upstream: &Upstream| {
+                    upstream.host.known() == Some(&dials.0)
+                        && upstream.port.known() == Some(&dials.1)
+                };
+                to.iter().all(there)
+                    && knows(&request.path)
+                    && !matches!(judge(&request), Judged::Lost(_))
+            }
+        }
+    })
+}
+
+/// A URL that stands for a route, as one site is asked for it.
+struct Asked {
+    path: String,
+    host: Option<String>,
+    evidence: Evidence,
+    declared: Option<Span>,
+}
+
+/// The declared endpoints and the application's routes that a site may be asked for.
+fn asked(project: &Project, model: &Model, config: usize, site: usize) -> Vec<Asked> {
+    let at = &model.configs[config].sites[site];
+    if at.is_fragment() {
+        return Vec::new();
+    }
+    let declared = project.config.endpoints.iter().filter_map(|declared| {
+        let host = declared.host();
+        let takes = host.as_ref().is_none_or(|host| at.takes(host));
+        takes.then(|| Asked {
+            path: path_of(declared).to_owned(),
+            host,
+            evidence: Evidence::Declared {
+                endpoint: declared.endpoint.clone(),
+            },
+            declared: declared.span,
+        })
+    });
+    let here = |served: &&Served| served.config == config && served.site == site;
+    let served = model.served.iter().filter(here).map(|served| Asked {
+        path: served.path.clone(),
+        host: None,
+        evidence: served.evidence.clone(),
+        declared: None,
+    });
+    declared.chain(served).collect()
+}
+
+/// The path of a declared endpoint, without what follows it.
+pub fn path_of(declared: &Declared) -> &str {
+    let path = declared.path().split(['?', '#']).next();
+    path.unwrap_or("/")
+}
+
 /// All routes of a model, each proxy and path once, by the strongest evidence.
 pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
     let mut routes = Vec::new();
+    let mut lost = Vec::new();
     for (config, one) in model.configs.iter().enumerate() {
         for (site, at) in one.sites.iter().enumerate() {
+            let asked = asked(project, model, config, site);
             let walks = MAX_STEPS / at.handlers.all.len().max(1);
-            let each = 1 + 2 * project.config.endpoints.len();
+            let each = 1 + 2 * asked.len();
             for (id, _, proxy) in at.handlers.proxies().take(walks / each) {
                 let chain: Vec<&Handler> = at.handlers.chain(id).collect();
                 let host = host(at, &chain);
                 let mut add =
                     |path: String, host: String, evidence: Evidence, declared: Option<Span>| {
+                        let known = matches!(
+                            evidence,
+                            Evidence::Declared { .. } | Evidence::Application { .. }
+                        );
                         routes.push(Route {
-                            path_named: path != ANY_PATH || declared.is_some(),
+                            path_named: path != ANY_PATH || known,
                             declared,
                             config,
                             site,
@@ -121,47 +281,33 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
                             evidence,
                         });
                     };
-                for declared in &project.config.endpoints {
-                    let asked = declared.host();
-                    if asked.as_ref().is_some_and(|asked| !at.takes(asked)) || at.is_fragment() {
-                        continue;
-                    }
-                    let host = asked.unwrap_or_else(|| host.clone());
-                    let path = declared
-                        .path()
-                        .split(['?', '#'])
-                        .next()
-                        .unwrap_or("/")
-                        .to_owned();
-                    if reaches(at, id, &host, &path, &one.options.ports) {
-                        let endpoint = declared.endpoint.clone();
-                        add(path, host, Evidence::Declared { endpoint }, declared.span);
+                for asked in &asked {
+                    let host = asked.host.clone().unwrap_or_else(|| host.clone());
+                    if reaches(at, id, &host, &asked.path, &one.options.ports) {
+                        add(
+                            asked.path.clone(),
+                            host,
+                            asked.evidence.clone(),
+                            asked.declared,
+                        );
                     }
                 }
                 let Some(evidence) = evidence(&chain, proxy) else {
                     continue;
                 };
                 for path in sample_paths(&chain) {
-                    if !project
-                        .config
-                        .not_endpoints
-                        .iter()
-                        .any(|not| below(&path, not))
-                    {
+                    if !is_declared_none(project, &path) {
                         add(path, host.clone(), evidence.clone(), None);
                     }
                 }
             }
+            lost.extend(asked.into_iter().map(|asked| (config, site, asked)));
         }
     }
-    let unreached = project.config.endpoints.iter().filter(|declared| {
-        !routes.iter().any(
-            |route| matches!(&route.evidence, Evidence::Declared { endpoint } if *endpoint == declared.endpoint),
-        )
-    });
-    let answered: Vec<Route> = unreached
-        .flat_map(|declared| answered(model, declared))
-        .collect();
+    lost.retain(|(_, _, asked)| routes.iter().all(|route| route.evidence != asked.evidence));
+    let answered = lost
+        .into_iter()
+        .filter_map(|(config, site, asked)| answered(model, config, site, asked));
     routes.extend(answered);
     routes.sort_by(|a, b| {
         let key = |route: &Route| (route.config, route.site, route.proxy, route.path.clone());
@@ -173,6 +319,12 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
         (a.config, a.site, a.proxy, &a.path) == (b.config, b.site, b.proxy, &b.path)
     });
     routes
+}
+
+/// Whether the project says that its `path` is no endpoint.
+pub fn is_declared_none(project: &Project, path: &str) -> bool {
+    let mut none = project.config.not_endpoints.iter();
+    none.any(|not| below(path, not))
 }
 
 fn below(path: &str, prefix: &str) -> bool {
@@ -198,46 +350,34 @@ fn reaches(site: &Site, proxy: HandlerId, host: &str, path: &str, ports: &super:
     })
 }
 
-/// The routes of an endpoint that no proxy gets to see: in each site the first proxy that would take
-/// it, did nothing answer before.
-fn answered(model: &Model, declared: &Declared) -> Vec<Route> {
-    let path = declared.path().split(['?', '#']).next().unwrap_or("/");
-    let asked = declared.host();
-    let mut routes = Vec::new();
-    for (config, one) in model.configs.iter().enumerate() {
-        for (site, at) in one.sites.iter().enumerate() {
-            if asked.as_ref().is_some_and(|asked| !at.takes(asked)) || at.is_fragment() {
-                continue;
-            }
-            let host = asked.clone().unwrap_or_else(|| host(at, &[]));
-            let tls = at
-                .addresses
-                .first()
-                .is_some_and(|address| address.is_tls(&one.options.ports));
-            let request = Request::handshake(Browser::Chrome, tls, &host, 443, path);
-            if !matches!(walk(&at.handlers, &request, true).end, End::Answered(..)) {
-                continue;
-            }
-            let proxy = at.handlers.proxies().find(|(id, _, _)| {
-                let mut chain = at.handlers.chain(*id);
-                chain.all(|handler| handler.matcher.decide(&request) == Ok(true))
-            });
-            let Some((proxy, _, _)) = proxy else { continue };
-            routes.push(Route {
-                config,
-                site,
-                proxy,
-                path: path.to_owned(),
-                host,
-                path_named: true,
-                evidence: Evidence::Declared {
-                    endpoint: declared.endpoint.clone(),
-                },
-                declared: declared.span,
-            });
-        }
+/// The route of a URL that no proxy gets to see: the first proxy of the site that would take it, did
+/// nothing answer before.
+fn answered(model: &Model, config: usize, site: usize, asked: Asked) -> Option<Route> {
+    let one = &model.configs[config];
+    let at = &one.sites[site];
+    let host = asked.host.unwrap_or_else(|| host(at, &[]));
+    let tls = at
+        .addresses
+        .first()
+        .is_some_and(|address| address.is_tls(&one.options.ports));
+    let request = Request::handshake(Browser::Chrome, tls, &host, 443, &asked.path);
+    if !matches!(walk(&at.handlers, &request, true).end, End::Answered(..)) {
+        return None;
     }
-    routes
+    let (proxy, _, _) = at.handlers.proxies().find(|(id, _, _)| {
+        let mut chain = at.handlers.chain(*id);
+        chain.all(|handler| handler.matcher.decide(&request) == Ok(true))
+    })?;
+    Some(Route {
+        config,
+        site,
+        proxy,
+        path: asked.path,
+        host,
+        path_named: true,
+        evidence: asked.evidence,
+        declared: asked.declared,
+    })
 }
 
 /// Handshakes on a route that the files leave open for want of a value, an import or a plugin.

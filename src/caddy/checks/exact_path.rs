@@ -1,12 +1,13 @@
 //! One exact path where the handshake asks for another.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use super::lost::{evidence, label};
 use super::mend;
 use crate::caddy::expand::Word;
 use crate::caddy::handler::{Handler, HandlerId};
 use crate::caddy::hop::{End, walk};
+use crate::caddy::route::path_of;
 use crate::caddy::{Config, Site};
 use crate::context::Context;
 use crate::finding::{Edit, Report};
@@ -14,10 +15,11 @@ use crate::handshake::{Browser, Evidence, Request};
 use crate::rule::Severity;
 use crate::source::Span;
 
-/// An endpoint that a proxy's matcher just misses.
+/// An endpoint or a route that a proxy's matcher just misses.
 struct Miss<'a> {
-    endpoint: &'a str,
-    declared: Option<Span>,
+    /// Why handshakes ask for it, and where that is said.
+    reason: String,
+    place: Option<Span>,
     path: String,
     site: &'a Site,
     proxy: HandlerId,
@@ -29,14 +31,12 @@ struct Miss<'a> {
 /// `caddy/exact-path`.
 pub fn exact_path(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut misses: BTreeMap<Span, Vec<Miss<'_>>> = BTreeMap::new();
-    for declared in &cx.project.config.endpoints {
-        let host = declared.host();
-        let path = declared.path().split(['?', '#']).next().unwrap_or("/");
-        for miss in missed(cx, host.as_deref(), path) {
+    let mut add = |host: Option<&str>, path: &str, target: Option<_>, said: (String, _)| {
+        for miss in missed(cx, host, path, target) {
             let (site, proxy, holder, pattern, end) = miss;
             misses.entry(pattern.span).or_default().push(Miss {
-                endpoint: &declared.endpoint,
-                declared: declared.span,
+                reason: said.0.clone(),
+                place: said.1,
                 path: path.to_owned(),
                 site,
                 proxy,
@@ -44,6 +44,28 @@ pub fn exact_path(cx: &Context<'_>, report: &mut Report<'_>) {
                 pattern,
                 end,
             });
+        }
+    };
+    for declared in &cx.project.config.endpoints {
+        let host = declared.host();
+        let said = format!(
+            "`{}` is declared as a WebSocket endpoint",
+            declared.endpoint
+        );
+        add(
+            host.as_deref(),
+            path_of(declared),
+            None,
+            (said, declared.span),
+        );
+    }
+    let mut paths = HashSet::new();
+    for served in &cx.caddy.served {
+        if let Evidence::Application { pattern, span } = &served.evidence
+            && paths.insert((&served.path, *span))
+        {
+            let said = format!("the application routes sockets at `{pattern}`");
+            add(None, &served.path, Some(&served.dials), (said, Some(*span)));
         }
     }
     for group in misses.values() {
@@ -55,7 +77,13 @@ pub fn exact_path(cx: &Context<'_>, report: &mut Report<'_>) {
 type Found<'a> = (&'a Site, HandlerId, &'a Handler, &'a Word, End);
 
 /// The proxies that just miss a handshake for `path`, if none in the project takes it.
-fn missed<'a>(cx: &'a Context<'_>, host: Option<&str>, path: &str) -> Vec<Found<'a>> {
+/// With `target`, only those that dial it.
+fn missed<'a>(
+    cx: &'a Context<'_>,
+    host: Option<&str>,
+    path: &str,
+    target: Option<&(String, u16)>,
+) -> Vec<Found<'a>> {
     let mut found = Vec::new();
     for config in &cx.caddy.configs {
         for site in &config.sites {
@@ -83,7 +111,10 @@ fn missed<'a>(cx: &'a Context<'_>, host: Option<&str>, path: &str) -> Vec<Found<
                 }
             }
             let end = walk(handlers, &request, true).end;
-            for (id, handler, _) in handlers.proxies() {
+            for (id, handler, proxy) in handlers.proxies() {
+                if target.is_some_and(|target| !proxy.dials(target)) {
+                    continue;
+                }
                 let certain = handlers
                     .chain(id)
                     .all(|handler| !handler.conditional && !handler.matcher.conditional);
@@ -169,10 +200,9 @@ fn explain(cx: &Context<'_>, group: &[Miss<'_>], report: &mut Report<'_>) {
         if !proxy.contains(first.pattern.span) {
             finding = label(finding, proxy, "never sees it".to_owned());
         }
-        let said = format!("`{}` is declared as a WebSocket endpoint", miss.endpoint);
-        finding = match miss.declared {
-            Some(span) => label(finding, span, said),
-            None => finding.note(said),
+        finding = match miss.place {
+            Some(span) => label(finding, span, miss.reason.clone()),
+            None => finding.note(miss.reason.clone()),
         };
     }
     finding = match first.end {
@@ -270,7 +300,10 @@ fn front_page(cx: &Context<'_>, report: &mut Report<'_>, told: &BTreeMap<Span, V
         let (Some(pattern), None) = (paths.next(), paths.next()) else {
             continue;
         };
-        let weak = !matches!(route.evidence, Evidence::Declared { .. });
+        let weak = !matches!(
+            route.evidence,
+            Evidence::Declared { .. } | Evidence::Application { .. }
+        );
         if pattern.text != "/"
             || handler.matcher.tests.len() != 1
             || !weak
