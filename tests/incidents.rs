@@ -1,5 +1,5 @@
-//! Both incidents through the command: it names the very lines in the broken repositories and
-//! is silent on the repaired ones. What the real servers do with them is in `tests/truth`.
+//! Both incidents through the command: it names the very lines in the broken repositories, tells
+//! how each handshake is lost, and is silent on the repaired ones. What the real servers do with them is in `tests/truth`.
 
 mod support;
 
@@ -84,6 +84,94 @@ fn the_message_on_the_upstream_shows_both_machines_and_what_to_write() {
     }
 }
 
+/// What `wslint trace` says, line by line in this order.
+fn tells(url: &str, folder: &str, needed: &[&str]) {
+    let said = wslint(repository(), &["trace", url, folder]);
+    assert_eq!(said.status, Some(1), "{said:#?}");
+    let mut rest = said.stdout.as_str();
+    for needed in needed {
+        let at = rest.find(needed);
+        let at = at.unwrap_or_else(|| {
+            panic!("no {needed} in what follows:\n{rest}\n\nof {}", said.stdout)
+        });
+        rest = &rest[at + needed.len()..];
+    }
+}
+
+/// The report of the first incident: who sends which header, where a handshake becomes a request
+/// for a page, which setting redirects it, what the browser makes of it.
+#[test]
+fn the_trace_of_the_first_incident_is_its_report() {
+    let broken = format!("{CLOUDFRONT}/broken");
+    let line = |file: &str, text: &str| place(&format!("{broken}/{file}"), text);
+    let number = |place: &str| {
+        place
+            .rsplit(':')
+            .next()
+            .map(str::to_owned)
+            .unwrap_or_default()
+    };
+    let edge = line("wslint.toml", "kind =");
+    let procfile = line("Procfile", "web:");
+    let uvicorn = line("requirements.txt", "uvicorn==");
+    let header = line(
+        "storefront/settings/production.py",
+        "SECURE_PROXY_SSL_HEADER =",
+    );
+    let redirect = line("storefront/settings/base.py", "SECURE_SSL_REDIRECT =");
+    tells(
+        "wss://shop.example.com/ws/chat/lobby/",
+        &broken,
+        &[
+            &format!("1. edge  {edge}"),
+            "Amazon CloudFront ends TLS here and speaks TLS to what is behind it, without a header that tells of the client's TLS",
+            &format!("2. edge  {edge}"),
+            "AWS Application Load Balancer ends TLS here and speaks plain HTTP to what is behind it, with `X-Forwarded-Proto: https`",
+            "X-Forwarded-Proto: https",
+            &format!("3. django  {procfile}"),
+            "gunicorn -k uvicorn_worker.UvicornWorker",
+            "requirements.txt",
+            &format!("{} | uvicorn==", number(&uvicorn)),
+            "without `websockets` or `wsproto` uvicorn hands every handshake to Django as a plain HTTP request",
+            "storefront/settings/production.py",
+            &format!("{} | SECURE_PROXY_SSL_HEADER =", number(&header)),
+            "storefront/settings/base.py",
+            &format!("{} | SECURE_SSL_REDIRECT = True", number(&redirect)),
+            "answers 301 to https://shop.example.com/ws/chat/lobby/: to itself",
+            "301 in place of 101, which it follows nowhere, and the page sees close code 1006",
+        ],
+    );
+}
+
+/// The report of the second incident: the balancer dials without TLS, and the machine behind it
+/// answers for its whole port 80.
+#[test]
+fn the_trace_of_the_second_incident_is_its_report() {
+    let broken = format!("{BALANCER}/broken");
+    let line = |file: &str, text: &str| place(&format!("{broken}/{file}"), text);
+    tells(
+        "wss://inscribe.example.com/ws/",
+        &broken,
+        &[
+            &format!("1. edge  {}", line("wslint.toml", "kind =")),
+            "Cloudflare ends TLS here and speaks TLS to what is behind it",
+            "X-Forwarded-Proto: https",
+            &format!(
+                "2. caddy  {}",
+                line("balancer/Caddyfile", "inscribe.example.com {")
+            ),
+            "reverse_proxy inscribe-1.example.com inscribe-2.example.com inscribe-3.example.com",
+            "to http://inscribe-1.example.com",
+            &format!(
+                "3. caddy  {}",
+                line("inscribe-1/Caddyfile", "inscribe-1.example.com {")
+            ),
+            "automatic HTTPS: on port 80 there is nothing but a redirect to https://, whatever Host or X-Forwarded-Proto says",
+            "308 in place of 101, which it follows nowhere, and the page sees close code 1006",
+        ],
+    );
+}
+
 #[test]
 fn the_repaired_ones_are_clean_and_decided() {
     for incident in [CLOUDFRONT, BALANCER] {
@@ -91,6 +179,17 @@ fn the_repaired_ones_are_clean_and_decided() {
         assert_eq!(said.status, Some(0), "{said:#?}");
         assert_eq!(said.places(), [], "{said:#?}");
         assert_eq!(said.json()["undecided"], serde_json::json!([]), "{said:#?}");
+    }
+    for (url, incident) in [
+        ("wss://shop.example.com/ws/chat/lobby/", CLOUDFRONT),
+        ("wss://inscribe.example.com/ws/", BALANCER),
+    ] {
+        let said = wslint(
+            repository(),
+            &["trace", url, &format!("{incident}/repaired")],
+        );
+        assert_eq!(said.status, Some(0), "{said:#?}");
+        assert!(said.stdout.contains("\nopens: "), "{said:#?}");
     }
 }
 
