@@ -27,9 +27,12 @@ impl<'a> Context<'a> {
     /// Resolves everything in `project`.
     pub fn resolve(project: &'a Project) -> Self {
         let pays = project.pays_threads();
+        // All threads parse Python, which is most of the work; what follows from it is one thread's,
+        // beside the parsing of the proxies' files.
+        let python = django::evaluate::parse(project);
         let (django, (mut nginx, mut caddy)) = parallel::join(
             pays,
-            || django::Model::resolve(project),
+            || django::Model::evaluate(project, python),
             || {
                 parallel::join(
                     pays,

@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use self::command::{Command, Environment, Program as Server, Word};
 use self::consumer::Consumer;
 use self::data::{Data, certain};
-use self::evaluate::{Evaluated, Program};
+use self::evaluate::{Evaluated, Parsed, Program};
 use self::objects::Object;
 use self::requirements::Requirements;
 use self::routes::{Application, Level, Misuse, Route};
@@ -106,10 +106,15 @@ pub enum Arrival<'a> {
 impl Model {
     /// Resolves everything of Django in `project`.
     pub fn resolve(project: &Project) -> Self {
+        Self::evaluate(project, evaluate::parse(project))
+    }
+
+    /// The same, for modules that are parsed.
+    pub fn evaluate(project: &Project, parsed: Parsed) -> Self {
         if project.of_kind(Kind::Python).next().is_none() {
             return Self::default();
         }
-        let mut program = Program::new(project);
+        let mut program = Program::new(project, parsed);
         let routes::Found {
             applications,
             routes,

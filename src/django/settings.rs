@@ -432,7 +432,7 @@ mod tests {
 
     fn roles(files: &[(&str, &str)]) -> Vec<(String, Role)> {
         let project = Project::in_memory(files.iter().copied()).unwrap();
-        let mut program = Program::new(&project);
+        let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
         find(&project, &mut program)
             .into_iter()
             .map(|settings| (project.source(settings.source).path.clone(), settings.role))
@@ -487,7 +487,7 @@ mod tests {
         ] {
             let code = format!("ROOT_URLCONF = 'u'\n{code}\n");
             let project = Project::in_memory([("p/settings.py", code.as_str())]).unwrap();
-            let mut program = Program::new(&project);
+            let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
             assert_eq!(
                 find(&project, &mut program)[0].exempts("/ws/chat/"),
                 expected,
@@ -501,7 +501,7 @@ mod tests {
             "ROOT_URLCONF = 'u'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n{code}\n"
         );
         let project = Project::in_memory([("p/settings.py", code.as_str())]).unwrap();
-        let mut program = Program::new(&project);
+        let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
         match find(&project, &mut program)[0].redirects() {
             Redirects::Yes(_) => "yes",
             Redirects::Perhaps(_) => "perhaps",

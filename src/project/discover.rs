@@ -430,6 +430,9 @@ fn walk(
     builder
         .hidden(false)
         .require_git(false)
+        // What one person's git ignores on one machine is no part of the project; and the crate
+        // compiles a regex at start-up to find where that list lies.
+        .git_global(false)
         .filter_entry(move |entry| {
             let name = entry.file_name().to_str();
             !matches!(name, Some(".git" | ".hg" | ".jj" | "node_modules"))

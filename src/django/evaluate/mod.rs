@@ -86,6 +86,19 @@ impl Evaluated {
     }
 }
 
+/// The modules of a project, as they are written.
+pub type Parsed = HashMap<SourceId, Module>;
+
+/// Parses every Python source of `project`.
+pub fn parse(project: &Project) -> Parsed {
+    let sources: Vec<_> = project.of_kind(SourceKind::Python).collect();
+    let bytes = sources.iter().map(|source| source.text.len()).sum();
+    let parsed = parallel::map(&sources, parallel::pays(bytes), |source| {
+        (source.id, syntax::parse(source))
+    });
+    parsed.into_iter().collect()
+}
+
 /// All modules of a project, evaluated.
 #[derive(Debug)]
 pub struct Program<'p> {
@@ -93,22 +106,14 @@ pub struct Program<'p> {
     /// Where modules are.
     pub modules: Modules<'p>,
     evaluated: HashMap<SourceId, Evaluated>,
-    parsed: HashMap<SourceId, Module>,
+    parsed: Parsed,
     /// The first syntax error of each file that has one.
     pub errors: Vec<Span>,
 }
 
 impl<'p> Program<'p> {
-    /// Evaluates every Python source of `project`.
-    pub fn new(project: &'p Project) -> Self {
-        let sources: Vec<_> = project.of_kind(SourceKind::Python).collect();
-        let bytes = sources.iter().map(|source| source.text.len()).sum();
-        let parsed: HashMap<SourceId, Module> =
-            parallel::map(&sources, parallel::pays(bytes), |source| {
-                (source.id, syntax::parse(source))
-            })
-            .into_iter()
-            .collect();
+    /// Evaluates every Python source of `project`, as [`parse`] read them.
+    pub fn new(project: &'p Project, parsed: Parsed) -> Self {
         let mut errors: Vec<Span> = parsed.values().filter_map(|module| module.error).collect();
         errors.sort();
         let mut program = Self {
@@ -118,7 +123,10 @@ impl<'p> Program<'p> {
             parsed: HashMap::new(),
             errors,
         };
-        for id in program.in_order(sources.iter().map(|source| source.id), &parsed) {
+        for id in program.in_order(
+            project.of_kind(SourceKind::Python).map(|source| source.id),
+            &parsed,
+        ) {
             if let Some(module) = parsed.get(&id) {
                 let evaluated = Frame::new(&program, id).run(module);
                 program.evaluated.insert(id, evaluated);

@@ -49,7 +49,7 @@ fn all(values: &[Possible]) -> String {
 
 fn value(files: &[(&str, &str)], module: &str, name: &str) -> String {
     let project = Project::in_memory(files.iter().copied()).unwrap();
-    let program = Program::new(&project);
+    let program = Program::new(&project, parse(&project));
     let evaluated = program.module(project.by_path(module).unwrap().id).unwrap();
     match evaluated.get(name) {
         Some(binding) => {

@@ -727,7 +727,7 @@ pub(super) mod tests {
     fn found(routes: &str) -> Found {
         let code = format!("{HEAD}application = ProtocolTypeRouter({{'websocket': {routes}}})\n");
         let project = Project::in_memory([("p/asgi.py", code.as_str())]).unwrap();
-        let program = Program::new(&project);
+        let program = Program::new(&project, crate::django::evaluate::parse(&project));
         find(&program)
     }
 
@@ -789,7 +789,7 @@ pub(super) mod tests {
             ("feed/routing.py", "from django.urls import re_path\nurls = [re_path('b', None)]\nif x:\n    urls += [re_path('c', None)]\n"),
         ])
         .unwrap();
-        let program = Program::new(&project);
+        let program = Program::new(&project, crate::django::evaluate::parse(&project));
         let Found {
             applications,
             routes,
@@ -809,7 +809,12 @@ pub(super) mod tests {
         let nothing = "from channels.routing import ProtocolTypeRouter\napplication = ProtocolTypeRouter({'http': 1})\n";
         let project = Project::in_memory([("p/asgi.py", nothing)]).unwrap();
         assert_eq!(
-            find(&Program::new(&project)).applications[0].websocket,
+            find(&Program::new(
+                &project,
+                crate::django::evaluate::parse(&project)
+            ))
+            .applications[0]
+                .websocket,
             WebSocket::Nothing
         );
     }

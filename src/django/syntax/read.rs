@@ -1,6 +1,9 @@
 //! Reads tree-sitter's tree.
 
-use tree_sitter::Node;
+use std::num::NonZeroU16;
+use std::sync::LazyLock;
+
+use tree_sitter::{Language, Node};
 
 use super::{
     Action, Argument, Expression, Function, ImportedModule, ImportedName, Item, Kind, Module,
@@ -25,6 +28,70 @@ pub fn parse(source: &Source) -> Module {
     }
 }
 
+/// A field of the grammar.
+#[derive(Clone, Copy)]
+enum Field {
+    Alias,
+    Argument,
+    Arguments,
+    Attribute,
+    Body,
+    Condition,
+    Consequence,
+    Definition,
+    Expression,
+    FormatSpecifier,
+    Function,
+    Key,
+    Left,
+    ModuleName,
+    Name,
+    Object,
+    Operator,
+    Parameters,
+    Right,
+    Subscript,
+    Superclasses,
+    TypeConversion,
+    Value,
+}
+
+/// The names of the fields, in the order of [`Field`].
+const FIELDS: [&str; 23] = [
+    "alias",
+    "argument",
+    "arguments",
+    "attribute",
+    "body",
+    "condition",
+    "consequence",
+    "definition",
+    "expression",
+    "format_specifier",
+    "function",
+    "key",
+    "left",
+    "module_name",
+    "name",
+    "object",
+    "operator",
+    "parameters",
+    "right",
+    "subscript",
+    "superclasses",
+    "type_conversion",
+    "value",
+];
+
+/// The child of `node` in `field`. To ask by number spares comparing names for each node.
+fn field<'t>(node: Node<'t>, field: Field) -> Option<Node<'t>> {
+    static NUMBERS: LazyLock<[Option<NonZeroU16>; FIELDS.len()]> = LazyLock::new(|| {
+        let language = Language::new(tree_sitter_python::LANGUAGE);
+        FIELDS.map(|name| language.field_id_for_name(name))
+    });
+    node.child_by_field_id(NUMBERS[field as usize]?.get())
+}
+
 /// The first node that the grammar could not place, without recursion.
 fn first_error(root: Node<'_>) -> Option<Node<'_>> {
     let mut node = root;
@@ -35,6 +102,13 @@ fn first_error(root: Node<'_>) -> Option<Node<'_>> {
             .find(|child| child.has_error() || child.is_missing())?;
     }
     (node.is_error() || node.is_missing()).then_some(node)
+}
+
+/// What was read of the children of `node`, in no more memory than it needs: a module is kept whole.
+fn collect<T>(node: Node<'_>, items: impl Iterator<Item = T>) -> Vec<T> {
+    let mut all = Vec::with_capacity(node.named_child_count());
+    all.extend(items);
+    all
 }
 
 struct Reader<'a> {
@@ -51,8 +125,8 @@ impl<'a> Reader<'a> {
         self.text.get(node.byte_range()).unwrap_or_default()
     }
 
-    fn field(&self, node: Node<'_>, name: &str) -> String {
-        node.child_by_field_name(name)
+    fn field_text(&self, node: Node<'_>, name: Field) -> String {
+        field(node, name)
             .map(|child| self.slice(child).to_owned())
             .unwrap_or_default()
     }
@@ -63,17 +137,18 @@ impl<'a> Reader<'a> {
             return Vec::new();
         }
         let mut cursor = node.walk();
-        node.named_children(&mut cursor)
+        let statements = node
+            .named_children(&mut cursor)
             .filter(|child| child.kind() != "comment")
             .map(|child| Statement {
                 span: self.span(child),
                 action: self.action(child, depth),
-            })
-            .collect()
+            });
+        collect(node, statements)
     }
 
-    fn body(&self, node: Node<'_>, field: &str, depth: usize) -> Vec<Statement> {
-        node.child_by_field_name(field)
+    fn body(&self, node: Node<'_>, of: Field, depth: usize) -> Vec<Statement> {
+        field(node, of)
             .map(|block| self.block(block, depth + 1))
             .unwrap_or_default()
     }
@@ -89,10 +164,9 @@ impl<'a> Reader<'a> {
                 let modules = node
                     .children_by_field_name("name", &mut cursor)
                     .map(|name| {
-                        let alias = name
-                            .child_by_field_name("alias")
-                            .map(|alias| self.slice(alias).to_owned());
-                        let path = name.child_by_field_name("name").unwrap_or(name);
+                        let alias =
+                            field(name, Field::Alias).map(|alias| self.slice(alias).to_owned());
+                        let path = field(name, Field::Name).unwrap_or(name);
                         ImportedModule {
                             path: self.slice(path).to_owned(),
                             alias,
@@ -102,19 +176,17 @@ impl<'a> Reader<'a> {
             }
             "import_from_statement" => self.import_from(node),
             "if_statement" => {
-                let test = node
-                    .child_by_field_name("condition")
-                    .map(|test| self.expression(test, depth + 1));
-                let mut branches = vec![(test, self.body(node, "consequence", depth))];
+                let test =
+                    field(node, Field::Condition).map(|test| self.expression(test, depth + 1));
+                let mut branches = vec![(test, self.body(node, Field::Consequence, depth))];
                 let mut cursor = node.walk();
                 for clause in node.children_by_field_name("alternative", &mut cursor) {
-                    let test = clause
-                        .child_by_field_name("condition")
+                    let test = field(clause, Field::Condition)
                         .map(|test| self.expression(test, depth + 1));
                     let field = if clause.kind() == "elif_clause" {
-                        "consequence"
+                        Field::Consequence
                     } else {
-                        "body"
+                        Field::Body
                     };
                     branches.push((test, self.body(clause, field, depth)));
                 }
@@ -122,15 +194,13 @@ impl<'a> Reader<'a> {
             }
             "try_statement" => self.attempt(node, depth),
             "for_statement" | "while_statement" => Action::Loop {
-                target: node
-                    .child_by_field_name("left")
-                    .map(|left| self.expression(left, depth + 1)),
-                body: self.body(node, "body", depth),
+                target: field(node, Field::Left).map(|left| self.expression(left, depth + 1)),
+                body: self.body(node, Field::Body, depth),
             },
-            "with_statement" => Action::Block(self.body(node, "body", depth)),
+            "with_statement" => Action::Block(self.body(node, Field::Body, depth)),
             "class_definition" => {
                 let mut bases = Vec::new();
-                if let Some(list) = node.child_by_field_name("superclasses") {
+                if let Some(list) = field(node, Field::Superclasses) {
                     let mut cursor = list.walk();
                     for base in list.named_children(&mut cursor) {
                         if !matches!(base.kind(), "keyword_argument" | "comment") {
@@ -139,13 +209,13 @@ impl<'a> Reader<'a> {
                     }
                 }
                 Action::Class {
-                    name: self.field(node, "name"),
+                    name: self.field_text(node, Field::Name),
                     bases,
-                    body: self.body(node, "body", depth),
+                    body: self.body(node, Field::Body, depth),
                 }
             }
             "function_definition" => Action::Function(self.function(node, depth)),
-            "decorated_definition" => match node.child_by_field_name("definition") {
+            "decorated_definition" => match field(node, Field::Definition) {
                 // A decorator may put anything in a function's place; a class stays one.
                 Some(definition) => match self.action(definition, depth + 1) {
                     Action::Function(function) => Action::Function(Function {
@@ -179,25 +249,23 @@ impl<'a> Reader<'a> {
 
     fn function(&self, node: Node<'_>, depth: usize) -> Function {
         let mut parameters = Vec::new();
-        if let Some(list) = node.child_by_field_name("parameters") {
+        if let Some(list) = field(node, Field::Parameters) {
             let mut cursor = list.walk();
             for parameter in list.named_children(&mut cursor) {
                 let name = match parameter.kind() {
                     "identifier" => Some(parameter),
                     "comment" => None,
-                    _ => parameter
-                        .child_by_field_name("name")
-                        .or_else(|| parameter.named_child(0)),
+                    _ => field(parameter, Field::Name).or_else(|| parameter.named_child(0)),
                 };
                 parameters.extend(name.map(|name| self.slice(name).to_owned()));
             }
         }
         Function {
-            name: self.field(node, "name"),
+            name: self.field_text(node, Field::Name),
             asynchronous: self.slice(node).starts_with("async"),
             decorated: false,
             parameters,
-            body: self.body(node, "body", depth),
+            body: self.body(node, Field::Body, depth),
         }
     }
 
@@ -205,13 +273,13 @@ impl<'a> Reader<'a> {
         match node.kind() {
             "string" => Action::Nothing,
             "assignment" => {
-                let mut targets = Vec::new();
+                let mut targets = Vec::with_capacity(1);
                 let mut at = node;
                 loop {
-                    if let Some(left) = at.child_by_field_name("left") {
+                    if let Some(left) = field(at, Field::Left) {
                         targets.push(self.expression(left, depth + 1));
                     }
-                    match at.child_by_field_name("right") {
+                    match field(at, Field::Right) {
                         Some(right) if right.kind() == "assignment" => at = right,
                         Some(right) => {
                             return Action::Assign {
@@ -225,16 +293,15 @@ impl<'a> Reader<'a> {
                 }
             }
             "augmented_assignment" => {
-                let (Some(left), Some(right)) = (
-                    node.child_by_field_name("left"),
-                    node.child_by_field_name("right"),
-                ) else {
+                let (Some(left), Some(right)) =
+                    (field(node, Field::Left), field(node, Field::Right))
+                else {
                     return Action::Other;
                 };
                 Action::Augment {
                     target: self.expression(left, depth + 1),
                     operator: self
-                        .field(node, "operator")
+                        .field_text(node, Field::Operator)
                         .trim_end_matches('=')
                         .to_owned(),
                     value: self.expression(right, depth + 1),
@@ -245,7 +312,7 @@ impl<'a> Reader<'a> {
     }
 
     fn import_from(&self, node: Node<'_>) -> Action {
-        let Some(module) = node.child_by_field_name("module_name") else {
+        let Some(module) = field(node, Field::ModuleName) else {
             return Action::Other;
         };
         let text = self.slice(module);
@@ -269,8 +336,8 @@ impl<'a> Reader<'a> {
         let names = node
             .children_by_field_name("name", &mut cursor)
             .map(|name| {
-                let alias = name.child_by_field_name("alias");
-                let original = name.child_by_field_name("name").unwrap_or(name);
+                let alias = field(name, Field::Alias);
+                let original = field(name, Field::Name).unwrap_or(name);
                 ImportedName {
                     name: self.slice(original).to_owned(),
                     alias: self.slice(alias.unwrap_or(original)).to_owned(),
@@ -284,7 +351,7 @@ impl<'a> Reader<'a> {
     }
 
     fn attempt(&self, node: Node<'_>, depth: usize) -> Action {
-        let mut body = self.body(node, "body", depth);
+        let mut body = self.body(node, Field::Body, depth);
         let (mut handlers, mut finally) = (Vec::new(), Vec::new());
         let mut cursor = node.walk();
         for clause in node.named_children(&mut cursor) {
@@ -343,7 +410,8 @@ impl<'a> Reader<'a> {
                 Kind::Name(self.slice(node).to_owned())
             }
             "string" => {
-                let mut pieces = Vec::new();
+                // Its quotes are children too.
+                let mut pieces = Vec::with_capacity(node.named_child_count().saturating_sub(2));
                 self.string(node, depth, &mut pieces)?;
                 Kind::Text(pieces)
             }
@@ -363,20 +431,20 @@ impl<'a> Reader<'a> {
             "false" => Kind::Bool(false),
             "none" => Kind::None,
             "attribute" => Kind::Attribute(
-                self.boxed(node.child_by_field_name("object"), depth)?,
-                self.field(node, "attribute"),
+                self.boxed(field(node, Field::Object), depth)?,
+                self.field_text(node, Field::Attribute),
             ),
             "subscript" => Kind::Subscript(
-                self.boxed(node.child_by_field_name("value"), depth)?,
-                self.boxed(node.child_by_field_name("subscript"), depth)?,
+                self.boxed(field(node, Field::Value), depth)?,
+                self.boxed(field(node, Field::Subscript), depth)?,
             ),
             "call" => Kind::Call {
-                function: self.boxed(node.child_by_field_name("function"), depth)?,
-                arguments: self.arguments(node.child_by_field_name("arguments")?, depth),
+                function: self.boxed(field(node, Field::Function), depth)?,
+                arguments: self.arguments(field(node, Field::Arguments)?, depth),
             },
             kind @ ("list" | "tuple" | "set" | "expression_list" | "pattern_list"
             | "tuple_pattern" | "list_pattern") => {
-                let mut items = Vec::new();
+                let mut items = Vec::with_capacity(node.named_child_count());
                 let mut cursor = node.walk();
                 for child in node.named_children(&mut cursor) {
                     match child.kind() {
@@ -395,14 +463,13 @@ impl<'a> Reader<'a> {
                 }
             }
             "dictionary" => {
-                let mut pairs = Vec::new();
+                let mut pairs = Vec::with_capacity(node.named_child_count());
                 let mut cursor = node.walk();
                 for child in node.named_children(&mut cursor) {
                     match child.kind() {
                         "pair" => {
-                            let key = self.expression(child.child_by_field_name("key")?, depth + 1);
-                            let value =
-                                self.expression(child.child_by_field_name("value")?, depth + 1);
+                            let key = self.expression(field(child, Field::Key)?, depth + 1);
+                            let value = self.expression(field(child, Field::Value)?, depth + 1);
                             pairs.push((Some(key), value));
                         }
                         "dictionary_splat" => {
@@ -414,9 +481,9 @@ impl<'a> Reader<'a> {
                 Kind::Dictionary(pairs)
             }
             "binary_operator" | "boolean_operator" => Kind::Binary {
-                operator: self.field(node, "operator"),
-                left: self.boxed(node.child_by_field_name("left"), depth)?,
-                right: self.boxed(node.child_by_field_name("right"), depth)?,
+                operator: self.field_text(node, Field::Operator),
+                left: self.boxed(field(node, Field::Left), depth)?,
+                right: self.boxed(field(node, Field::Right), depth)?,
             },
             "comparison_operator" if node.named_child_count() == 2 => {
                 let mut cursor = node.walk();
@@ -430,15 +497,15 @@ impl<'a> Reader<'a> {
                     right: self.boxed(node.named_child(1), depth)?,
                 }
             }
-            "not_operator" => Kind::Not(self.boxed(node.child_by_field_name("argument"), depth)?),
+            "not_operator" => Kind::Not(self.boxed(field(node, Field::Argument), depth)?),
             "conditional_expression" => Kind::Conditional {
                 value: self.boxed(node.named_child(0), depth)?,
                 test: self.boxed(node.named_child(1), depth)?,
                 otherwise: self.boxed(node.named_child(2), depth)?,
             },
             "named_expression" => Kind::Walrus(
-                self.field(node, "name"),
-                self.boxed(node.child_by_field_name("value"), depth)?,
+                self.field_text(node, Field::Name),
+                self.boxed(field(node, Field::Value), depth)?,
             ),
             "await" => Kind::Await(self.boxed(node.named_child(0), depth)?),
             "list_comprehension"
@@ -451,10 +518,10 @@ impl<'a> Reader<'a> {
 
     /// A comprehension with one `for`.
     fn comprehension(&self, node: Node<'_>, depth: usize) -> Option<Kind> {
-        let body = node.child_by_field_name("body")?;
+        let body = field(node, Field::Body)?;
         let (element, value) = if body.kind() == "pair" {
-            let value = self.boxed(body.child_by_field_name("value"), depth)?;
-            (body.child_by_field_name("key")?, Some(value))
+            let value = self.boxed(field(body, Field::Value), depth)?;
+            (field(body, Field::Key)?, Some(value))
         } else {
             (body, None)
         };
@@ -473,8 +540,8 @@ impl<'a> Reader<'a> {
         Some(Kind::Comprehension {
             element: self.boxed(Some(element), depth)?,
             value,
-            target: self.boxed(clause.child_by_field_name("left"), depth)?,
-            items: self.boxed(clause.child_by_field_name("right"), depth)?,
+            target: self.boxed(field(clause, Field::Left), depth)?,
+            items: self.boxed(field(clause, Field::Right), depth)?,
             tests,
         })
     }
@@ -487,20 +554,21 @@ impl<'a> Reader<'a> {
             return vec![Argument::Splice];
         }
         let mut cursor = node.walk();
-        node.named_children(&mut cursor)
+        let arguments = node
+            .named_children(&mut cursor)
             .filter(|child| child.kind() != "comment")
             .map(|child| match child.kind() {
-                "keyword_argument" => match child.child_by_field_name("value") {
+                "keyword_argument" => match field(child, Field::Value) {
                     Some(value) => Argument::Keyword(
-                        self.field(child, "name"),
+                        self.field_text(child, Field::Name),
                         self.expression(value, depth + 1),
                     ),
                     None => Argument::Splice,
                 },
                 "list_splat" | "dictionary_splat" => Argument::Splice,
                 _ => Argument::Positional(self.expression(child, depth + 1)),
-            })
-            .collect()
+            });
+        collect(node, arguments)
     }
 
     /// The pieces of one string literal; `None` for bytes.
@@ -523,9 +591,9 @@ impl<'a> Reader<'a> {
                     }
                 }
                 "interpolation" => {
-                    let plain = part.child_by_field_name("format_specifier").is_none()
-                        && part.child_by_field_name("type_conversion").is_none();
-                    pieces.push(match part.child_by_field_name("expression") {
+                    let plain = field(part, Field::FormatSpecifier).is_none()
+                        && field(part, Field::TypeConversion).is_none();
+                    pieces.push(match field(part, Field::Expression) {
                         Some(expression) if plain => {
                             Piece::Value(self.expression(expression, depth + 1))
                         }
