@@ -1,6 +1,8 @@
 //! What wslint says nginx refuses, real nginx refuses: thousands of small mistakes, made at random
 //! in configurations that are right, go through `nginx -t` and through wslint.
 
+#[path = "support/random.rs"]
+mod random;
 mod support;
 
 use std::fmt::Write as _;
@@ -10,6 +12,8 @@ use std::process::Command;
 use wslint::nginx::Model;
 use wslint::project::Project;
 use wslint::rule::rules;
+
+use random::Random;
 
 /// Mistaken configurations in a run of the suite; WSLINT_MUTANTS asks for more.
 const MUTANTS: usize = 800;
@@ -221,29 +225,13 @@ const WORDS: &[&str] = &[
     ")",
 ];
 
-/// xorshift64*: the same numbers everywhere.
-struct Random(u64);
-
-impl Random {
-    fn below(&mut self, limit: usize) -> usize {
-        self.0 ^= self.0 >> 12;
-        self.0 ^= self.0 << 25;
-        self.0 ^= self.0 >> 27;
-        (self.0.wrapping_mul(0x2545_F491_4F6C_DD1D) >> 33) as usize % limit.max(1)
-    }
-
-    fn of<'a>(&mut self, list: &[&'a str]) -> &'a str {
-        list[self.below(list.len())]
-    }
-}
-
 /// One small mistake, or a harmless change.
 fn mutate(text: &str, random: &mut Random) -> String {
     let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
     let at = random.below(lines.len());
     match random.below(8) {
-        0 => lines.insert(at, random.of(LINES).to_owned()),
-        1 => lines.insert(at, random.of(LINES).to_owned()),
+        0 => lines.insert(at, random.pick(LINES).to_owned()),
+        1 => lines.insert(at, random.pick(LINES).to_owned()),
         2 => {
             lines.remove(at);
         }
@@ -269,7 +257,7 @@ fn mutate(text: &str, random: &mut Random) -> String {
             // A word more, less, or another one.
             let mut words: Vec<String> = lines[at].split(' ').map(str::to_owned).collect();
             let place = random.below(words.len());
-            let word = random.of(WORDS);
+            let word = random.pick(WORDS);
             match random.below(3) {
                 0 => words.insert(place, word.to_owned()),
                 1 => {
@@ -373,7 +361,7 @@ fn nginx_refuses_what_wslint_says_it_refuses() {
     for base in &bases {
         assert_eq!(refusals(base), Vec::<String>::new(), "{base}");
     }
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let (mut refused, mut known) = (0, 0);
     let mut missed: std::collections::BTreeMap<String, usize> = std::collections::BTreeMap::new();
     let mut left = number;

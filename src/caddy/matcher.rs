@@ -416,6 +416,8 @@ pub(super) enum Tried {
 /// No file stands where a socket is, so what depends on the path does not exist; what is named
 /// outright (`/index.html`) is there, or nobody would name it.
 pub(super) fn first_file(candidates: &[Word], asked: &str) -> Tried {
+    // `handle_path /ws` leaves nothing of `/ws`, which is the root as well.
+    let root = matches!(asked, "" | "/");
     for candidate in candidates {
         if let Some(unknown) = &candidate.unknown {
             return Tried::Hidden(candidate.span, unknown.clone());
@@ -426,14 +428,14 @@ pub(super) fn first_file(candidates: &[Word], asked: &str) -> Tried {
         }
         let path = text.split('?').next().unwrap_or_default();
         // Only where the file says so is a folder meant, and the root is one (fileserver/matcher.go).
-        if matches!(path, "{path}/" | "{http.request.uri.path}/") && asked == "/" {
+        if root && matches!(path, "{path}/" | "{http.request.uri.path}/") {
             return Tried::File("/".to_owned());
         }
         // So does a file in it that the line names.
         let below = path
             .strip_prefix("{path}/")
             .or_else(|| path.strip_prefix("{http.request.uri.path}/"));
-        if let Some(file) = below.filter(|file| asked == "/" && !file.contains('{')) {
+        if let Some(file) = below.filter(|file| root && !file.contains('{')) {
             return Tried::File(format!("/{file}"));
         }
         // A matcher's name is a file's name to `try_files`, which takes no matcher.

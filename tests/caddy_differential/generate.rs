@@ -2,31 +2,7 @@
 
 use std::fmt::Write;
 
-/// Numbers that a seed decides (SplitMix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, end: usize) -> usize {
-        (self.next() % end.max(1) as u64) as usize
-    }
-
-    /// True in `percent` of a hundred.
-    fn chance(&mut self, percent: usize) -> bool {
-        self.below(100) < percent
-    }
-
-    fn pick<'a>(&mut self, from: &[&'a str]) -> &'a str {
-        from[self.below(from.len())]
-    }
-}
+use crate::differential::Random;
 
 /// A Caddyfile and the handshakes to send through it.
 pub(crate) struct Generated {
@@ -57,7 +33,7 @@ const PATHS: [&str; 9] = [
 
 pub(crate) fn caddyfile(seed: u64, version: [u32; 3], folder: &str) -> Generated {
     let mut generator = Generator {
-        random: Random(seed),
+        random: Random::new(seed),
         version,
         folder,
         matchers: Vec::new(),

@@ -3,20 +3,19 @@
 use std::fs;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::path::Path;
-use std::process::{Command, Stdio};
+use std::ops::Range;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use rustls::pki_types::ServerName;
-use wslint::caddy::{Caddy, Model};
+use wslint::caddy::{self, Model};
 use wslint::handshake::{Browser, Hop, Judged, Outcome, Reply, Request, judge};
 use wslint::project::Project;
 
-use crate::case::Url;
-use crate::client::{self, Dial};
+use crate::differential::{Bench, Found, Server};
 use crate::generate::{self, Generated};
-use crate::message::Head;
-use crate::{Found, Task, upstream};
+use crate::socket::client::{self, Dial};
+use crate::socket::{Url, upstream};
 
 /// What hangs longer than this hangs.
 const PATIENCE: Duration = Duration::from_millis(1500);
@@ -42,75 +41,68 @@ impl Verdict {
     }
 }
 
-pub(crate) fn run(task: &Task) -> Found {
-    let up = Command::new("ip")
-        .args(["link", "set", "lo", "up"])
-        .status();
-    assert!(
-        up.is_ok_and(|status| status.success()),
-        "apt-get install iproute2"
-    );
-    let folder = Path::new(&task.folder);
-    fs::create_dir_all(folder.join("site")).expect("writable");
-    fs::write(folder.join("site/index.html"), "x\n").expect("writable");
-    let log = upstream::Log::default();
-    for port in [8000, 8001] {
-        upstream::serve(
-            TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free"),
-            &log,
-        );
-    }
-    gate(8002).expect("free");
-    let errors = fs::File::create(folder.join("caddy.log")).expect("writable");
-    let mut caddy = Command::new(&task.caddy)
-        .arg("run")
-        .env("HOME", folder)
-        .env("XDG_DATA_HOME", folder)
-        .env("XDG_CONFIG_HOME", folder)
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(errors)
-        .spawn()
-        .expect("Caddy");
-    let deadline = Instant::now() + Duration::from_secs(20);
-    while TcpStream::connect(("127.0.0.1", 2019)).is_err() && Instant::now() < deadline {
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    let mut found = Found::default();
-    for at in 0..task.count {
-        let seed = task.first + at * task.step;
-        let generated = generate::caddyfile(seed, task.version, &task.folder);
-        found.files += 1;
-        if let Err(why) = load(&generated.text) {
-            found.refused += 1;
-            found
-                .reasons
-                .push(format!("seed {seed} refused: {why}\n{}", generated.text));
-            continue;
-        }
-        compare(seed, &generated, task.version, &mut found);
-        if found.disagreements.len() >= 8 {
-            break;
-        }
-    }
-    let _ = caddy.kill();
-    let _ = caddy.wait();
-    found
+/// Caddy in its sandbox, with what stands behind it.
+pub(crate) struct Caddy {
+    server: Server,
+    folder: PathBuf,
+    _running: Running,
 }
 
-/// A server that says yes to whoever asks: an authentication server.
-fn gate(port: u16) -> io::Result<()> {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port))?;
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            std::thread::spawn(move || {
-                Head::read(&mut stream)?;
-                stream
-                    .write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-            });
+/// Caddy, which ends with its test.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Caddy {
+    pub(crate) fn start(server: &Server, folder: &Path) -> Self {
+        fs::create_dir_all(folder.join("site")).expect("writable");
+        fs::write(folder.join("site/index.html"), "x\n").expect("writable");
+        let log = upstream::Log::default();
+        let listener = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free");
+        for port in [8000, 8001] {
+            upstream::serve(listener(port), &log);
         }
-    });
-    Ok(())
+        upstream::serve_gate(listener(8002));
+        let errors = fs::File::create(folder.join("caddy.log")).expect("writable");
+        let caddy = Command::new(&server.program)
+            .arg("run")
+            .env("HOME", folder)
+            .env("XDG_DATA_HOME", folder)
+            .env("XDG_CONFIG_HOME", folder)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()
+            .expect("Caddy");
+        let deadline = Instant::now() + Duration::from_secs(20);
+        while TcpStream::connect(("127.0.0.1", 2019)).is_err() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Self {
+            server: server.clone(),
+            folder: folder.to_owned(),
+            _running: Running(caddy),
+        }
+    }
+}
+
+impl Bench for Caddy {
+    fn compare(&mut self, seeds: Range<u64>, found: &mut Found) {
+        for seed in seeds {
+            let folder = self.folder.to_string_lossy();
+            let generated = generate::caddyfile(seed, self.server.version, &folder);
+            found.configurations += 1;
+            match load(&generated.text) {
+                Ok(()) => compare(seed, &generated, self.server.version, found),
+                Err(why) => found.refused(seed, &format!("{why}\n{}", generated.text)),
+            }
+        }
+    }
 }
 
 /// Loads a Caddyfile through the administration port.
@@ -145,12 +137,15 @@ fn compare(seed: u64, generated: &Generated, version: [u32; 3], found: &mut Foun
     let project = Project::in_memory(files).expect("a project");
     let model = Model::resolve(&project);
     for url in &generated.urls {
-        let dial = dial(url);
+        let dial = Dial {
+            patience: PATIENCE,
+            ..Dial::here(Url::read(url).expect("a URL"))
+        };
         for browser in Browser::ALL {
             let (ours, story) = ours(&model, &dial.url, browser);
             // Caddy issues certificates in the background, and while it changes over to a new
             // configuration the listeners of the old one still take a connection.
-            let deadline = Instant::now() + Duration::from_secs(2);
+            let deadline = Instant::now() + Duration::from_secs(5);
             let real = loop {
                 let real = real(&dial, browser);
                 if ours.agrees(&real) || Instant::now() > deadline {
@@ -161,10 +156,7 @@ fn compare(seed: u64, generated: &Generated, version: [u32; 3], found: &mut Foun
             found.handshakes += 1;
             found.opened += u64::from(real == Verdict::Opens);
             if let Verdict::Undecided(why) = &ours {
-                found.undecided += 1;
-                found
-                    .reasons
-                    .push(format!("seed {seed} undecided: {why}\n{story}"));
+                found.undecided(seed, &format!("{why}\n{story}"));
             }
             if !ours.agrees(&real) {
                 found.disagreements.push(format!(
@@ -178,22 +170,10 @@ fn compare(seed: u64, generated: &Generated, version: [u32; 3], found: &mut Foun
     }
 }
 
-fn dial(url: &str) -> Dial {
-    let url = Url::read(url).expect("a URL");
-    Dial {
-        host: "127.0.0.1".to_owned(),
-        port: url.port,
-        tls: url.tls,
-        headers: Vec::new(),
-        lives: false,
-        url,
-    }
-}
-
 /// What the library says, and its story.
 fn ours(model: &Model, url: &Url, browser: Browser) -> (Verdict, String) {
     let config = &model.configs[0];
-    let hop = Caddy { config };
+    let hop = caddy::Caddy { config };
     let mut request = Request::handshake(browser, url.tls, &url.host, url.port, &url.target);
     let mut story = String::new();
     let mut replies = Vec::new();
@@ -256,36 +236,9 @@ fn back(replies: &[Reply]) -> Verdict {
 
 /// What Caddy does.
 fn real(dial: &Dial, browser: Browser) -> Verdict {
-    match talk(dial, browser) {
-        Ok((101, true)) => Verdict::Opens,
-        Ok((status, _)) => Verdict::Fails(Some(status)),
-        Err(_) => Verdict::Fails(None),
+    let attempt = client::attempt(browser.name(), dial);
+    match attempt.opens {
+        true => Verdict::Opens,
+        false => Verdict::Fails(attempt.status),
     }
-}
-
-fn talk(dial: &Dial, browser: Browser) -> io::Result<(u16, bool)> {
-    trait Stream: Read + Write {}
-    impl<T: Read + Write> Stream for T {}
-    let socket = TcpStream::connect(("127.0.0.1", dial.port))?;
-    socket.set_read_timeout(Some(PATIENCE))?;
-    let mut stream: Box<dyn Stream> = if dial.tls {
-        let name = ServerName::try_from(dial.url.host.clone()).map_err(io::Error::other)?;
-        let session =
-            rustls::ClientConnection::new(client::tls_config()?, name).map_err(io::Error::other)?;
-        Box::new(rustls::StreamOwned::new(session, socket))
-    } else {
-        Box::new(socket)
-    };
-    let key = client::key();
-    stream.write_all(client::request(browser.name(), dial, &key).as_bytes())?;
-    stream.flush()?;
-    let head = Head::read(&mut stream)?;
-    let status = head
-        .first
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    let status = status.ok_or_else(|| io::Error::other("no status"))?;
-    let accepted = status == 101 && client::acceptable(&head, &key, dial).is_ok();
-    Ok((status, accepted))
 }

@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use crate::random::Random;
+use crate::differential::Random;
 use crate::servers::{AUTH, FASTCGI, SCGI, UWSGI, WEBSOCKET};
 
 /// A directive, perhaps with a block.
@@ -175,7 +175,7 @@ const NAMES: &[&str] = &[
 /// The configuration of a seed.
 pub(crate) fn configuration(seed: u64) -> Generated {
     let mut maker = Maker {
-        random: Random::new(seed),
+        random: Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d),
         names: 0,
         named: Vec::new(),
         waits: false,

@@ -6,8 +6,7 @@ use std::collections::HashMap;
 use std::io::{self, Read, Write};
 use std::net::TcpListener;
 
-use crate::message::Head;
-use crate::{frame, upstream};
+use crate::socket::{frame, upstream};
 
 pub(crate) const WEBSOCKET: u16 = 8000;
 pub(crate) const AUTH: u16 = 8001;
@@ -19,10 +18,7 @@ pub(crate) const FASTCGI: u16 = 8004;
 pub(crate) fn start() -> io::Result<upstream::Log> {
     let log = upstream::Log::default();
     upstream::serve(listener(WEBSOCKET)?, &log);
-    serve(listener(AUTH)?, |stream| {
-        Head::read(stream)?;
-        stream.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-    });
+    upstream::serve_gate(listener(AUTH)?);
     serve(listener(UWSGI)?, |stream| {
         let mut head = [0; 4];
         stream.read_exact(&mut head)?;

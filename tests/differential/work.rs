@@ -2,68 +2,47 @@
 
 use std::fs;
 use std::net::TcpStream;
-use std::path::Path;
+use std::ops::Range;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use wslint::handshake::{Browser, Hop, Judged, Outcome, Reply, Request, judge};
-use wslint::nginx::Model;
-use wslint::nginx::hop::Nginx;
+use wslint::nginx::{self, Model};
 use wslint::project::Project;
 
-use crate::case::{Attempt, Url};
-use crate::client::{self, Dial};
+use crate::differential::{Bench, Found, Server};
 use crate::generate::{self, Generated};
-use crate::{Found, Task, servers, upstream};
+use crate::servers;
+use crate::socket::client::{self, Dial};
+use crate::socket::{Attempt, Url, upstream};
 
 /// Attempts to make a disagreement smaller.
 const CUTS: usize = 400;
 
-struct Bench {
-    folder: std::path::PathBuf,
+/// nginx in its sandbox, with what stands behind it.
+pub(crate) struct Nginx {
+    folder: PathBuf,
+    server: Server,
     log: upstream::Log,
-    version: [u32; 3],
 }
 
-pub(crate) fn run(task: &Task) -> Found {
-    let up = Command::new("ip")
-        .args(["link", "set", "lo", "up"])
-        .status();
-    assert!(
-        up.is_ok_and(|status| status.success()),
-        "apt-get install iproute2"
-    );
-    let folder = Path::new(&task.folder).to_owned();
-    furnish(&folder);
-    let bench = Bench {
-        folder,
-        log: servers::start().expect("free ports"),
-        version: version(),
-    };
-    let mut found = Found::default();
-    for at in 0..task.count {
-        let seed = task.first + at * task.step;
-        let generated = generate::configuration(seed);
-        found.configurations += 1;
-        let outcome = bench.compare(&generated, &mut found);
-        match outcome {
-            Ok(None) => {}
-            Ok(Some(what)) => {
-                let (small, what) = bench.minimised(generated, what);
-                found
-                    .disagreements
-                    .push(format!("seed {seed}: {what}\n{}", small.text()));
-                if found.disagreements.len() >= 20 {
-                    break;
+impl Bench for Nginx {
+    fn compare(&mut self, seeds: Range<u64>, found: &mut Found) {
+        for seed in seeds {
+            let generated = generate::configuration(seed);
+            found.configurations += 1;
+            match self.one(seed, &generated, found) {
+                Ok(None) => {}
+                Ok(Some(what)) => {
+                    let (small, what) = self.minimised(generated, what);
+                    let told = format!("seed {seed}: {what}\n{}", small.text());
+                    found.disagreements.push(told);
                 }
-            }
-            Err(why) => {
-                found.refused += 1;
-                found.reasons.push(format!("seed {seed} refused: {why}"));
+                Err(why) => found.refused(seed, &why),
             }
         }
     }
-    found
 }
 
 /// Certificates and the files that are served.
@@ -92,28 +71,23 @@ fn furnish(folder: &Path) {
     assert!(readable.is_ok_and(|status| status.success()));
 }
 
-fn nginx() -> Command {
-    let mut command = Command::new("nginx");
-    command.env(
-        "PATH",
-        "/usr/local/sbin:/usr/sbin:/sbin:/usr/local/bin:/usr/bin:/bin",
-    );
-    command
-}
+impl Nginx {
+    pub(crate) fn start(server: &Server, folder: &Path) -> Self {
+        furnish(folder);
+        Self {
+            folder: folder.to_owned(),
+            server: server.clone(),
+            log: servers::start().expect("free ports"),
+        }
+    }
 
-fn version() -> [u32; 3] {
-    let output = nginx().arg("-v").output().expect("apt-get install nginx");
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let version = text.split("nginx/").nth(1).unwrap_or_default();
-    let mut numbers = version
-        .split(|c: char| !c.is_ascii_digit())
-        .map(|part| part.parse().unwrap_or(0));
-    [(); 3].map(|()| numbers.next().unwrap_or(0))
-}
-
-impl Bench {
     /// What differs, if anything; the error is nginx's refusal.
-    fn compare(&self, generated: &Generated, found: &mut Found) -> Result<Option<String>, String> {
+    fn one(
+        &self,
+        seed: u64,
+        generated: &Generated,
+        found: &mut Found,
+    ) -> Result<Option<String>, String> {
         let attempts = self.real(generated)?;
         let files = generated.files();
         let borrowed = files
@@ -121,9 +95,9 @@ impl Bench {
             .map(|(path, text)| (path.as_str(), text.as_str()));
         let project = Project::in_memory(borrowed).expect("no wslint.toml");
         let model = Model::resolve(&project);
-        let hop = Nginx {
+        let hop = nginx::hop::Nginx {
             view: model.view(0),
-            target: Some(self.version),
+            target: Some(self.server.version),
         };
         // What a mirror sends, or nginx does not wait for, arrives whenever it likes.
         let text = generated.text();
@@ -157,10 +131,7 @@ impl Bench {
                 }
                 match verdict {
                     Verdict::Same => {}
-                    Verdict::Undecided(why) => {
-                        found.undecided += 1;
-                        found.reasons.push(why);
-                    }
+                    Verdict::Undecided(why) => found.undecided(seed, &why),
                     Verdict::Differs(what) => {
                         let story: Vec<_> = passage
                             .because
@@ -194,7 +165,7 @@ impl Bench {
             let text = text.replace("/srv/site", &format!("{}/site", self.folder.display()));
             fs::write(path, text).expect("writable");
         }
-        let _running = self.start(generated)?;
+        let _running = self.running(generated)?;
         let mut attempts = Vec::new();
         for url in &generated.urls {
             let url = Url::read(url).expect("a URL");
@@ -202,14 +173,7 @@ impl Bench {
                 if let Ok(mut log) = self.log.lock() {
                     log.clear();
                 }
-                let dial = Dial {
-                    host: "127.0.0.1".to_owned(),
-                    port: url.port,
-                    tls: url.tls,
-                    lives: false,
-                    headers: Vec::new(),
-                    url: url.clone(),
-                };
+                let dial = Dial::here(url.clone());
                 let attempt = client::attempt(browser.name(), &dial);
                 if attempt.note.contains("refused") {
                     return Err(format!("nothing listens on port {}", url.port));
@@ -222,10 +186,10 @@ impl Bench {
         Ok(attempts)
     }
 
-    fn start(&self, generated: &Generated) -> Result<Running, String> {
+    fn running(&self, generated: &Generated) -> Result<Running, String> {
         let log = self.folder.join("logs/stderr.log");
         let output = fs::File::create(&log).map_err(|error| error.to_string())?;
-        let child = nginx()
+        let child = Command::new(&self.server.program)
             .arg("-p")
             .arg(&self.folder)
             .args(["-c", "conf/nginx.conf", "-g"])
@@ -270,7 +234,7 @@ impl Bench {
                 break;
             }
             let smaller = generated.without(at);
-            match self.compare(&smaller, &mut Found::default()) {
+            match self.one(0, &smaller, &mut Found::default()) {
                 Ok(Some(still)) if answers(&still) == wanted => {
                     (generated, what) = (smaller, still)
                 }

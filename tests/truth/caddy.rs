@@ -135,11 +135,7 @@ pub(crate) fn await_certificates(case: &Case, proxy: &Proxy) {
         };
         let dial = Dial {
             host,
-            port: 443,
-            tls: true,
-            headers: Vec::new(),
-            lives: false,
-            url,
+            ..Dial::here(url)
         };
         while !client::speaks_tls(&dial) && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(50));

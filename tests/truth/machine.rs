@@ -179,12 +179,12 @@ fn dial(case: &Case) -> Result<Dial, String> {
         (url.host.clone(), url.port, url.tls)
     };
     Ok(Dial {
-        url,
         host,
         port,
         tls,
         headers: case.headers.clone(),
         lives: case.lives,
+        ..Dial::here(url)
     })
 }
 

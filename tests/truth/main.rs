@@ -6,20 +6,20 @@
 
 mod caddy;
 mod case;
-mod client;
 mod examples;
-mod frame;
 mod harmless;
 mod incidents;
 mod installed;
 mod machine;
-mod message;
 mod nginx;
 mod proofs;
 mod sandbox;
-mod upstream;
+#[path = "../support/socket/mod.rs"]
+mod socket;
 
 use std::process::ExitCode;
+
+use socket::{client, upstream};
 
 fn main() -> ExitCode {
     if let Some(folder) = sandbox::inside() {

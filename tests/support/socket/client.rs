@@ -8,9 +8,9 @@ use std::time::{Duration, Instant, SystemTime};
 use base64::Engine;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 
-use crate::case::{Attempt, Url};
-use crate::frame;
-use crate::message::Head;
+use super::frame;
+use super::message::Head;
+use super::{Attempt, Url};
 
 /// How long a person would wait; nothing that works here takes a tenth of it.
 const PATIENCE: Duration = Duration::from_secs(8);
@@ -24,6 +24,23 @@ pub(crate) struct Dial {
     pub(crate) tls: bool,
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) lives: bool,
+    /// What is silent for longer hangs.
+    pub(crate) patience: Duration,
+}
+
+impl Dial {
+    /// Where the URL says, on this machine.
+    pub(crate) fn here(url: Url) -> Self {
+        Self {
+            host: "127.0.0.1".to_owned(),
+            port: url.port,
+            tls: url.tls,
+            headers: Vec::new(),
+            lives: false,
+            patience: PATIENCE,
+            url,
+        }
+    }
 }
 
 /// Both browsers, at the same time.
@@ -48,7 +65,7 @@ pub(crate) fn attempt(browser: &str, dial: &Dial) -> Attempt {
     if let Err(error) = talk(&mut attempt, dial) {
         attempt.note = match error.kind() {
             io::ErrorKind::WouldBlock | io::ErrorKind::TimedOut => {
-                format!("silent for {} seconds", PATIENCE.as_secs())
+                format!("silent for {} seconds", dial.patience.as_secs())
             }
             _ => error.to_string(),
         };
@@ -68,10 +85,10 @@ fn connect(dial: &Dial) -> io::Result<Box<dyn Stream>> {
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
     // Not 127.0.0.1, which application servers trust as their own proxy.
     socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)).into())?;
-    socket.connect_timeout(&address.into(), PATIENCE)?;
+    socket.connect_timeout(&address.into(), dial.patience)?;
     let stream = TcpStream::from(socket);
-    stream.set_read_timeout(Some(PATIENCE))?;
-    stream.set_write_timeout(Some(PATIENCE))?;
+    stream.set_read_timeout(Some(dial.patience))?;
+    stream.set_write_timeout(Some(dial.patience))?;
     if !dial.tls {
         return Ok(Box::new(stream));
     }
@@ -113,7 +130,7 @@ fn talk(attempt: &mut Attempt, dial: &Dial) -> io::Result<()> {
         text.as_bytes(),
         Some([0x37, 0xfa, 0x21, 0x3d]),
     )?;
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + dial.patience;
     while Instant::now() < deadline {
         let frame = frame::read(&mut stream)
             .map_err(|error| io::Error::new(error.kind(), format!("101, but no echo: {error}")))?;
@@ -158,7 +175,7 @@ fn outlive(stream: &mut impl Stream) -> io::Result<()> {
 }
 
 /// What a browser demands of a 101 (RFC 6455 section 4.1).
-pub(crate) fn acceptable(head: &Head, key: &str, dial: &Dial) -> Result<(), String> {
+fn acceptable(head: &Head, key: &str, dial: &Dial) -> Result<(), String> {
     match head.all("upgrade")[..] {
         [value] if value.eq_ignore_ascii_case("websocket") => {}
         ref values => return Err(format!("101 with Upgrade {values:?}")),
@@ -196,7 +213,7 @@ pub(crate) fn acceptable(head: &Head, key: &str, dial: &Dial) -> Result<(), Stri
 }
 
 /// The request, header by header in the browser's own order.
-pub(crate) fn request(browser: &str, dial: &Dial, key: &str) -> String {
+fn request(browser: &str, dial: &Dial, key: &str) -> String {
     let host = dial.url.authority();
     let origin = format!("{}://{host}", if dial.url.tls { "https" } else { "http" });
     let own: &[(&str, &str)] = if browser == "Chrome" {
@@ -261,7 +278,7 @@ pub(crate) fn request(browser: &str, dial: &Dial, key: &str) -> String {
 }
 
 /// Sixteen bytes that no other handshake of the run has.
-pub(crate) fn key() -> String {
+fn key() -> String {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_nanos());
@@ -269,7 +286,7 @@ pub(crate) fn key() -> String {
     base64::engine::general_purpose::STANDARD.encode(&bytes.bytes()[..16])
 }
 
-pub(crate) fn tls_config() -> io::Result<Arc<rustls::ClientConfig>> {
+fn tls_config() -> io::Result<Arc<rustls::ClientConfig>> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut config = rustls::ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
