@@ -19,6 +19,8 @@ pub struct Context<'a> {
     pub caddy: caddy::Model,
     /// The Django applications, evaluated.
     pub django: django::Model,
+    /// Where everything runs.
+    pub topology: stack::Topology,
     suppressions: Vec<Suppressions>,
     edge_hints: OnceLock<Vec<Hint>>,
 }
@@ -46,6 +48,7 @@ impl<'a> Context<'a> {
         let served = stack::served_by_caddy(project, &django, &caddy);
         caddy.find_routes(project, served);
         Self {
+            topology: stack::Topology::read(project, &nginx, &caddy, &django),
             project,
             nginx,
             caddy,

@@ -289,21 +289,23 @@ impl SiteHop<'_> {
 }
 
 /// Whom `proxy` dials, as the next hop sees it.
-fn upstreams(proxy: &Proxy, place: Span) -> Vec<Upstream> {
+pub(super) fn upstreams(proxy: &Proxy, place: Span) -> Vec<Upstream> {
     let unknown = || "the files do not show it".to_owned();
     let mut upstreams: Vec<Upstream> = proxy
         .upstreams
         .iter()
-        .map(|upstream| Upstream {
-            tls: upstream.scheme == Scheme::Https || proxy.tls_transport,
-            host: upstream
-                .host
-                .clone()
-                .map_or_else(|| Value::Unknown(unknown()), Value::Known),
-            port: upstream
-                .port
-                .map_or_else(|| Value::Unknown(unknown()), Value::Known),
-            from: upstream.span,
+        .map(|upstream| {
+            let socket = upstream.socket();
+            let host = upstream.host.clone();
+            let host = socket.map(|path| format!("unix:{path}")).or(host);
+            // A socket has no port; whoever needs one takes that of the scheme.
+            let port = upstream.port.or(socket.map(|_| 80));
+            Upstream {
+                tls: upstream.scheme == Scheme::Https || proxy.tls_transport,
+                host: host.map_or_else(|| Value::Unknown(unknown()), Value::Known),
+                port: port.map_or_else(|| Value::Unknown(unknown()), Value::Known),
+                from: upstream.span,
+            }
         })
         .collect();
     if proxy.dynamic {

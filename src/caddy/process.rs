@@ -1,7 +1,10 @@
 //! A Caddy process as a hop: where it listens, and what it takes there.
 
+use std::collections::BTreeSet;
+
+use super::hop::upstreams;
 use super::{Address, Config, Site};
-use crate::handshake::{Entrance, Hop, Passage, Request, Takes};
+use crate::handshake::{Dial, Entrance, Hop, Passage, Request, Takes};
 use crate::source::Span;
 
 /// One Caddyfile, ready to receive requests.
@@ -46,6 +49,28 @@ impl Hop for Caddy<'_> {
                 span: site.span,
             }))
             .collect()
+    }
+
+    fn ports(&self) -> BTreeSet<u16> {
+        let redirects = self.config.redirects();
+        let http = redirects.then_some(self.config.options.ports.http);
+        let entrances = self.entrances().into_iter();
+        entrances
+            .map(|entrance| entrance.port)
+            .chain(http)
+            .collect()
+    }
+
+    fn dials(&self) -> Vec<Dial> {
+        let sites = self.config.sites.iter();
+        let proxies = sites.flat_map(|site| {
+            let proxies = site.handlers.proxies();
+            proxies.flat_map(|(_, handler, proxy)| {
+                let to = upstreams(proxy, handler.head).into_iter();
+                to.map(|to| Dial { at: site.span, to })
+            })
+        });
+        proxies.collect()
     }
 
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes {

@@ -79,6 +79,18 @@ impl Upstream {
             text,
         }
     }
+
+    /// The path of the Unix socket that is dialled (`unix//run/app.sock`).
+    pub fn socket(&self) -> Option<&str> {
+        let rest = self
+            .text
+            .split_once("://")
+            .map_or(self.text.as_str(), |(_, rest)| rest);
+        let path = rest
+            .strip_prefix("unix/")
+            .or_else(|| rest.strip_prefix("unix+h2c/"))?;
+        (self.host.is_none() && !path.contains(['{', '}'])).then_some(path)
+    }
 }
 
 /// What a `header_up` line does.

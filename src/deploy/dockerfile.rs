@@ -181,8 +181,7 @@ pub(super) fn container(
     }
     let mut container = Container {
         base: base_of(&stages[at].base),
-        mounts: Vec::new(),
-        altered: false,
+        ..Container::default()
     };
     let mut folder = "/".to_owned();
     let mut links = false;
@@ -199,7 +198,10 @@ pub(super) fn container(
                     container.base = Base::Debian;
                 }
             }
-            "CMD" | "ENTRYPOINT" => container.altered |= alters(rest),
+            "CMD" | "ENTRYPOINT" => {
+                container.altered |= alters(rest);
+                container.starts.push(rest.clone());
+            }
             _ => {}
         }
     }
@@ -215,7 +217,7 @@ pub(super) fn container(
             .collect();
         container.mounts.extend(linked);
     }
-    (!container.mounts.is_empty()).then_some(container)
+    Some(container)
 }
 
 /// Whether a command installs Debian's nginx.

@@ -1,5 +1,5 @@
-//! How files come into containers: the volumes of compose files, and the COPY and ADD lines of
-//! Dockerfiles, as far as they tell which configuration a server in it reads.
+//! Containers: the services of compose files with their names and ports, and how files come into
+//! them: volumes, and the COPY and ADD lines of Dockerfiles.
 
 mod compose;
 mod dockerfile;
@@ -7,22 +7,26 @@ mod dockerfile;
 use std::collections::BTreeMap;
 
 use crate::project::Project;
-use crate::source::{Kind, Source};
+use crate::source::{Kind, Source, SourceId, Span};
 
 /// Containers of one project. Real ones have a few; a generated bomb ends here.
 const MAX_CONTAINERS: usize = 200;
+
+/// Services of one project.
+const MAX_SERVICES: usize = 10_000;
 
 /// Files and folders that are put into one container.
 const MAX_MOUNTS: usize = 200;
 
 /// Whose nginx a container runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Base {
     /// The image that nginx publishes.
     NginxImage,
     /// Debian's package.
     Debian,
     /// Something else, or nothing that could be told.
+    #[default]
     Other,
 }
 
@@ -38,7 +42,7 @@ pub struct Mount {
 }
 
 /// A container and what is put into it, in order.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct Container {
     /// Whose nginx it runs.
     pub base: Base,
@@ -46,6 +50,70 @@ pub struct Container {
     pub mounts: Vec<Mount>,
     /// Something else changes nginx's configuration in it, too.
     pub altered: bool,
+    /// What its image starts: the ENTRYPOINT and CMD lines.
+    pub starts: Vec<String>,
+}
+
+/// A port of a container that its machine publishes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Published {
+    /// The machine's port.
+    pub published: u16,
+    /// The container's.
+    pub target: u16,
+    /// Where that is written.
+    pub span: Span,
+}
+
+/// What a service is built from.
+#[derive(Clone, Debug)]
+pub struct Build {
+    /// The folder, relative to the project's root.
+    pub context: String,
+    /// The Dockerfile, where it is in the project.
+    pub dockerfile: Option<SourceId>,
+    /// The stage.
+    pub target: Option<String>,
+}
+
+/// A service of a compose file.
+#[derive(Clone, Debug)]
+pub struct Service {
+    /// The folder of the compose file: services reach each other by name within it.
+    pub folder: String,
+    /// Its name.
+    pub name: String,
+    /// Its key.
+    pub span: Span,
+    /// By which other services reach it, lower case: its name, its container's, aliases.
+    pub names: Vec<String>,
+    /// What it calls other services: their names, and its own for them.
+    pub links: Vec<(String, String)>,
+    /// The ports that it publishes.
+    pub ports: Vec<Published>,
+    /// Its entrypoint and command.
+    pub commands: Vec<(Span, String)>,
+    /// Whether its command takes the place of the image's.
+    pub overrides: bool,
+    /// Its image.
+    pub image: Option<String>,
+    /// What it is built from.
+    pub build: Option<Build>,
+    /// What its container holds.
+    pub container: Container,
+    /// Whether it shares its machine's network.
+    pub on_host: bool,
+    /// How many containers run.
+    pub replicas: u32,
+}
+
+/// The services of the project's compose files, in the order of the files.
+pub fn services(project: &Project) -> Vec<Service> {
+    let files = project
+        .of_kind(Kind::Command)
+        .filter(|file| is_compose(file));
+    let services = files.flat_map(|file| compose::services(project, file));
+    services.take(MAX_SERVICES).collect()
 }
 
 /// The containers that the compose files and Dockerfiles of `project` describe.
@@ -58,7 +126,8 @@ pub fn containers(project: &Project) -> Vec<Container> {
         if is_compose(source) {
             containers.extend(compose::containers(project, source));
         } else if is_dockerfile(source) {
-            containers.extend(dockerfile::container(project, source, None, None));
+            let built = dockerfile::container(project, source, None, None);
+            containers.extend(built.filter(|container| !container.mounts.is_empty()));
         }
     }
     containers.truncate(MAX_CONTAINERS);

@@ -200,6 +200,40 @@ impl Command {
         }
     }
 
+    /// The port that it listens on, where the command itself says it.
+    pub fn written_port(&self) -> Option<u16> {
+        let options = [
+            "--port",
+            "-p",
+            "--bind",
+            "-b",
+            "--http",
+            "--http-socket",
+            "--https",
+        ];
+        let says = self.program == Program::Runserver || self.option(&options).is_some();
+        if says { self.port() } else { None }
+    }
+
+    /// The path of the Unix socket that it listens on.
+    pub fn socket(&self) -> Option<&str> {
+        let named = |names: &[&str]| self.option(names);
+        let bound = |names: &[&str]| {
+            // gunicorn/util.py parse_address: `unix:PATH` and `unix://PATH`.
+            let rest = named(names)?.strip_prefix("unix:")?;
+            Some(rest.strip_prefix("//").unwrap_or(rest))
+        };
+        match self.program {
+            Program::Gunicorn | Program::Hypercorn => bound(&["--bind", "-b"]),
+            Program::Uvicorn => named(&["--uds"]),
+            Program::Daphne => named(&["-u", "--unix-socket"]),
+            Program::Uwsgi => {
+                named(&["--http-socket", "--socket"]).filter(|socket| !socket.contains(':'))
+            }
+            Program::Runserver => None,
+        }
+    }
+
     /// Whether it ends TLS itself, so that Django sees `https` without any header.
     pub fn ends_tls(&self) -> bool {
         match self.program {

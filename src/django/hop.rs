@@ -36,8 +36,32 @@ pub struct Django<'a> {
     pub model: &'a Model,
     /// The settings that it runs with.
     pub settings: &'a Settings,
+    /// The commands that start it here.
+    pub servers: Vec<&'a Command>,
+    /// Whether it is started by known commands elsewhere, and here by none.
+    pub is_started_elsewhere: bool,
     /// The certain [faults] of the project's applications.
     pub faults: Rc<[Fault]>,
+}
+
+impl<'a> Django<'a> {
+    /// The application of `settings`, however it is started.
+    pub fn new(
+        project: &'a Project,
+        model: &'a Model,
+        settings: &'a Settings,
+        faults: Rc<[Fault]>,
+    ) -> Self {
+        let home = model.home(project, settings.source);
+        Self {
+            servers: model.servers(project, home),
+            is_started_elsewhere: false,
+            project,
+            model,
+            settings,
+            faults,
+        }
+    }
 }
 
 impl Hop for Django<'_> {
@@ -54,7 +78,6 @@ impl Hop for Django<'_> {
     }
 
     fn entrances(&self) -> Vec<Entrance> {
-        let home = self.model.home(self.project, self.settings.source);
         // A host that Django lets in, for who asks by a path alone.
         let host = origin::allowed_hosts(self.settings, false)
             .and_then(|hosts| {
@@ -66,9 +89,8 @@ impl Hop for Django<'_> {
             })
             .unwrap_or_default();
         let mut entrances: Vec<Entrance> = self
-            .model
-            .servers(self.project, home)
-            .into_iter()
+            .servers
+            .iter()
             .map(|command| Entrance {
                 tls: command.ends_tls(),
                 host: host.clone(),
@@ -76,7 +98,7 @@ impl Hop for Django<'_> {
                 span: command.span,
             })
             .collect();
-        if entrances.is_empty() {
+        if entrances.is_empty() && !self.is_started_elsewhere {
             entrances.push(Entrance {
                 tls: false,
                 host,
@@ -155,7 +177,7 @@ impl<'a> Django<'a> {
     /// The command that takes the request: of those that listen at its port, or of all, one that
     /// serves WebSockets if any does.
     fn command(&self, request: &Request) -> Option<&'a Command> {
-        let mut servers = self.model.servers(self.project, self.home());
+        let mut servers = self.servers.clone();
         let here = |command: &&Command| command.port() == Some(request.port);
         if servers.iter().any(here) {
             servers.retain(|command| here(command));
@@ -512,12 +534,8 @@ mod tests {
     fn status(files: &[(&str, &str)], path: &str, forwarded: Option<&str>) -> Option<u16> {
         let project = Project::in_memory(files.iter().copied()).unwrap();
         let model = Model::resolve(&project);
-        let django = Django {
-            faults: Rc::from([]),
-            project: &project,
-            model: &model,
-            settings: model.production().next().unwrap(),
-        };
+        let settings = model.production().next().unwrap();
+        let django = Django::new(&project, &model, settings, Rc::from([]));
         let mut request = Request::handshake(Browser::Chrome, false, "example.com", 80, path);
         request.headers.extend(forwarded.map(|value| Line {
             name: "X-Forwarded-Proto".into(),
@@ -709,12 +727,8 @@ mod tests {
             ];
             let project = Project::in_memory(files).unwrap();
             let model = Model::resolve(&project);
-            let django = Django {
-                faults: Rc::from([]),
-                project: &project,
-                model: &model,
-                settings: model.production().next().unwrap(),
-            };
+            let settings = model.production().next().unwrap();
+            let django = Django::new(&project, &model, settings, Rc::from([]));
             let request = Request::handshake(Browser::Chrome, false, "example.com", 80, path);
             let passage = django.receive(&request);
             let answered = match &passage.outcome {

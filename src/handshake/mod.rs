@@ -9,6 +9,8 @@ mod route;
 pub use judge::{Judged, judge};
 pub use route::{Endpoint, Evidence, endpoints, is_companion, is_plain_http, known_endpoint};
 
+use std::collections::BTreeSet;
+
 use crate::source::Span;
 use crate::value::Value;
 
@@ -182,6 +184,15 @@ pub struct Upstream {
     pub from: Span,
 }
 
+/// An upstream that some block of a hop names, whatever it takes to get there.
+#[derive(Clone, Debug)]
+pub struct Dial {
+    /// The way in whose requests may be sent there: it holds the span of that [`Entrance`].
+    pub at: Span,
+    /// Whom it names.
+    pub to: Upstream,
+}
+
 /// What a hop does with a request.
 #[derive(Clone, Debug)]
 pub enum Outcome {
@@ -285,6 +296,15 @@ pub trait Hop {
     fn place(&self) -> Span;
     /// Every way into it, in the order of the files.
     fn entrances(&self) -> Vec<Entrance>;
+    /// The ports at which anything of it answers, if only with a redirect.
+    fn ports(&self) -> BTreeSet<u16> {
+        let entrances = self.entrances().into_iter();
+        entrances.map(|entrance| entrance.port).collect()
+    }
+    /// Everyone it may send a request on to.
+    fn dials(&self) -> Vec<Dial> {
+        Vec::new()
+    }
     /// Whether it takes a request for `host` at `port`.
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes;
     /// What becomes of `request` here.

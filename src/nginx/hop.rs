@@ -3,7 +3,7 @@
 use super::listener::{By, Chosen};
 use super::model::{ROOT, View};
 use super::phases::{self, Answer, End, Event, Journey, What};
-use crate::handshake::{Because, Entrance, Hop, Outcome, Passage, Request, Takes};
+use crate::handshake::{Because, Dial, Entrance, Hop, Outcome, Passage, Request, Takes};
 use crate::project::Version;
 use crate::source::Span;
 
@@ -62,6 +62,10 @@ impl Hop for Nginx<'_> {
             }
         }
         entrances
+    }
+
+    fn dials(&self) -> Vec<Dial> {
+        phases::dials(self.view)
     }
 
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes {

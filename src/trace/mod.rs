@@ -1,9 +1,8 @@
 //! A handshake's way through a project, hop by hop, and what a browser meets at its end.
 //!
-//! Only [`stack`] knows which technologies there are; the rest knows hops.
+//! Only the [`Stack`] knows which technologies there are; the rest knows hops.
 
 mod edge;
-mod stack;
 mod target;
 
 pub use target::{Origin, Target};
@@ -19,8 +18,8 @@ use crate::handshake::{
 };
 use crate::rule::Severity;
 use crate::source::Span;
+use crate::stack::{First, Stack};
 use crate::value::Value;
-use stack::{First, Stack};
 
 /// How many hops a handshake passes at most: real stacks have three or four.
 const MAX_HOPS: usize = 12;
@@ -260,6 +259,7 @@ impl Tracer<'_> {
                     hop,
                     tls: entrance.tls,
                     port: entrance.port,
+                    mapped: None,
                 };
                 let runs = Browser::ALL.map(|browser| self.enter(sent(browser), &first));
                 let scheme = if tls { "wss" } else { "ws" };
@@ -309,7 +309,14 @@ impl Tracer<'_> {
             return undecided("what the edge sends is not in the files".to_owned());
         };
         // Something that is not in the files ends TLS, or maps a port, before this hop.
-        let note = if request.tls && !first.tls {
+        let mut place = None;
+        let note = if let Some(span) = first.mapped {
+            place = Some(span);
+            Some(format!(
+                "port {} of the machine is port {} of the container",
+                request.port, first.port
+            ))
+        } else if request.tls && !first.tls {
             let unknown = "whatever ends TLS before it says so, or does not".to_owned();
             request.headers.push(Header {
                 name: "X-Forwarded-Proto".to_owned(),
@@ -342,7 +349,7 @@ impl Tracer<'_> {
         if let Some(step) = run.steps.first_mut()
             && let Some(message) = note
         {
-            let span = step.at;
+            let span = place.unwrap_or(step.at);
             step.passage.because.insert(0, Because { span, message });
         }
         run.lost_at = run.lost_at.map(|at| at + steps.len());
@@ -396,17 +403,17 @@ impl Tracer<'_> {
             }
         };
         let mut seen: Vec<(Option<usize>, Request)> = Vec::new();
-        let mut runs: Vec<(Option<&Upstream>, Run)> = Vec::new();
+        let mut runs: Vec<(Option<&Upstream>, bool, Run)> = Vec::new();
         for upstream in to.iter().map(Some).chain(to.is_empty().then_some(None)) {
-            let next = upstream.and_then(|upstream| self.stack.behind(at.hop, upstream));
-            let arriving = match (next, upstream) {
-                (Some(_), Some(upstream)) => {
-                    let port = upstream.port.known().copied().unwrap_or_default();
-                    match for_upstream(&sent, upstream).arriving(upstream.tls, port) {
+            let behind = upstream.and_then(|upstream| self.stack.behind(at.hop, upstream));
+            let next = behind.map(|behind| behind.hop);
+            let arriving = match (behind, upstream) {
+                (Some(behind), Some(upstream)) => {
+                    match for_upstream(&sent, upstream).arriving(upstream.tls, behind.port) {
                         Some(request) => request,
                         None => {
                             let why = "the Host that it sends is not in the files".to_owned();
-                            runs.push((Some(upstream), undecided(why)));
+                            runs.push((Some(upstream), false, undecided(why)));
                             continue;
                         }
                     }
@@ -433,12 +440,12 @@ impl Tracer<'_> {
                     },
                 ),
             };
-            runs.push((upstream, run));
+            runs.push((upstream, next.is_none(), run));
         }
         let count = runs.len();
         let lost = |verdict| {
             runs.iter()
-                .filter(|(_, run)| run.verdict == verdict)
+                .filter(|(_, _, run)| run.verdict == verdict)
                 .count()
         };
         let (fail, open) = (lost(Verdict::Fails), lost(Verdict::Opens));
@@ -447,8 +454,8 @@ impl Tracer<'_> {
         let chosen = runs
             .into_iter()
             .rev()
-            .max_by_key(|(_, run)| run.verdict.weight());
-        let Some((upstream, mut run)) = chosen else {
+            .max_by_key(|(_, _, run)| run.verdict.weight());
+        let Some((upstream, is_outside, mut run)) = chosen else {
             return undecided("it is sent to nobody".to_owned());
         };
         step.followed = upstream.cloned();
@@ -459,6 +466,14 @@ impl Tracer<'_> {
                     "{fail} of {count} upstreams that differ lose it; a handshake that this one gets fails"
                 ),
             });
+        }
+        if is_outside
+            && run.verdict == Verdict::Opens
+            && let Some(upstream) = upstream
+        {
+            let message = "outside this project: taken to be a correct WebSocket server".to_owned();
+            let span = upstream.from;
+            step.passage.because.push(Because { span, message });
         }
         if run.steps.is_empty() && run.verdict != Verdict::Opens {
             run.lost_at = Some(0);

@@ -28,6 +28,8 @@ mod reply;
 mod rewrite;
 mod walk;
 
+pub use pass::dials;
+
 use super::model::{ItemId, Unseen, View};
 use crate::handshake::{Browser, Reply, Request, Upstream};
 use crate::project::Version;

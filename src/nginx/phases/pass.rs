@@ -3,11 +3,11 @@
 
 use super::walk::{Step, Walk};
 use super::{Answer, End, Forwarded, Module, What};
-use crate::handshake::{Protocol, Reply, Request, Upstream, has_token};
+use crate::handshake::{Dial, Protocol, Reply, Request, Upstream, has_token};
 use crate::nginx::builtin::request_uri;
 use crate::nginx::headers;
 use crate::nginx::location::Matcher;
-use crate::nginx::model::{Context, ItemId, ROOT};
+use crate::nginx::model::{Context, ItemId, ROOT, View};
 use crate::nginx::uri;
 use crate::source::Span;
 use crate::syntax::Word;
@@ -209,7 +209,7 @@ impl Walk<'_, '_> {
             }
         }
         let to = match block {
-            Some(block) => self.servers(block, url.tls),
+            Some(block) => servers(self.view, block, url.tls),
             None => vec![upstream(url.authority, url.tls, standard, from)],
         };
         if to.is_empty() {
@@ -240,47 +240,6 @@ impl Walk<'_, '_> {
                 && known.eq_ignore_ascii_case(host)
                 && port.is_some_and(|port| known_port.unwrap_or(standard) == port)
         })
-    }
-
-    /// The servers of an `upstream` that take requests.
-    fn servers(&self, block: ItemId, tls: bool) -> Vec<Upstream> {
-        let view = self.view;
-        let mut live = Vec::new();
-        let mut backup = Vec::new();
-        let mut seen = false;
-        for item in view.children(block) {
-            let server = view.directive(item);
-            let (Some(address), "server") = (server.args().first(), server.name()) else {
-                continue;
-            };
-            seen = true;
-            let has = |flag: &str| server.args().iter().any(|word| word.text == flag);
-            if has("down") || live.len() + backup.len() >= MAX_SERVERS {
-                continue;
-            }
-            let upstream = if address.templated || address.text.contains('$') {
-                unknown_upstream(address, server.head())
-            } else {
-                // Port 80 by default, also behind `https://` (ngx_http_upstream_server).
-                upstream(&address.text, tls, 80, server.head())
-            };
-            if has("backup") {
-                backup.push(upstream);
-            } else {
-                live.push(upstream);
-            }
-        }
-        if !seen {
-            // An include or a template names them.
-            let from = view.directive(block).head();
-            return vec![Upstream {
-                tls,
-                host: Value::Unknown("its servers are not in the files".to_owned()),
-                port: Value::Unknown("its servers are not in the files".to_owned()),
-                from,
-            }];
-        }
-        if live.is_empty() { backup } else { live }
     }
 
     /// The path and query that `proxy_pass` asks for (ngx_http_proxy_create_request); `None` where
@@ -409,6 +368,106 @@ fn sent_path(request: &Request) -> Target {
     let whole = request_uri(request);
     let (path, query) = uri::split(&whole);
     (path.to_owned(), query.map(str::to_owned))
+}
+
+/// The servers of an `upstream` that take requests.
+fn servers(view: View<'_>, block: ItemId, tls: bool) -> Vec<Upstream> {
+    let mut live = Vec::new();
+    let mut backup = Vec::new();
+    let mut seen = false;
+    for item in view.children(block) {
+        let server = view.directive(item);
+        let (Some(address), "server") = (server.args().first(), server.name()) else {
+            continue;
+        };
+        seen = true;
+        let has = |flag: &str| server.args().iter().any(|word| word.text == flag);
+        if has("down") || live.len() + backup.len() >= MAX_SERVERS {
+            continue;
+        }
+        let upstream = if address.templated || address.text.contains('$') {
+            unknown_upstream(address, server.head())
+        } else {
+            // Port 80 by default, also behind `https://` (ngx_http_upstream_server).
+            upstream(&address.text, tls, 80, server.head())
+        };
+        if has("backup") {
+            backup.push(upstream);
+        } else {
+            live.push(upstream);
+        }
+    }
+    if !seen {
+        // An include or a template names them.
+        let from = view.directive(block).head();
+        return vec![Upstream {
+            tls,
+            host: Value::Unknown("its servers are not in the files".to_owned()),
+            port: Value::Unknown("its servers are not in the files".to_owned()),
+            from,
+        }];
+    }
+    if live.is_empty() { backup } else { live }
+}
+
+/// Everyone whom the locations of a configuration name to pass requests on to.
+pub fn dials(view: View<'_>) -> Vec<Dial> {
+    let mut dials = Vec::new();
+    for location in &view.config.locations {
+        let server = view.config.servers[location.server as usize].item;
+        let at = match server {
+            ROOT => Span::new(view.arena.trees[view.config.main as usize].source, 0..0),
+            server => view.directive(server).head(),
+        };
+        let blocks = location.blocks.iter().copied();
+        for block in std::iter::once(location.item).chain(blocks) {
+            for pass in &view.level(block).handlers {
+                let named = named(view, *pass).into_iter();
+                dials.extend(named.map(|to| Dial { at, to }));
+            }
+        }
+    }
+    dials
+}
+
+/// Whom a pass names, as far as that is written.
+fn named(view: View<'_>, pass: ItemId) -> Vec<Upstream> {
+    let directive = view.directive(pass);
+    let module = match directive.name() {
+        "proxy_pass" => Module::Proxy,
+        "uwsgi_pass" => Module::Uwsgi,
+        "scgi_pass" => Module::Scgi,
+        "fastcgi_pass" => Module::Fastcgi,
+        "grpc_pass" => Module::Grpc,
+        _ => return Vec::new(),
+    };
+    let Some(word) = directive.args().first() else {
+        return Vec::new();
+    };
+    let from = directive.head();
+    // `set $app http://web:8000; proxy_pass $app;`
+    let end = word.text.find(['/', '?']).unwrap_or(word.text.len());
+    let set = word.text[..end].strip_prefix('$').and_then(|name| {
+        let name = name.trim_matches(['{', '}']).to_ascii_lowercase();
+        match view.config.sets.get(&name)?.as_slice() {
+            [only] => view.directive(*only).args().get(1),
+            _ => None,
+        }
+    });
+    let text = &set.unwrap_or(word).text;
+    let Some(url) = Url::read(text, module) else {
+        return vec![unknown_upstream(word, from)];
+    };
+    if url.authority.contains('$') || word.templated {
+        return vec![unknown_upstream(word, from)];
+    }
+    match view.config.upstreams.get(url.authority) {
+        Some(block) => servers(view, *block, url.tls),
+        None => {
+            let standard = if url.tls { 443 } else { 80 };
+            vec![upstream(url.authority, url.tls, standard, from)]
+        }
+    }
 }
 
 fn unknown_upstream(word: &Word, from: Span) -> Upstream {

@@ -1,0 +1,294 @@
+//! Hops joined: which hop of a project stands behind which, and on which ways a handshake reaches
+//! an application.
+//!
+//! Sources are joined by what ties them, never because both happen to be there: a name or a port
+//! of a compose file, the address or socket at which an application is started, the host that a
+//! site is for, or being the one application behind the one address that a proxy dials.
+
+mod first;
+mod served;
+mod topology;
+
+pub use first::First;
+pub use served::{behind_caddy, served, served_by_caddy};
+pub use topology::Topology;
+
+use std::cell::OnceCell;
+use std::collections::{BTreeSet, HashMap};
+use std::rc::Rc;
+
+use self::topology::{Near, Program};
+use crate::caddy::Caddy;
+use crate::context::Context;
+use crate::django::command::Command;
+use crate::django::{self, Django};
+use crate::handshake::{Dial, Entrance, Hop, Takes, Upstream};
+use crate::nginx::hop::Nginx;
+
+/// Everything in a project that can receive a handshake, joined.
+pub struct Stack<'a> {
+    /// The hops, always in the same order.
+    pub hops: Vec<Box<dyn Hop + 'a>>,
+    django: &'a django::Model,
+    topology: &'a Topology,
+    /// What each hop says of itself, once it is asked.
+    known: Vec<Known>,
+    /// The hops that answer at each port, by their folders.
+    at_port: OnceCell<HashMap<u16, Near>>,
+}
+
+#[derive(Default)]
+struct Known {
+    entrances: OnceCell<Vec<Entrance>>,
+    dials: OnceCell<Vec<Dial>>,
+}
+
+/// Where an upstream leads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Behind {
+    /// The hop.
+    pub hop: usize,
+    /// The port at which the request arrives there: another one where a container publishes it.
+    pub port: u16,
+}
+
+impl<'a> Stack<'a> {
+    /// Each nginx, each Caddy, and each Django application as it is started somewhere.
+    pub fn of(cx: &'a Context<'a>) -> Self {
+        let topology = &cx.topology;
+        let faults: Rc<[django::Fault]> = django::faults(cx).into();
+        let hops: Vec<Box<dyn Hop + 'a>> = topology
+            .places
+            .iter()
+            .map(|place| -> Box<dyn Hop + 'a> {
+                match &place.program {
+                    Program::Nginx(config) => Box::new(Nginx {
+                        view: cx.nginx.view(*config),
+                        target: cx.project.config.targets.nginx,
+                    }),
+                    Program::Caddy(config) => Box::new(Caddy {
+                        config: &cx.caddy.configs[*config],
+                    }),
+                    Program::Django {
+                        settings,
+                        commands,
+                        is_started_elsewhere,
+                    } => Box::new(Django {
+                        project: cx.project,
+                        model: &cx.django,
+                        settings: &cx.django.settings[*settings],
+                        servers: commands
+                            .iter()
+                            .map(|command| &cx.django.commands[*command])
+                            .collect(),
+                        is_started_elsewhere: *is_started_elsewhere,
+                        faults: Rc::clone(&faults),
+                    }),
+                }
+            })
+            .collect();
+        Self {
+            known: hops.iter().map(|_| Known::default()).collect(),
+            hops,
+            django: &cx.django,
+            topology,
+            at_port: OnceCell::new(),
+        }
+    }
+
+    /// Every way into a hop.
+    pub fn entrances(&self, hop: usize) -> &[Entrance] {
+        let known = &self.known[hop].entrances;
+        known.get_or_init(|| self.hops[hop].entrances())
+    }
+
+    /// Everyone whom a hop may send a request on to.
+    pub fn dials(&self, hop: usize) -> &[Dial] {
+        let known = &self.known[hop].dials;
+        known.get_or_init(|| self.hops[hop].dials())
+    }
+
+    /// Where in the project a request arrives that `from` sends to `upstream`; `None` where
+    /// nothing ties a hop to it.
+    pub fn behind(&self, from: usize, upstream: &Upstream) -> Option<Behind> {
+        let host = upstream.host.known()?;
+        if let Some(path) = host.strip_prefix("unix:") {
+            let bound = only(self.topology.at_socket(from, path));
+            let hop = bound.or_else(|| self.one_application(from, upstream))?;
+            return Some(Behind { hop, port: 80 });
+        }
+        let port = *upstream.port.known()?;
+        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+        if is_loopback(&host) {
+            return self.on_this_machine(from, upstream.tls, port);
+        }
+        let services = self.topology.named(from, &host);
+        if !services.is_empty() {
+            let of_services = |at: &dyn Fn(usize) -> bool| {
+                let hops = services
+                    .iter()
+                    .flat_map(|service| &self.topology.runs[*service]);
+                only(hops.copied().filter(|hop| at(*hop)))
+            };
+            let known = of_services(&|hop| self.listens(hop, upstream.tls, port));
+            let found = known.or_else(|| of_services(&|hop| self.may_listen(hop, port)));
+            if let Some(hop) = found {
+                return Some(Behind { hop, port });
+            }
+            if self.is_elsewhere(&services) {
+                return None;
+            }
+        }
+        if is_machine(&host)
+            && let Some(found) = self.published(from, upstream.tls, port)
+        {
+            return Some(found);
+        }
+        let names = |hop: usize| self.hops[hop].takes(upstream.tls, &host, port) == Takes::ByName;
+        let hop = only(self.at_port(from, port, |hop| hop != from && names(hop)))
+            .or_else(|| names(from).then_some(from))
+            .or_else(|| self.one_application(from, upstream))?;
+        Some(Behind { hop, port })
+    }
+
+    /// Whether a hop surely listens at a port of its own.
+    fn listens(&self, hop: usize, tls: bool, port: u16) -> bool {
+        self.entrances(hop).iter().any(|entrance| {
+            // Where nothing says how an application is started, its port is a guess.
+            entrance.port == port && entrance.tls == tls && entrance.span != self.hops[hop].place()
+        })
+    }
+
+    /// Whether an application may listen at a port, as nothing says at which one it does.
+    fn may_listen(&self, hop: usize, port: u16) -> bool {
+        match &self.topology.places[hop].program {
+            Program::Django { commands, .. } => {
+                let mut commands = commands
+                    .iter()
+                    .map(|command| &self.django.commands[*command]);
+                let open = |command: &Command| {
+                    command.socket().is_none() && command.port().is_none_or(|known| known == port)
+                };
+                commands.len() == 0 || commands.any(open)
+            }
+            _ => false,
+        }
+    }
+
+    /// The hops nearest to `from` that answer at a port and fit.
+    fn at_port(&self, from: usize, port: u16, fits: impl Fn(usize) -> bool) -> Vec<usize> {
+        let at_port = self.at_port.get_or_init(|| {
+            let mut ports: HashMap<u16, Vec<(String, usize)>> = HashMap::new();
+            for (index, place) in self.topology.places.iter().enumerate() {
+                for port in self.hops[index].ports() {
+                    let known = ports.entry(port).or_default();
+                    known.push((place.folder.clone(), index));
+                }
+            }
+            let entries = ports.into_iter();
+            entries
+                .map(|(port, entries)| (port, Near::new(entries)))
+                .collect()
+        });
+        let folder = &self.topology.places[from].folder;
+        at_port
+            .get(&port)
+            .map_or_else(Vec::new, |near| near.fit(folder, fits))
+    }
+
+    /// Who listens at a port of the machine, or the container, that `from` runs on.
+    fn on_this_machine(&self, from: usize, tls: bool, port: u16) -> Option<Behind> {
+        let here = |hop: usize| Behind { hop, port };
+        if self.listens(from, tls, port) {
+            return Some(here(from));
+        }
+        let listening = self.at_port(from, port, |hop| self.listens(hop, tls, port));
+        let own = &self.topology.places[from].services;
+        let services = |hop: usize| &self.topology.places[hop].services;
+        let beside = |hop: &usize| services(*hop).iter().any(|service| own.contains(service));
+        if let Some(hop) = only(listening.iter().copied().filter(beside)) {
+            return Some(here(hop));
+        }
+        let outside = |hop: &usize| services(*hop).is_empty();
+        only(listening.iter().copied().filter(outside))
+            .map(here)
+            .or_else(|| self.published(from, tls, port))
+            .or_else(|| only(listening).map(here))
+    }
+
+    /// Whether some of these services run what can't be an application that is looked for.
+    fn is_elsewhere(&self, services: &[usize]) -> bool {
+        services.iter().any(|service| {
+            self.topology.is_foreign(*service) || !self.topology.runs[*service].is_empty()
+        })
+    }
+
+    /// Whose port a container publishes as `port` of the machine.
+    fn published(&self, from: usize, tls: bool, port: u16) -> Option<Behind> {
+        let services = self.topology.publishing(from, port);
+        let found = services.into_iter().flat_map(|(service, port)| {
+            let hops = self.topology.runs[service].iter();
+            let there = hops
+                .filter(move |hop| self.listens(**hop, tls, port) || self.may_listen(**hop, port));
+            there.map(move |hop| (*hop, port))
+        });
+        only(found).map(|(hop, port)| Behind { hop, port })
+    }
+
+    /// The one application, where it is the one thing that `from` can mean by `upstream`: it is
+    /// started at that port, or no command says where and `from` dials nobody else.
+    fn one_application(&self, from: usize, upstream: &Upstream) -> Option<usize> {
+        let folder = &self.topology.places[from].folder;
+        let hop = only(self.topology.applications.to(folder))?;
+        let address =
+            |to: &Upstream| Some((to.host.known()?.to_ascii_lowercase(), *to.port.known()?));
+        let (_, port) = address(upstream)?;
+        let Program::Django { commands, .. } = &self.topology.places[hop].program else {
+            return None;
+        };
+        let commands = || {
+            commands
+                .iter()
+                .map(|command| &self.django.commands[*command])
+        };
+        let ports: BTreeSet<u16> = commands().filter_map(Command::written_port).collect();
+        let has_socket = commands().any(|command| command.socket().is_some());
+        if has_socket || !ports.is_empty() && !ports.contains(&port) {
+            return None;
+        }
+        // What is known to be something else can't be meant.
+        let is_open = |to: &Upstream| match address(to) {
+            Some((host, known)) => {
+                (ports.is_empty() || known == port)
+                    && !self.is_elsewhere(&self.topology.named(from, &host))
+            }
+            None => true,
+        };
+        let dials = self.dials(from).iter().map(|dial| &dial.to);
+        let dialled: BTreeSet<_> = dials.filter(|to| is_open(to)).map(address).collect();
+        (dialled.len() == 1).then_some(hop)
+    }
+}
+
+/// The one of them; `None` if there are none, or several.
+fn only<T: PartialEq>(found: impl IntoIterator<Item = T>) -> Option<T> {
+    let mut found = found.into_iter();
+    let first = found.next()?;
+    found.all(|other| other == first).then_some(first)
+}
+
+/// Whether a host is this machine.
+fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
+}
+
+/// Whether a host is the machine that containers run on, as they see it.
+fn is_machine(host: &str) -> bool {
+    matches!(
+        host,
+        "host.docker.internal" | "gateway.docker.internal" | "172.17.0.1"
+    )
+}
