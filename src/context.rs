@@ -6,6 +6,7 @@ use crate::edge::hints::{self, Hint};
 use crate::finding::Undecided;
 use crate::project::{Project, Suppressions};
 use crate::source::SourceId;
+use crate::stack::Traced;
 use crate::{caddy, django, nginx, parallel, stack};
 
 /// The project with its models.
@@ -23,6 +24,7 @@ pub struct Context<'a> {
     pub topology: stack::Topology,
     suppressions: Vec<Suppressions>,
     edge_hints: OnceLock<Vec<Hint>>,
+    ways: OnceLock<Vec<Traced>>,
 }
 
 impl<'a> Context<'a> {
@@ -55,6 +57,7 @@ impl<'a> Context<'a> {
             django,
             suppressions: crate::check::suppressions(project),
             edge_hints: OnceLock::new(),
+            ways: OnceLock::new(),
         }
     }
 
@@ -71,6 +74,11 @@ impl<'a> Context<'a> {
             }
             hints::hints(self.project)
         })
+    }
+
+    /// What becomes of handshakes on their ways to the applications.
+    pub fn ways(&self) -> &[Traced] {
+        self.ways.get_or_init(|| stack::ways(self))
     }
 
     /// What the models could not resolve, syntax errors among it.

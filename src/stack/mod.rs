@@ -8,10 +8,12 @@
 mod first;
 mod served;
 mod topology;
+mod ways;
 
 pub use first::First;
 pub use served::{behind_caddy, served, served_by_caddy};
 pub use topology::Topology;
+pub use ways::{Traced, ways};
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
@@ -292,3 +294,6 @@ fn is_machine(host: &str) -> bool {
         "host.docker.internal" | "gateway.docker.internal" | "172.17.0.1"
     )
 }
+
+#[cfg(test)]
+mod tests;

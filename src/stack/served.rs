@@ -50,7 +50,7 @@ pub fn served(project: &Project, django: &django::Model, nginx: &nginx::Model) -
 }
 
 /// A URL that stands for a route; none for one that takes whatever no other wants.
-fn url(route: &Route) -> Option<Asked> {
+pub(super) fn url(route: &Route) -> Option<Asked> {
     if route.matches("/no/such/path").unwrap_or(true) {
         return None;
     }

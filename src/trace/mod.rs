@@ -66,6 +66,8 @@ impl Verdict {
 pub struct Step {
     /// Its technology.
     pub layer: &'static str,
+    /// Which hop of the [`Stack`] it is; `None` for an edge.
+    pub hop: Option<usize>,
     /// The block that took the request, or the file.
     pub at: Span,
     /// The request as it arrived.
@@ -148,11 +150,7 @@ pub fn hops<'a>(cx: &'a Context<'a>) -> Vec<Box<dyn Hop + 'a>> {
 /// empty where nothing in it receives a handshake.
 pub fn trace(cx: &Context<'_>, target: &Target, only: Option<&BTreeSet<String>>) -> Vec<Way> {
     let stack = Stack::of(cx);
-    let tracer = Tracer {
-        cx,
-        edges: edge::edges(&cx.project.config.edge),
-        stack: &stack,
-    };
+    let tracer = Tracer::new(cx, &stack);
     let mut ways = match &target.origin {
         Some(origin) => tracer.url(target, origin),
         None => tracer.path(target),
@@ -176,7 +174,8 @@ pub fn trace(cx: &Context<'_>, target: &Target, only: Option<&BTreeSet<String>>)
     ways
 }
 
-struct Tracer<'a> {
+/// Sends handshakes through a stack.
+pub struct Tracer<'a> {
     cx: &'a Context<'a>,
     edges: Vec<edge::EdgeHop>,
     stack: &'a Stack<'a>,
@@ -189,9 +188,28 @@ struct At<'r> {
     passages: &'r mut usize,
 }
 
-impl Tracer<'_> {
+impl<'a> Tracer<'a> {
+    /// Of the project's declared edges and its hops.
+    pub fn new(cx: &'a Context<'a>, stack: &'a Stack<'a>) -> Self {
+        Self {
+            cx,
+            edges: edge::edges(&cx.project.config.edge),
+            stack,
+        }
+    }
+
+    /// Whether what is behind the edges is spoken to over TLS; `None` where no edge is declared.
+    pub fn edge_speaks_tls(&self) -> Option<bool> {
+        if self.edges.is_empty() {
+            return None;
+        }
+        let probe = Request::handshake(Browser::Chrome, true, "localhost", 443, "/");
+        let behind = self.through_edges(probe);
+        Some(behind.is_some_and(|(request, _)| request.tls))
+    }
+
     /// The ways of a URL: those into the hops that fit it best.
-    fn url(&self, target: &Target, origin: &Origin) -> Vec<Way> {
+    pub fn url(&self, target: &Target, origin: &Origin) -> Vec<Way> {
         let sent = |browser| {
             Request::handshake(
                 browser,
@@ -219,62 +237,58 @@ impl Tracer<'_> {
 
     /// The ways of a path: into every server.
     fn path(&self, target: &Target) -> Vec<Way> {
-        let behind_edge = !self.edges.is_empty();
-        let mut entrances: Vec<(usize, Entrance)> = Vec::new();
-        for (index, hop) in self.stack.hops.iter().enumerate() {
-            entrances.extend(
-                hop.entrances()
-                    .into_iter()
-                    .map(|entrance| (index, entrance)),
-            );
+        let mut entrances: Vec<(usize, &Entrance)> = Vec::new();
+        for index in 0..self.stack.hops.len() {
+            let own = self.stack.entrances(index).iter();
+            entrances.extend(own.map(|entrance| (index, entrance)));
         }
         // An application behind a proxy of the same project is reached through that proxy.
         let is_proxy = |index: usize| !self.stack.hops[index].is_application();
         if entrances.iter().any(|(index, _)| is_proxy(*index)) {
             entrances.retain(|(index, _)| is_proxy(*index));
         }
-        if behind_edge {
-            let probe = Request::handshake(Browser::Chrome, true, "localhost", 443, "/");
-            let tls = self
-                .through_edges(probe)
-                .is_some_and(|(request, _)| request.tls);
-            if entrances.iter().any(|(_, entrance)| entrance.tls == tls) {
-                entrances.retain(|(_, entrance)| entrance.tls == tls);
-            }
+        if let Some(tls) = self.edge_speaks_tls()
+            && entrances.iter().any(|(_, entrance)| entrance.tls == tls)
+        {
+            entrances.retain(|(_, entrance)| entrance.tls == tls);
         }
         entrances
             .into_iter()
             .take(MAX_WAYS)
-            .map(|(hop, entrance)| {
-                let host = if entrance.host.is_empty() {
-                    "localhost"
-                } else {
-                    &entrance.host
-                };
-                let tls = entrance.tls || behind_edge;
-                let default = if tls { 443 } else { 80 };
-                let port = if behind_edge { default } else { entrance.port };
-                let sent = |browser| Request::handshake(browser, tls, host, port, &target.path);
-                let first = First {
-                    hop,
-                    tls: entrance.tls,
-                    port: entrance.port,
-                    mapped: None,
-                };
-                let runs = Browser::ALL.map(|browser| self.enter(sent(browser), &first));
-                let scheme = if tls { "wss" } else { "ws" };
-                let shown_port = if port == default {
-                    String::new()
-                } else {
-                    format!(":{port}")
-                };
-                way(
-                    format!("{scheme}://{host}{shown_port}{}", target.path),
-                    Some(entrance.span),
-                    runs,
-                )
-            })
+            .map(|(hop, entrance)| self.through(hop, entrance, &target.path))
             .collect()
+    }
+
+    /// The way of a path through one entrance of a hop.
+    pub fn through(&self, hop: usize, entrance: &Entrance, path: &str) -> Way {
+        let behind_edge = !self.edges.is_empty();
+        let host = if entrance.host.is_empty() {
+            "localhost"
+        } else {
+            &entrance.host
+        };
+        let tls = entrance.tls || behind_edge;
+        let default = if tls { 443 } else { 80 };
+        let port = if behind_edge { default } else { entrance.port };
+        let sent = |browser| Request::handshake(browser, tls, host, port, path);
+        let first = First {
+            hop,
+            tls: entrance.tls,
+            port: entrance.port,
+            mapped: None,
+        };
+        let runs = Browser::ALL.map(|browser| self.enter(sent(browser), &first));
+        let scheme = if tls { "wss" } else { "ws" };
+        let shown_port = if port == default {
+            String::new()
+        } else {
+            format!(":{port}")
+        };
+        way(
+            format!("{scheme}://{host}{shown_port}{path}"),
+            Some(entrance.span),
+            runs,
+        )
     }
 
     /// The request as it comes out of the edges, and their steps.
@@ -293,6 +307,7 @@ impl Tracer<'_> {
             let next = sent.clone().arriving(followed.tls, port)?;
             steps.push(Step {
                 layer: edge.layer(),
+                hop: None,
                 at: edge.place(),
                 arrived: request,
                 passage,
@@ -365,6 +380,7 @@ impl Tracer<'_> {
         let first = passage.because.first().map(|because| because.span);
         let mut step = Step {
             layer: hop.layer(),
+            hop: Some(at.hop),
             at: passage.at.or(first).unwrap_or_else(|| hop.place()),
             arrived: request,
             passage,

@@ -1,0 +1,239 @@
+//! The ways on which handshakes reach the applications of a project.
+//!
+//! Each route is sent through those ways in alone that lead to its application: from the
+//! application back to who dials it, to who dials that, and so on. So the work grows with the
+//! files, and not with the pairs of them.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::topology::Program;
+use super::{Stack, served};
+use crate::context::Context;
+use crate::django::objects::Object;
+use crate::django::routes::WebSocket;
+use crate::handshake::{Entrance, Evidence};
+use crate::source::Span;
+use crate::trace::{Target, Tracer, Way};
+
+/// Ways that are traced for one application.
+const MAX_OF_ONE: usize = 512;
+
+/// Ways that are traced in one project.
+const MAX_OF_ALL: usize = 10_000;
+
+/// A route that was sent through one way in.
+#[derive(Clone, Debug)]
+pub struct Traced {
+    /// The path that was asked for, with its query.
+    pub path: String,
+    /// Why handshakes arrive there: a route of an application, or a declaration.
+    pub evidence: Evidence,
+    /// The application that this way leads to, by the folder of its sources; `None` where a URL is
+    /// declared that is nobody's route.
+    pub application: Option<String>,
+    /// The route, an index into the model's.
+    pub route: Option<usize>,
+    /// The first hop, an index into the [`Stack`]'s.
+    pub entry: usize,
+    /// Where it comes in; `None` where a URL chose.
+    pub entrance: Option<Entrance>,
+    /// What becomes of it.
+    pub way: Way,
+}
+
+/// A block of a hop that leads somewhere.
+type Block = (usize, Span);
+
+/// Who leads where.
+struct Graph {
+    /// The blocks that dial each hop.
+    incoming: Vec<BTreeSet<Block>>,
+}
+
+impl Graph {
+    fn of(stack: &Stack<'_>) -> Self {
+        let mut incoming = vec![BTreeSet::new(); stack.hops.len()];
+        for from in 0..stack.hops.len() {
+            for dial in stack.dials(from) {
+                if let Some(behind) = stack.behind(from, &dial.to) {
+                    incoming[behind.hop].insert((from, dial.at));
+                }
+            }
+        }
+        Self { incoming }
+    }
+
+    /// The blocks through which requests from outside come to one of these hops.
+    fn leading_to(&self, hops: &[usize]) -> BTreeSet<Block> {
+        let mut seen: BTreeSet<usize> = hops.iter().copied().collect();
+        let mut open = hops.to_vec();
+        let mut blocks = BTreeSet::new();
+        while let Some(hop) = open.pop() {
+            for (from, at) in &self.incoming[hop] {
+                blocks.insert((*from, *at));
+                if seen.insert(*from) {
+                    open.push(*from);
+                }
+            }
+        }
+        // What another hop of the project dials is reached through that.
+        let is_outermost =
+            |(hop, _): &Block| self.incoming[*hop].iter().all(|(from, _)| from == hop);
+        if blocks.iter().any(is_outermost) {
+            blocks.retain(is_outermost);
+        }
+        blocks
+    }
+}
+
+/// Every application route and every declared endpoint, through every way that leads there.
+pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
+    let stack = Stack::of(cx);
+    let tracer = Tracer::new(cx, &stack);
+    let mut homes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
+    for (index, place) in cx.topology.places.iter().enumerate() {
+        if matches!(place.program, Program::Django { .. }) {
+            homes.entry(&place.folder).or_default().push(index);
+        }
+    }
+    let declared: Vec<Target> = cx
+        .project
+        .config
+        .endpoints
+        .iter()
+        .filter_map(|declared| Target::parse(&declared.endpoint).ok())
+        .collect();
+    let graph = Graph::of(&stack);
+    let mut found = Vec::new();
+    for (home, hops) in homes {
+        let entrances = entrances(&stack, &tracer, &graph.leading_to(&hops));
+        if entrances.is_empty() {
+            continue;
+        }
+        let routes = routes(cx, home, &hops);
+        let own: Vec<(String, Evidence, Option<usize>)> = routes
+            .into_iter()
+            .map(|(route, path, evidence)| (path, evidence, Some(route)))
+            .collect();
+        let paths = declared.iter().filter(|target| target.origin.is_none());
+        let also = paths.map(|target| {
+            let endpoint = target.text.clone();
+            (target.path.clone(), Evidence::Declared { endpoint }, None)
+        });
+        let asked: Vec<_> = own.into_iter().chain(also).collect();
+        // Each way in is tried with the same number of routes.
+        let most = (MAX_OF_ONE / entrances.len().max(1)).max(1);
+        for (entry, entrance) in entrances.into_iter().take(MAX_OF_ONE) {
+            for (path, evidence, route) in asked.iter().take(most) {
+                if found.len() >= MAX_OF_ALL {
+                    return found;
+                }
+                found.push(Traced {
+                    path: path.clone(),
+                    evidence: evidence.clone(),
+                    application: Some(home.to_owned()),
+                    route: *route,
+                    entry,
+                    entrance: Some(entrance.clone()),
+                    way: tracer.through(entry, entrance, path),
+                });
+            }
+        }
+    }
+    for target in &declared {
+        let Some(origin) = &target.origin else {
+            continue;
+        };
+        let endpoint = target.text.clone();
+        let traced = tracer.url(target, origin).into_iter().filter_map(|way| {
+            let [run, _] = &way.runs;
+            Some(Traced {
+                path: target.path.clone(),
+                evidence: Evidence::Declared {
+                    endpoint: endpoint.clone(),
+                },
+                application: None,
+                route: None,
+                entry: run.steps.iter().find_map(|step| step.hop)?,
+                entrance: None,
+                way,
+            })
+        });
+        found.extend(traced.take(MAX_OF_ALL.saturating_sub(found.len())));
+    }
+    found
+}
+
+/// The ways into these blocks: behind an edge, those that it speaks to.
+fn entrances<'s>(
+    stack: &'s Stack<'_>,
+    tracer: &Tracer<'_>,
+    blocks: &BTreeSet<Block>,
+) -> Vec<(usize, &'s Entrance)> {
+    let mut found: Vec<(usize, &Entrance)> = Vec::new();
+    let mut of_hop: BTreeMap<usize, Vec<Span>> = BTreeMap::new();
+    for (hop, at) in blocks {
+        of_hop.entry(*hop).or_default().push(*at);
+    }
+    for (hop, blocks) in of_hop {
+        // Blocks are sorted, and none lies in another.
+        let leads = |entrance: &&Entrance| {
+            let key = |span: &Span| (span.source, span.start);
+            let next = blocks.partition_point(|block| key(block) <= key(&entrance.span));
+            next.checked_sub(1)
+                .is_some_and(|index| blocks[index].contains(entrance.span))
+        };
+        let own = stack.entrances(hop).iter().filter(leads);
+        found.extend(own.map(|entrance| (hop, entrance)));
+    }
+    if let Some(tls) = tracer.edge_speaks_tls()
+        && found.iter().any(|(_, entrance)| entrance.tls == tls)
+    {
+        found.retain(|(_, entrance)| entrance.tls == tls);
+    }
+    found
+}
+
+/// The routes of the application in `home` that surely are its, each with a path.
+fn routes(cx: &Context<'_>, home: &str, hops: &[usize]) -> Vec<(usize, String, Evidence)> {
+    let commands = hops
+        .iter()
+        .flat_map(|hop| match &cx.topology.places[*hop].program {
+            Program::Django { commands, .. } => commands.as_slice(),
+            _ => &[],
+        });
+    let mut started: BTreeSet<usize> = commands
+        .filter_map(
+            |command| match cx.django.object(&cx.django.commands[*command]) {
+                Some(Object::Application(at)) => Some(at),
+                _ => None,
+            },
+        )
+        .collect();
+    if started.is_empty() {
+        let own = cx
+            .django
+            .applications
+            .iter()
+            .enumerate()
+            .filter(|(_, own)| {
+                super::topology::ending(cx.django.home(cx.project, own.source)) == home
+            });
+        let own: Vec<usize> = own.map(|(index, _)| index).collect();
+        if let [only] = own.as_slice() {
+            started.insert(*only);
+        }
+    }
+    let routes = cx.django.routes.iter().enumerate().filter(|(_, route)| {
+        route.certain
+            && started.contains(&route.application)
+            && cx.django.applications[route.application].websocket == WebSocket::Routed
+    });
+    routes
+        .filter_map(|(index, route)| {
+            let asked = served::url(route)?;
+            let declared_none = crate::caddy::route::is_declared_none(cx.project, &asked.path);
+            (!declared_none).then_some((index, asked.path, asked.evidence))
+        })
+        .collect()
+}
