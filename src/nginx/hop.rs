@@ -2,8 +2,8 @@
 
 use super::listener::{By, Chosen};
 use super::model::{ROOT, View};
-use super::phases::{self, Answer, End, Event, Journey, What};
-use crate::handshake::{Because, Dial, Entrance, Hop, Outcome, Passage, Request, Takes};
+use super::phases::{self, Answer, End, Event, Journey, Module, What};
+use crate::handshake::{Because, Dial, Entrance, Hop, Outcome, Passage, Reply, Request, Takes};
 use crate::project::Version;
 use crate::source::Span;
 
@@ -204,14 +204,32 @@ impl Nginx<'_> {
             because: because.collect(),
             outcome: match journey.end {
                 End::Forwards(forwarded) => Outcome::Forwards {
+                    reply: match forwarded.reply {
+                        Reply::Intact if forwarded.module == Module::Proxy => {
+                            answered(&forwarded.request)
+                        }
+                        reply => reply,
+                    },
                     to: forwarded.to,
                     request: Box::new(forwarded.request),
-                    reply: forwarded.reply,
                 },
                 End::Answers { status, .. } => Outcome::Answers { status },
                 End::Undecided { why, .. } => Outcome::Undecided { why },
             },
         }
+    }
+}
+
+/// Whether every server answers: RFC 9112, 3.2 demands 400 for a request without Host, or with two;
+/// not all of them do as it says.
+fn answered(request: &Request) -> Reply {
+    let lines = match request.lines("host").count() {
+        1 => return Reply::Intact,
+        0 => "no Host line",
+        _ => "more than one Host line",
+    };
+    Reply::Undecided {
+        why: format!("servers differ in whether they take a request with {lines}"),
     }
 }
 
@@ -328,6 +346,69 @@ mod tests {
                 matches!(passage.outcome, Outcome::Answers { status: found } if found == status),
                 "{servers}: {passage:?}"
             );
+        }
+    }
+    #[test]
+    fn what_error_pages_and_retries_make_of_an_answer() {
+        const PAIR: &str = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+        let told = |inner: &str| {
+            let servers = inner.replace("PAIR", PAIR);
+            let passage = passage(&servers, "x", "/ws//chat");
+            match passage.outcome {
+                Outcome::Undecided { .. } => "undecided".to_owned(),
+                Outcome::Answers { status } => format!("{status:?}"),
+                Outcome::Forwards { request, reply, .. } => match reply {
+                    Reply::Intact => request.path,
+                    Reply::Undecided { .. } => "undecided".to_owned(),
+                    reply => format!("{reply:?}"),
+                },
+            }
+        };
+        for (servers, expected) in [
+            // The page for the upstream's own 400 opens the socket.
+            (
+                "server { proxy_intercept_errors on; error_page 400 = @ws; location / { proxy_pass http://app; } location @ws { PAIR proxy_pass http://app; } }",
+                "undecided",
+            ),
+            // It would keep the status, or nothing opens there either.
+            (
+                "server { proxy_intercept_errors on; error_page 400 @ws; location / { proxy_pass http://app; } location @ws { PAIR proxy_pass http://app; } }",
+                "/ws//chat",
+            ),
+            (
+                "server { proxy_intercept_errors on; error_page 400 = /400.html; location / { proxy_pass http://app; } location /400.html { root /srv; } }",
+                "/ws//chat",
+            ),
+            // A rewrite that redirects, then `error_page`: the path is the normalised one.
+            (
+                "server { error_page 301 = @ws; rewrite /chat /x permanent; location @ws { PAIR proxy_pass http://app; } }",
+                "/ws/chat",
+            ),
+            // A redirect within the server begins anew: the location's part is replaced again.
+            (
+                "server { rewrite /chat /y break; location / { try_files $uri /index.html; PAIR proxy_pass http://10.0.0.1/app; } }",
+                "/appindex.html",
+            ),
+            // The second of two servers, or 502 for the next request.
+            (
+                "server { location / { PAIR proxy_read_timeout 0; proxy_pass http://app; } }",
+                "Replaced { status: None }",
+            ),
+            (
+                "server { location / { PAIR proxy_read_timeout 0; proxy_pass http://10.0.0.1; } }",
+                "Replaced { status: Some(504) }",
+            ),
+            // Servers differ.
+            (
+                "server { location / { PAIR proxy_set_header Host \"\"; proxy_pass http://app; } }",
+                "undecided",
+            ),
+            (
+                "server { location / { PAIR proxy_set_header Host a; proxy_set_header Host b; proxy_pass http://app; } }",
+                "undecided",
+            ),
+        ] {
+            assert_eq!(told(servers), expected, "{servers}");
         }
     }
 }

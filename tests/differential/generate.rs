@@ -2,6 +2,7 @@
 //! handshake, at every level, in many combinations.
 
 use std::fmt::Write;
+use std::net::Ipv4Addr;
 
 use crate::differential::Random;
 use crate::servers::{AUTH, FASTCGI, SCGI, UWSGI, WEBSOCKET};
@@ -37,27 +38,47 @@ fn block(head: impl Into<String>, mut nodes: Vec<Node>) -> Node {
 /// A configuration, with the URLs to open through it.
 #[derive(Clone, Debug)]
 pub(crate) struct Generated {
-    http: Vec<Node>,
+    pub(crate) seed: u64,
+    /// What stands in `http` before the servers.
+    outer: Vec<Node>,
+    servers: Vec<Node>,
     pub(crate) urls: Vec<String>,
 }
 
+/// The files of one nginx for several configurations of one batch, `nginx.conf` first: each has an
+/// address of its own to listen at.
+pub(crate) fn together(batch: &[(Ipv4Addr, &Generated)]) -> Vec<(String, String)> {
+    let mut main = "events {}\nhttp {\n".to_owned();
+    if let [(_, first), ..] = batch {
+        write_nodes(&first.outer, 1, &mut main);
+    }
+    for (address, generated) in batch {
+        let mut servers = String::new();
+        write_nodes(&generated.servers, 1, &mut servers);
+        main += &servers.replace(" listen ", &format!(" listen {address}:"));
+    }
+    main += "}\n";
+    let snippets = [
+        (
+            "snippets/pair.conf",
+            "proxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection \"upgrade\";\n",
+        ),
+        (
+            "snippets/host.conf",
+            "proxy_set_header Host $host;\nproxy_set_header X-Real-IP $remote_addr;\n",
+        ),
+    ];
+    let mut files = vec![("nginx.conf".to_owned(), main)];
+    files.extend(snippets.map(|(path, text)| (path.to_owned(), text.to_owned())));
+    files
+}
+
 impl Generated {
-    /// The files by path, `nginx.conf` first.
+    /// The files of this one alone, as its author would write them.
     pub(crate) fn files(&self) -> Vec<(String, String)> {
-        let mut main = "events {}\nhttp {\n".to_owned();
-        write_nodes(&self.http, 1, &mut main);
-        main += "}\n";
-        vec![
-            ("nginx.conf".to_owned(), main),
-            (
-                "snippets/pair.conf".to_owned(),
-                "proxy_http_version 1.1;\nproxy_set_header Upgrade $http_upgrade;\nproxy_set_header Connection \"upgrade\";\n".to_owned(),
-            ),
-            (
-                "snippets/host.conf".to_owned(),
-                "proxy_set_header Host $host;\nproxy_set_header X-Real-IP $remote_addr;\n".to_owned(),
-            ),
-        ]
+        let mut files = together(&[(Ipv4Addr::UNSPECIFIED, self)]);
+        files[0].1 = files[0].1.replace(" listen 0.0.0.0:", " listen ");
+        files
     }
 
     /// For a person.
@@ -84,11 +105,11 @@ impl Generated {
             let inner = |node: &Node| 1 + node.block.as_deref().map_or(0, count);
             nodes.iter().map(inner).sum()
         }
-        count(&self.http)
+        count(&self.outer) + count(&self.servers)
     }
 
     /// The same without its directive number `at`.
-    pub(crate) fn without(&self, at: usize) -> Self {
+    pub(crate) fn without(&self, mut at: usize) -> Self {
         fn remove(nodes: &mut Vec<Node>, at: &mut usize) -> bool {
             let mut index = 0;
             while index < nodes.len() {
@@ -107,7 +128,9 @@ impl Generated {
             false
         }
         let mut smaller = self.clone();
-        remove(&mut smaller.http, &mut { at });
+        if !remove(&mut smaller.outer, &mut at) {
+            remove(&mut smaller.servers, &mut at);
+        }
         smaller
     }
 }
@@ -172,16 +195,26 @@ const NAMES: &[&str] = &[
     "*.test",
 ];
 
+/// Configurations of one batch, which share what stands outside their servers.
+pub(crate) const BATCH: u64 = 16;
+
 /// The configuration of a seed.
 pub(crate) fn configuration(seed: u64) -> Generated {
-    let mut maker = Maker {
-        random: Random::new(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ 0x5851_f42d_4c95_7f2d),
-        names: 0,
+    let maker = |seed| Maker {
+        random: Random::new(seed),
         named: Vec::new(),
         waits: false,
+        referers: false,
     };
-    let http = maker.http();
-    let listens: Vec<(u16, bool)> = http
+    // Far from the seeds of the servers.
+    let mut outside = maker(!(seed / BATCH));
+    let outer = outside.http();
+    let mut maker = Maker {
+        waits: outside.waits,
+        ..maker(seed)
+    };
+    let servers = maker.servers();
+    let listens: Vec<(u16, bool)> = servers
         .iter()
         .flat_map(|node| node.block.iter().flatten())
         .filter_map(|node| node.head.strip_prefix("listen "))
@@ -205,17 +238,22 @@ pub(crate) fn configuration(seed: u64) -> Generated {
             )
         })
         .collect();
-    Generated { http, urls }
+    Generated {
+        seed,
+        outer,
+        servers,
+        urls,
+    }
 }
 
 struct Maker {
     random: Random,
-    /// Names given to named locations and the like.
-    names: usize,
     /// Named locations of the server at hand.
     named: Vec<String>,
     /// A time that is too short may stand in a location.
     waits: bool,
+    /// A server says `valid_referers`, so that a condition may ask.
+    referers: bool,
 }
 
 impl Maker {
@@ -243,13 +281,13 @@ impl Maker {
             vec![line(self.pick(&["default upgrade", "default close"]))],
         ));
         let mut servers = vec![line(format!("server 127.0.0.1:{WEBSOCKET}"))];
-        // Where the first server is too slow, the next one answers: here, nobody.
-        self.waits = !self.random.chance(30);
+        // Where one of several servers is too slow, it is left out for the next requests.
+        self.waits = self.random.chance(60);
         if !self.waits {
             servers.push(line("server 127.0.0.1:9 backup"));
-        }
-        if self.random.chance(20) {
-            servers.push(line("server 127.0.0.1:9 down"));
+            if self.random.chance(50) {
+                servers.push(line("server 127.0.0.1:9 down"));
+            }
         }
         nodes.push(block("upstream live", servers));
         nodes.push(block(
@@ -259,13 +297,15 @@ impl Maker {
         if self.random.chance(10) {
             nodes.push(self.error_page(&[]));
         }
-        let count = 1 + self.random.below(3);
+        nodes
+    }
+
+    fn servers(&mut self) -> Vec<Node> {
         let mut listened = Vec::new();
         let mut named = Vec::new();
-        for _ in 0..count {
-            nodes.push(self.server(&mut listened, &mut named));
-        }
-        nodes
+        (0..1 + self.random.below(3))
+            .map(|_| self.server(&mut listened, &mut named))
+            .collect()
     }
 
     fn map(&mut self, name: &str) -> Node {
@@ -443,6 +483,7 @@ impl Maker {
         if self.random.chance(20) {
             let names = self.pick(&["none a.test", "a.test", "none blocked *.a.test"]);
             nodes.push(line(format!("valid_referers {names}")));
+            self.referers = true;
         }
         // What every line may name.
         nodes.push(line(format!(
@@ -612,8 +653,9 @@ impl Maker {
                 "proxy_method POST",
                 "proxy_pass_request_headers off",
                 "proxy_intercept_errors on",
+                "proxy_intercept_errors on",
                 "proxy_buffering off",
-                "proxy_set_body {}x",
+                "proxy_set_body x",
                 "proxy_set_body \"\"",
                 "proxy_set_body $request_body",
                 "proxy_set_body $host",
@@ -629,7 +671,11 @@ impl Maker {
             ])));
         }
         if self.random.chance(2) {
-            nodes.push(line(self.pick(&["mirror /auth", "mirror off"])));
+            nodes.push(line(self.pick(&[
+                "mirror /auth",
+                "mirror /ws/chat",
+                "mirror off",
+            ])));
         }
         if self.random.chance(3) && depth == 0 {
             let methods = self.pick(&["POST", "GET"]);
@@ -727,6 +773,7 @@ impl Maker {
             "301",
             "500 502 504",
             "426",
+            "400 426",
             "497",
             "403",
             "504",
@@ -759,7 +806,7 @@ impl Maker {
     }
 
     fn condition(&mut self) -> String {
-        self.pick(&[
+        let condition = self.random.pick(&[
             "$http_upgrade",
             "$http_upgrade = websocket",
             "$http_upgrade ~* ^WEB",
@@ -787,7 +834,11 @@ impl Maker {
             "$http_host = a.test",
             "$invalid_referer",
             "$cookie_beta = 1",
-        ])
+        ]);
+        match condition {
+            "$invalid_referer" if !self.referers => "$http_upgrade".to_owned(),
+            condition => condition.to_owned(),
+        }
     }
 
     /// `set`, `if`, `rewrite` or `break`.
@@ -808,7 +859,6 @@ impl Maker {
             45..48 => line("break"),
             _ => {
                 let condition = self.condition();
-                self.names += 1;
                 let mut inner = vec![match self.random.below(100) {
                     0..30 => line(format!(
                         "set $switch {}",

@@ -24,7 +24,7 @@ fn main() -> ExitCode {
         let debian = Server::installed("nginx", Path::new("/usr/sbin/nginx"), "-v")?;
         let trial = Trial {
             count: 2000,
-            batch: 20,
+            batch: generate::BATCH,
             refused: 20,
             opened: 20,
         };

@@ -1,13 +1,13 @@
 //! One process's part: generate, run nginx, ask the library, compare.
 
 use std::fs;
-use std::net::TcpStream;
+use std::net::{Ipv4Addr, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wslint::handshake::{Browser, Hop, Judged, Outcome, Reply, Request, judge};
+use wslint::handshake::{Browser, Hop, Judged, Outcome, Reply, Request, Upstream, judge};
 use wslint::nginx::{self, Model};
 use wslint::project::Project;
 
@@ -17,30 +17,59 @@ use crate::servers;
 use crate::socket::client::{self, Dial};
 use crate::socket::{Attempt, Url, upstream};
 
+/// How long nginx may take to load a configuration.
+const PATIENCE: Duration = Duration::from_secs(10);
+
 /// Attempts to make a disagreement smaller.
 const CUTS: usize = 400;
 
 /// nginx in its sandbox, with what stands behind it.
 pub(crate) struct Nginx {
     folder: PathBuf,
-    server: Server,
+    version: [u32; 3],
+    running: Child,
     log: upstream::Log,
+    /// Addresses that were given out.
+    addresses: u32,
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        let _ = self.running.kill();
+        let _ = self.running.wait();
+    }
 }
 
 impl Bench for Nginx {
     fn compare(&mut self, seeds: Range<u64>, found: &mut Found) {
-        for seed in seeds {
-            let generated = generate::configuration(seed);
-            found.configurations += 1;
-            match self.one(seed, &generated, found) {
-                Ok(None) => {}
-                Ok(Some(what)) => {
-                    let (small, what) = self.minimised(generated, what);
-                    let told = format!("seed {seed}: {what}\n{}", small.text());
-                    found.disagreements.push(told);
+        let batch: Vec<Generated> = seeds.map(generate::configuration).collect();
+        let all: Vec<&Generated> = batch.iter().collect();
+        found.configurations += batch.len() as u64;
+        let mut wrong = Vec::new();
+        let mut examine = |this: &Self, address, generated: &Generated, found: &mut Found| {
+            let differs = this.differs(address, generated, found);
+            wrong.extend(differs.map(|what| (generated.clone(), what)));
+        };
+        match self.load(&all) {
+            Ok(addresses) => {
+                for (address, generated) in addresses.into_iter().zip(&batch) {
+                    examine(self, address, generated, found);
                 }
-                Err(why) => found.refused(seed, &why),
             }
+            // One of them is refused, and the others with it.
+            Err(_) => {
+                for generated in &batch {
+                    match self.load(&[generated]) {
+                        Ok(addresses) => examine(self, addresses[0], generated, found),
+                        Err(why) => found.refused(generated.seed, &why),
+                    }
+                }
+            }
+        }
+        for (generated, what) in wrong {
+            let (small, what) = self.minimised(generated, what);
+            let told = format!("seed {}: {what}\n{}", small.seed, small.text());
+            found.disagreements.push(told);
         }
     }
 }
@@ -74,21 +103,90 @@ fn furnish(folder: &Path) {
 impl Nginx {
     pub(crate) fn start(server: &Server, folder: &Path) -> Self {
         furnish(folder);
+        fs::write(folder.join("conf/nginx.conf"), "events {}\nhttp {}\n").expect("writable");
+        let log = fs::File::create(folder.join("logs/stderr.log")).expect("writable");
+        let running = Command::new(&server.program)
+            .arg("-p")
+            .arg(folder)
+            .args(["-c", "conf/nginx.conf", "-g"])
+            .arg("daemon off; pid nginx.pid; error_log stderr error; user root;")
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(log)
+            .spawn()
+            .expect("nginx");
+        // It takes signals once it says its id.
+        let deadline = Instant::now() + PATIENCE;
+        while !folder.join("nginx.pid").exists() && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
         Self {
             folder: folder.to_owned(),
-            server: server.clone(),
+            version: server.version,
+            running,
             log: servers::start().expect("free ports"),
+            addresses: 0,
         }
     }
 
-    /// What differs, if anything; the error is nginx's refusal.
-    fn one(
+    /// Has nginx load these; where each of them listens. The error is its refusal.
+    fn load(&mut self, batch: &[&Generated]) -> Result<Vec<Ipv4Addr>, String> {
+        let addresses: Vec<Ipv4Addr> = batch
+            .iter()
+            .map(|_| {
+                self.addresses += 1;
+                let [_, a, b, c] = self.addresses.to_be_bytes();
+                Ipv4Addr::new(127, a + 1, b, c)
+            })
+            .collect();
+        let placed: Vec<_> = addresses
+            .iter()
+            .copied()
+            .zip(batch.iter().copied())
+            .collect();
+        for (path, text) in generate::together(&placed) {
+            let path = self.folder.join("conf").join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
+            let text = text.replace("/srv/site", &format!("{}/site", self.folder.display()));
+            fs::write(path, text).expect("writable");
+        }
+        let log = self.folder.join("logs/stderr.log");
+        let written = fs::metadata(&log).map_or(0, |log| log.len() as usize);
+        let told = Command::new("kill")
+            .args(["-HUP", &self.running.id().to_string()])
+            .status();
+        assert!(told.is_ok_and(|status| status.success()), "nginx is gone");
+        // Nothing listened at these addresses before.
+        let mut awaited: Vec<(Ipv4Addr, u16)> = placed
+            .iter()
+            .flat_map(|(address, generated)| {
+                generated.ports().into_iter().map(|port| (*address, port))
+            })
+            .collect();
+        let deadline = Instant::now() + PATIENCE;
+        while Instant::now() < deadline {
+            awaited.retain(|place| TcpStream::connect(place).is_err());
+            if awaited.is_empty() {
+                return Ok(addresses);
+            }
+            let log = fs::read(&log).unwrap_or_default();
+            let log = String::from_utf8_lossy(log.get(written..).unwrap_or_default()).into_owned();
+            if let Some(refusal) = log.lines().find(|line| line.contains("[emerg]")) {
+                return Err(refusal.to_owned());
+            }
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Err("nginx does not listen".to_owned())
+    }
+
+    /// What differs, if anything.
+    fn differs(
         &self,
-        seed: u64,
+        address: Ipv4Addr,
         generated: &Generated,
         found: &mut Found,
-    ) -> Result<Option<String>, String> {
-        let attempts = self.real(generated)?;
+    ) -> Option<String> {
+        let attempts = self.real(address, generated);
         let files = generated.files();
         let borrowed = files
             .iter()
@@ -97,41 +195,29 @@ impl Nginx {
         let model = Model::resolve(&project);
         let hop = nginx::hop::Nginx {
             view: model.view(0),
-            target: Some(self.server.version),
+            target: Some(self.version),
         };
-        // What a mirror sends, or nginx does not wait for, arrives whenever it likes.
+        // What nginx does not wait for arrives whenever it likes.
         let text = generated.text();
-        let ordered = !text.contains("mirror /") && !text.contains("_timeout 0");
+        let ordered = !text.contains("_timeout 0");
+        // An `error_page`, or a mirror's 101, may stand in place of the upstream's refusal.
+        let replaced = text.contains("proxy_intercept_errors") || text.contains("mirror /");
         let mut attempts = attempts.into_iter();
         let mut differs = None;
         for url in &generated.urls {
             let url = Url::read(url).expect("a URL");
             for browser in Browser::ALL {
-                let Some((attempt, seen)) = attempts.next() else {
-                    return Ok(differs);
-                };
+                let (attempt, seen) = attempts.next()?;
                 let request =
                     Request::handshake(browser, url.tls, &url.host, url.port, &url.target);
                 let passage = hop.receive(&request);
                 found.handshakes += 1;
                 found.opened += u64::from(attempt.opens);
-                let asked = seen.as_deref().filter(|_| ordered);
-                let mut verdict = verdict(&passage.outcome, &attempt, asked);
-                // What becomes of the upstream's refusal then is another request's story.
-                if !attempt.opens && generated.text().contains("proxy_intercept_errors") {
-                    verdict = Verdict::Same;
-                }
-                // Rewrites may lead what `auth_request` asks to the socket server, which is then
-                // taken to allow it.
-                let mut because = passage.because.iter();
-                if matches!(attempt.status, Some(500) | None)
-                    && because.any(|because| because.message.starts_with("asks a server"))
-                {
-                    verdict = Verdict::Undecided("an authentication server".to_owned());
-                }
+                let asked = seen.as_deref().filter(|_| ordered && !replaced);
+                let verdict = verdict(&passage.outcome, &attempt, asked, replaced);
                 match verdict {
                     Verdict::Same => {}
-                    Verdict::Undecided(why) => found.undecided(seed, &why),
+                    Verdict::Undecided(why) => found.undecided(generated.seed, &why),
                     Verdict::Differs(what) => {
                         let story: Vec<_> = passage
                             .because
@@ -154,78 +240,32 @@ impl Nginx {
                 }
             }
         }
-        Ok(differs)
+        differs
     }
 
-    /// Runs nginx and sends every handshake; with what the upstream saw.
-    fn real(&self, generated: &Generated) -> Result<Vec<(Attempt, Option<String>)>, String> {
-        for (path, text) in generated.files() {
-            let path = self.folder.join("conf").join(path);
-            fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
-            let text = text.replace("/srv/site", &format!("{}/site", self.folder.display()));
-            fs::write(path, text).expect("writable");
-        }
-        let _running = self.running(generated)?;
+    /// Sends every handshake; with what the upstream saw.
+    fn real(&self, address: Ipv4Addr, generated: &Generated) -> Vec<(Attempt, Option<String>)> {
         let mut attempts = Vec::new();
         for url in &generated.urls {
-            let url = Url::read(url).expect("a URL");
+            let dial = Dial {
+                host: address.to_string(),
+                ..Dial::here(Url::read(url).expect("a URL"))
+            };
             for browser in Browser::ALL {
                 if let Ok(mut log) = self.log.lock() {
                     log.clear();
                 }
-                let dial = Dial::here(url.clone());
                 let attempt = client::attempt(browser.name(), &dial);
-                if attempt.note.contains("refused") {
-                    return Err(format!("nothing listens on port {}", url.port));
-                }
                 // What `auth_request` asks comes before it.
                 let seen = self.log.lock().ok().and_then(|log| log.last().cloned());
                 attempts.push((attempt, seen));
             }
         }
-        Ok(attempts)
-    }
-
-    fn running(&self, generated: &Generated) -> Result<Running, String> {
-        let log = self.folder.join("logs/stderr.log");
-        let output = fs::File::create(&log).map_err(|error| error.to_string())?;
-        let child = Command::new(&self.server.program)
-            .arg("-p")
-            .arg(&self.folder)
-            .args(["-c", "conf/nginx.conf", "-g"])
-            .arg(
-                "daemon off; master_process off; pid nginx.pid; error_log stderr error; user root;",
-            )
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(output)
-            .spawn()
-            .map_err(|error| error.to_string())?;
-        let mut running = Running(child);
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let mut open = false;
-        while Instant::now() < deadline {
-            if running.0.try_wait().is_ok_and(|status| status.is_some()) {
-                return Err(fs::read_to_string(&log).unwrap_or_default());
-            }
-            open = generated
-                .ports()
-                .iter()
-                .all(|port| TcpStream::connect(("127.0.0.1", *port)).is_ok());
-            if open {
-                break;
-            }
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        if open {
-            Ok(running)
-        } else {
-            Err("nginx does not listen".to_owned())
-        }
+        attempts
     }
 
     /// The same disagreement with fewer lines: the same URL, with the same answers.
-    fn minimised(&self, mut generated: Generated, mut what: String) -> (Generated, String) {
+    fn minimised(&mut self, mut generated: Generated, mut what: String) -> (Generated, String) {
         let answers = |what: &str| what.lines().take(2).map(str::to_owned).collect::<Vec<_>>();
         let wanted = answers(&what);
         let mut at = 0;
@@ -234,24 +274,16 @@ impl Nginx {
                 break;
             }
             let smaller = generated.without(at);
-            match self.one(0, &smaller, &mut Found::default()) {
-                Ok(Some(still)) if answers(&still) == wanted => {
-                    (generated, what) = (smaller, still)
-                }
+            let still = self
+                .load(&[&smaller])
+                .ok()
+                .and_then(|addresses| self.differs(addresses[0], &smaller, &mut Found::default()));
+            match still {
+                Some(still) if answers(&still) == wanted => (generated, what) = (smaller, still),
                 _ => at += 1,
             }
         }
         (generated, what)
-    }
-}
-
-/// nginx, which ends with its test.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
     }
 }
 
@@ -261,10 +293,11 @@ enum Verdict {
     Differs(String),
 }
 
-/// Whether what the library says is what nginx did.
-fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&str>) -> Verdict {
+/// Whether what the library says is what nginx did; `replaced` where something else may stand in
+/// place of an upstream's refusal.
+fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&str>, replaced: bool) -> Verdict {
     let differs = |expected: String| Verdict::Differs(format!("wslint expects {expected}"));
-    let (request, reply) = match outcome {
+    let (to, request, reply) = match outcome {
         Outcome::Undecided { why } => return Verdict::Undecided(why.clone()),
         Outcome::Answers { status } if *status == real.status && !real.opens => {
             return match seen {
@@ -275,9 +308,11 @@ fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&str>) -> Verdict {
             };
         }
         Outcome::Answers { status } => return differs(format!("{status:?} from nginx itself")),
-        Outcome::Forwards { request, reply, .. } => (request, reply),
+        Outcome::Forwards { to, request, reply } => (to, request, reply),
     };
-    if let Some(seen) = seen {
+    // The other servers keep no log.
+    let logs = |to: &Upstream| to.port.known() == Some(&servers::WEBSOCKET);
+    if let Some(seen) = seen.filter(|_| to.iter().all(logs)) {
         let query = request.query.as_deref().map(|query| format!("?{query}"));
         let line = format!(
             "got {} {}{} ",
@@ -305,16 +340,13 @@ fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&str>) -> Verdict {
             false => Verdict::Same,
             true => differs("that nothing opens".to_owned()),
         },
-        // Servers differ in whether they take no Host, or two.
-        (Judged::Opens, Reply::Intact) if !real.opens && request.lines("host").count() != 1 => {
-            Verdict::Undecided("not exactly one Host".to_owned())
-        }
         (Judged::Opens, Reply::Intact) => match real.opens {
             true => Verdict::Same,
             false => differs("an open socket".to_owned()),
         },
         (Judged::Lost(lost), _) => match real.status {
-            Some(400 | 405 | 426) if !real.opens => Verdict::Same,
+            Some(400 | 405 | 426) => Verdict::Same,
+            _ if replaced && !real.opens => Verdict::Same,
             _ => differs(format!("a refusal by the upstream: {lost:?}")),
         },
         (_, Reply::Spoiled) | (Judged::Spoiled(_), _) => {

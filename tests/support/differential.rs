@@ -151,10 +151,11 @@ pub(crate) fn agree(server: &Server, trial: Trial) -> Result<(), Failed> {
     let first = number("WSLINT_SEED").unwrap_or(1);
     let end = first + number("WSLINT_CONFIGURATIONS").unwrap_or(trial.count);
     let began = Instant::now();
-    let next = AtomicU64::new(first);
+    // Batches begin at multiples of their size, so that a seed is always in the same one.
+    let next = AtomicU64::new(first / trial.batch);
     let more = || {
-        let start = next.fetch_add(trial.batch, Ordering::Relaxed);
-        (start < end).then(|| start..end.min(start + trial.batch))
+        let start = next.fetch_add(1, Ordering::Relaxed) * trial.batch;
+        (start < end).then(|| first.max(start)..end.min(start + trial.batch))
     };
     let workers = std::thread::available_parallelism().map_or(2, usize::from);
     let found: Vec<Result<Found, String>> = std::thread::scope(|scope| {

@@ -121,11 +121,16 @@ impl Walk<'_, '_> {
             }
             None => false,
         };
-        let (reply, reply_by) = match self.times_out(module) {
+        let (reply, reply_by) = match self.times_out(module, &to) {
             Err(step) => return step,
-            Ok(true) => (Reply::Replaced { status: Some(504) }, None),
-            Ok(false) if self.depth > 0 => (Reply::Intact, None),
-            Ok(false) => self.reply(module, &request),
+            Ok(Some(reply)) => (reply, None),
+            Ok(None) if self.depth > 0 => (Reply::Intact, None),
+            Ok(None) => {
+                if let Some(step) = self.intercepted(module, &request) {
+                    return step;
+                }
+                self.reply(module, &request)
+            }
         };
         let unseen = effective.unseen.filter(|_| module == Module::Proxy);
         let forwarded = Forwarded {

@@ -3,7 +3,7 @@
 
 use super::walk::{Step, Walk};
 use super::{Answer, End, Module, What, pass};
-use crate::handshake::{Reply, Request};
+use crate::handshake::{Judged, Reply, Request, Upstream, judge};
 use crate::nginx::model::ItemId;
 use crate::nginx::uri;
 use crate::nginx::words::{Part, milliseconds, parts};
@@ -22,32 +22,117 @@ fn is_of_handshake(name: &str) -> bool {
 }
 
 impl Walk<'_, '_> {
-    /// A timer of 0 ends before any upstream answers: 504 (ngx_http_upstream_process_header). The
-    /// error is what becomes of it where it does not reach the client as it is: an `error_page` for
-    /// it, or a subrequest that fails.
-    pub(super) fn times_out(&mut self, module: Module) -> Result<bool, Step> {
+    /// What a timer of 0 makes of the answer, which it ends before any upstream answers: 504
+    /// (ngx_http_upstream_process_header). The error is what becomes of it where it does not reach
+    /// the client as it is: an `error_page` for it, or a subrequest that fails.
+    pub(super) fn times_out(
+        &mut self,
+        module: Module,
+        to: &[Upstream],
+    ) -> Result<Option<Reply>, Step> {
         let name = match module {
             Module::Proxy => "proxy_read_timeout",
             Module::Uwsgi => "uwsgi_read_timeout",
             Module::Scgi => "scgi_read_timeout",
-            Module::Fastcgi | Module::Grpc => return Ok(false),
+            Module::Fastcgi | Module::Grpc => return Ok(None),
         };
         let Some(item) = self.view.in_force(self.scope.location, name) else {
-            return Ok(false);
+            return Ok(None);
         };
         let word = self.view.directive(item).args().first();
         let time = word.filter(|word| !word.templated);
         if time.and_then(|word| milliseconds(&word.text)) != Some(0) {
-            return Ok(false);
+            return Ok(None);
         }
         self.note(item, What::Reply, "waits no time for the answer: 504");
+        // One of several servers is then left out for a while, and the next request may find none:
+        // 502 (ngx_http_upstream_free_round_robin_peer).
+        let alone = !self.is_balanced(to);
+        let also = match alone {
+            true => None,
+            false => Some(self.supposing(Step::Status(502, Answer::TimedOut, item))),
+        };
+        let shown = |end: &End| {
+            matches!(
+                end,
+                End::Answers {
+                    by: Answer::TimedOut,
+                    ..
+                }
+            )
+        };
         match self.special(504, Answer::TimedOut, item) {
-            Step::End(End::Answers {
-                by: Answer::TimedOut,
-                ..
-            }) if self.depth == 0 => Ok(true),
+            Step::End(end) if shown(&end) && self.depth == 0 => {
+                Ok(Some(match also.is_none_or(|also| shown(&also)) {
+                    true => Reply::Replaced {
+                        status: alone.then_some(504),
+                    },
+                    false => Reply::Undecided {
+                        why: "whether the client gets 502 or 504 decides about `error_page`"
+                            .to_owned(),
+                    },
+                }))
+            }
             step => Err(step),
         }
+    }
+
+    /// Whether the server is one of several of an `upstream`.
+    fn is_balanced(&self, to: &[Upstream]) -> bool {
+        let view = self.view;
+        let of = |block: &ItemId| {
+            let servers = view.children(*block).map(|item| view.directive(item));
+            let servers = servers.filter(|server| server.name() == "server");
+            let heads: Vec<_> = servers.map(|server| server.head()).collect();
+            heads.len() > 1 && to.iter().any(|to| heads.contains(&to.from))
+        };
+        view.config.upstreams.values().any(of)
+    }
+
+    /// What `proxy_intercept_errors` makes of a refusal by the upstream, which we can't see: an
+    /// `error_page` may send the request elsewhere, where the socket opens after all
+    /// (ngx_http_upstream_intercept_errors).
+    pub(super) fn intercepted(&mut self, module: Module, sent: &Request) -> Option<Step> {
+        let name = match module {
+            Module::Proxy => "proxy_intercept_errors",
+            Module::Uwsgi => "uwsgi_intercept_errors",
+            Module::Scgi => "scgi_intercept_errors",
+            Module::Fastcgi => "fastcgi_intercept_errors",
+            Module::Grpc => "grpc_intercept_errors",
+        };
+        let view = self.view;
+        let block = self.scope.location;
+        let item = view.in_force(block, name)?;
+        let on = view.directive(item).arg(0) == Some("on");
+        let refused = !module.upgrades() || matches!(judge(sent), Judged::Lost(_));
+        if !on || !refused || self.supposed || self.depth > 0 {
+            return None;
+        }
+        let level = view
+            .outward(block)
+            .find(|level| !view.level(*level).error_pages.is_empty())?;
+        for page in &view.level(level).error_pages {
+            let codes = view.directive(*page).args();
+            let codes = codes.iter().filter_map(|word| word.text.parse().ok());
+            for code in codes.filter(|code: &u16| *code >= 300) {
+                let opens = match self.supposing(Step::Status(code, Answer::ErrorPage, *page)) {
+                    End::Answers { .. } => false,
+                    End::Undecided { .. } => true,
+                    End::Forwards(forwarded) => {
+                        forwarded.module.upgrades()
+                            && !matches!(judge(&forwarded.request), Judged::Lost(_))
+                            && !matches!(forwarded.reply, Reply::Replaced { .. } | Reply::Spoiled)
+                    }
+                };
+                if opens {
+                    let why = format!(
+                        "where the upstream refuses this with {code}, an `error_page` takes over"
+                    );
+                    return Some(Step::End(self.undecided(*page, why)));
+                }
+            }
+        }
+        None
     }
 
     /// What becomes of a 101 for `sent`, and by which directive.

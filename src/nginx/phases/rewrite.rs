@@ -185,6 +185,16 @@ impl Walk<'_, '_> {
         let before = self.args();
         let path = self.expand(path, status.is_some());
         let args = args.map(|args| self.expand(args, true));
+        // ngx_http_script_regex_start_code, for a redirect as well: what an `error_page` for it
+        // leads to finds these.
+        self.internal = true;
+        self.valid_unparsed_uri = false;
+        if flag == "break" {
+            self.valid_location = false;
+            self.uri_changed = false;
+        } else {
+            self.uri_changed = true;
+        }
         if let Some(status) = status {
             let mut parts = vec![path];
             if let Some(args) = args.clone() {
@@ -213,14 +223,6 @@ impl Walk<'_, '_> {
             (None, true) => before,
             (None, false) => Value::Known(String::new()),
         };
-        self.internal = true;
-        self.valid_unparsed_uri = false;
-        if flag == "break" {
-            self.valid_location = false;
-            self.uri_changed = false;
-        } else {
-            self.uri_changed = true;
-        }
         let told = match flag {
             "last" => "; the search for a location begins again",
             "break" => "; and stays in this location",

@@ -68,6 +68,8 @@ pub(super) struct Walk<'a, 'o> {
     pub(super) depth: u32,
     /// What `auth_request` sent on.
     pub(super) asked: Vec<Forwarded>,
+    /// This is a way that the request may take, tried out.
+    pub(super) supposed: bool,
 }
 
 impl<'a, 'o> Walk<'a, 'o> {
@@ -110,6 +112,7 @@ impl<'a, 'o> Walk<'a, 'o> {
             redirect: None,
             depth: 0,
             asked: Vec::new(),
+            supposed: false,
         }
     }
 
@@ -474,6 +477,8 @@ impl<'a, 'o> Walk<'a, 'o> {
         self.named_file = named_file;
         self.internal = true;
         self.valid_unparsed_uri = false;
+        // ngx_http_handler
+        self.valid_location = true;
         Step::Go(Phase::Server)
     }
 
@@ -630,6 +635,32 @@ impl<'a, 'o> Walk<'a, 'o> {
                 .filter(|event| matches!(event.what, What::Assumed)),
         );
         end
+    }
+
+    /// How the same request would go on from here, if `step` came next.
+    pub(super) fn supposing(&mut self, step: Step) -> End {
+        let mut inner = Walk {
+            scope: self.scope.clone(),
+            location: self.location,
+            handler: self.handler,
+            uri_changes: self.uri_changes,
+            internal: self.internal,
+            uri_changed: self.uri_changed,
+            valid_location: self.valid_location,
+            valid_unparsed_uri: self.valid_unparsed_uri,
+            named_file: self.named_file,
+            err_status: self.err_status,
+            error_page: self.error_page,
+            supposed: true,
+            ..Walk::new(
+                self.view,
+                self.server,
+                self.request,
+                self.target,
+                self.oracle,
+            )
+        };
+        inner.walk(step)
     }
 
     /// Something that nobody can see may stand on the way.
