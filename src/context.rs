@@ -7,6 +7,7 @@ use crate::finding::Undecided;
 use crate::project::{Project, Suppressions};
 use crate::source::SourceId;
 use crate::stack::Traced;
+use crate::stack::scheme::{self, Mistold};
 use crate::{caddy, django, nginx, parallel, stack};
 
 /// The project with its models.
@@ -25,6 +26,7 @@ pub struct Context<'a> {
     suppressions: Vec<Suppressions>,
     edge_hints: OnceLock<Vec<Hint>>,
     ways: OnceLock<Vec<Traced>>,
+    mistold: OnceLock<Vec<Mistold>>,
 }
 
 impl<'a> Context<'a> {
@@ -58,6 +60,7 @@ impl<'a> Context<'a> {
             suppressions: crate::check::suppressions(project),
             edge_hints: OnceLock::new(),
             ways: OnceLock::new(),
+            mistold: OnceLock::new(),
         }
     }
 
@@ -79,6 +82,11 @@ impl<'a> Context<'a> {
     /// What becomes of handshakes on their ways to the applications.
     pub fn ways(&self) -> &[Traced] {
         self.ways.get_or_init(|| stack::ways(self))
+    }
+
+    /// Applications that take a client which uses TLS for one that does not.
+    pub(crate) fn mistold(&self) -> &[Mistold] {
+        self.mistold.get_or_init(|| scheme::mistold(self))
     }
 
     /// What the models could not resolve, syntax errors among it.

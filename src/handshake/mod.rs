@@ -135,6 +135,13 @@ impl Request {
         }
     }
 
+    /// The GET of a page for `target` (path with query): no handshake.
+    pub fn page(tls: bool, host: &str, port: u16, target: &str) -> Self {
+        let mut request = Self::handshake(Browser::Chrome, tls, host, port, target);
+        request.headers.clear();
+        request
+    }
+
     /// The request as the next hop receives it, at `port`, over TLS or not; `None` where the Host
     /// that was sent can't be known.
     pub fn arriving(mut self, tls: bool, port: u16) -> Option<Self> {

@@ -13,8 +13,8 @@ pub(super) struct EdgeHop {
     edge: &'static Edge,
     /// Whether it speaks TLS to the origin for clients that use TLS.
     tls: bool,
-    /// The headers that it sets for clients that use TLS.
-    sends: Vec<(String, String)>,
+    /// The headers that it sets for clients that use TLS: on a handshake, and on a page.
+    sends: [Vec<(String, String)>; 2],
     declared: Span,
 }
 
@@ -34,11 +34,13 @@ pub(super) fn edges(chain: &EdgeChain) -> Vec<EdgeHop> {
             // Each inner edge is reached over TLS; only the innermost one speaks to a proxy.
             tls: number < last || chain.tls.unwrap_or(matches!(edge.origin, Origin::Tls)),
             sends: if number == last {
-                chain.sends()
+                [chain.sends(), chain.sends_on_pages()]
             } else {
-                let own = edge.sends.iter();
-                own.map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-                    .collect()
+                let own = EdgeChain {
+                    edges: vec![edge],
+                    ..EdgeChain::default()
+                };
+                [own.sends(), own.sends_on_pages()]
             },
             declared,
         })
@@ -67,7 +69,8 @@ impl Hop for EdgeHop {
         sent.protocol = self.edge.protocol;
         let tls = request.tls && self.tls;
         let mut says = Vec::new();
-        for (name, value) in &self.sends {
+        let is_page = request.lines("upgrade").next().is_none();
+        for (name, value) in &self.sends[usize::from(is_page)] {
             // What it says of a client without TLS: `http` for `https`, `ws` for `wss`.
             let value = match (request.tls, value.as_str()) {
                 (true, value) => value.to_owned(),

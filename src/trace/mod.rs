@@ -68,6 +68,8 @@ pub struct Step {
     pub layer: &'static str,
     /// Which hop of the [`Stack`] it is; `None` for an edge.
     pub hop: Option<usize>,
+    /// Where the hop itself is written, whatever block of it took the request.
+    pub place: Span,
     /// The block that took the request, or the file.
     pub at: Span,
     /// The request as it arrived.
@@ -174,6 +176,18 @@ pub fn trace(cx: &Context<'_>, target: &Target, only: Option<&BTreeSet<String>>)
     ways
 }
 
+/// What is sent through one entrance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked {
+    /// A handshake, over TLS where the server speaks it or an edge ends it.
+    Handshake,
+    /// A handshake whose client uses TLS; a server that speaks none then stands behind something
+    /// that ends it.
+    HandshakeOverTls,
+    /// An ordinary GET whose client uses TLS, in the same way.
+    PageOverTls,
+}
+
 /// Sends handshakes through a stack.
 pub struct Tracer<'a> {
     cx: &'a Context<'a>,
@@ -255,22 +269,26 @@ impl<'a> Tracer<'a> {
         entrances
             .into_iter()
             .take(MAX_WAYS)
-            .map(|(hop, entrance)| self.through(hop, entrance, &target.path))
+            .map(|(hop, entrance)| self.through(hop, entrance, &target.path, Asked::Handshake))
             .collect()
     }
 
     /// The way of a path through one entrance of a hop.
-    pub fn through(&self, hop: usize, entrance: &Entrance, path: &str) -> Way {
-        let behind_edge = !self.edges.is_empty();
+    pub fn through(&self, hop: usize, entrance: &Entrance, path: &str, asked: Asked) -> Way {
+        let behind_tls =
+            !self.edges.is_empty() || asked != Asked::Handshake && !entrance.tls;
         let host = if entrance.host.is_empty() {
             "localhost"
         } else {
             &entrance.host
         };
-        let tls = entrance.tls || behind_edge;
+        let tls = entrance.tls || behind_tls;
         let default = if tls { 443 } else { 80 };
-        let port = if behind_edge { default } else { entrance.port };
-        let sent = |browser| Request::handshake(browser, tls, host, port, path);
+        let port = if behind_tls { default } else { entrance.port };
+        let sent = |browser| match asked {
+            Asked::PageOverTls => Request::page(tls, host, port, path),
+            _ => Request::handshake(browser, tls, host, port, path),
+        };
         let first = First {
             hop,
             tls: entrance.tls,
@@ -308,6 +326,7 @@ impl<'a> Tracer<'a> {
             steps.push(Step {
                 layer: edge.layer(),
                 hop: None,
+                place: edge.place(),
                 at: edge.place(),
                 arrived: request,
                 passage,
@@ -381,6 +400,7 @@ impl<'a> Tracer<'a> {
         let mut step = Step {
             layer: hop.layer(),
             hop: Some(at.hop),
+            place: hop.place(),
             at: passage.at.or(first).unwrap_or_else(|| hop.place()),
             arrived: request,
             passage,

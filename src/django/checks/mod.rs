@@ -34,7 +34,7 @@ use crate::source::{Kind, Span};
 
 /// What becomes of a plain HTTP request.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Fate {
+pub(crate) enum Fate {
     /// Redirected to itself, unless SECURE_REDIRECT_EXEMPT spares it.
     Loop,
     /// Answered with 500, spared or not: Django asks for the scheme before it looks at the paths.
@@ -42,7 +42,7 @@ enum Fate {
 }
 
 /// Of which requests a finding about the redirect speaks.
-fn subject(spared: Spared) -> &'static str {
+pub(crate) fn subject(spared: Spared) -> &'static str {
     match spared {
         Spared::Nothing | Spared::Everything => "every request",
         Spared::Sockets(_) => "every page",
@@ -52,7 +52,12 @@ fn subject(spared: Spared) -> &'static str {
 
 /// Says whether this project's handshakes run through the middleware, and through which line.
 /// On a correct ASGI stack they do not, and a message that hides that would be a lie.
-fn honest(cx: &Context<'_>, settings: &Settings, mut finding: Finding, fate: Fate) -> Finding {
+pub(crate) fn honest(
+    cx: &Context<'_>,
+    settings: &Settings,
+    mut finding: Finding,
+    fate: Fate,
+) -> Finding {
     let what = match fate {
         Fate::Loop => "is redirected to itself (301)",
         Fate::Crash => "is answered with 500",
@@ -98,7 +103,7 @@ fn honest(cx: &Context<'_>, settings: &Settings, mut finding: Finding, fate: Fat
 }
 
 /// Labels what turns the redirect on; lowers the severity where that is not certain.
-fn with_redirect(mut finding: Finding, redirects: &Redirects) -> Finding {
+pub(crate) fn with_redirect(mut finding: Finding, redirects: &Redirects) -> Finding {
     match redirects {
         Redirects::Yes(value) => finding.label(value.span, "redirects what looks insecure"),
         Redirects::Perhaps(value) => {

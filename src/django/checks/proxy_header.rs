@@ -14,6 +14,7 @@ use crate::edge::hints;
 use crate::finding::{Applicability, Edit, Finding, Fix, Report};
 use crate::rule::Severity;
 use crate::source::Span;
+use crate::stack::scheme::Mistold;
 
 /// The values of the setting in each production module, once for each place that writes one.
 pub(super) fn each(
@@ -286,8 +287,19 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
         if https == Https::Known && server_may_know {
             return;
         }
+        // What the project's own proxies send is known, where one of them ends TLS.
+        let silent = (!declared)
+            .then(|| cx.mistold().iter())
+            .into_iter()
+            .flatten()
+            .find(|one| one.proved && one.settings == settings.source);
+        if silent.is_some_and(|one| !one.proto_arrives) {
+            return;
+        }
         let finding = if declared {
             not_sent_by(cx, report, &name, &sent, &sends, who)
+        } else if let Some(one) = silent {
+            not_sent_by_proxy(report, &name, &sent, one, who)
         } else {
             let known = known(&sent);
             if known.is_some_and(|known| known.by_default)
@@ -316,7 +328,7 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
         let line = canonical(cx);
         if sends_proto || !declared {
             // Without a declared edge, who ends TLS may send nothing at all.
-            let applicability = if declared {
+            let applicability = if declared || silent.is_some() {
                 Applicability::Safe
             } else {
                 Applicability::Unsafe
@@ -448,6 +460,30 @@ fn not_sent_by(
         finding = finding.note(format!("{sent}: {}", known.sender));
     }
     finding.note("where the header is missing, Django takes the scheme of its own connection, which is plain http behind this edge, and answers with a redirect to https, where the same happens again")
+}
+
+/// The proxy of the project that ends TLS sends X-Forwarded-Proto, and not what Django trusts.
+fn not_sent_by_proxy(
+    report: &Report<'_>,
+    name: &Possible,
+    sent: &str,
+    one: &Mistold,
+    who: &str,
+) -> Finding {
+    let mut finding = report
+        .finding(
+            format!("Django trusts `{sent}`, a header that never arrives: {who} looks insecure and is redirected to itself"),
+            name.span,
+            format!("no `{sent}` arrives here"),
+        )
+        .label(one.culprit.span(), "what this sends is `X-Forwarded-Proto: https`");
+    if let Some(server) = one.ends_tls {
+        finding = finding.label(server, "ends the client's TLS");
+    }
+    if let Some(known) = known(sent) {
+        finding = finding.note(format!("{sent}: {}", known.sender));
+    }
+    finding.note("where the header is missing, Django takes the scheme of its own connection, which is plain http behind this proxy, and answers with a redirect to https, where the same happens again")
 }
 
 fn not_known_to_be_sent(

@@ -1,0 +1,3 @@
+//! The checks of the rules that no single file shows, one place per rule.
+
+pub mod forwarded_proto;
