@@ -230,7 +230,8 @@ fn start(
         let alive = server
             .wait(Duration::from_secs(10), || {
                 let now = listening();
-                if proxy.address.is_none() && now.contains(&wanted.port) {
+                let mine = !before.contains(&wanted.port);
+                if proxy.address.is_none() && mine && now.contains(&wanted.port) {
                     return true;
                 }
                 // It may be right that nobody listens where the client knocks.
