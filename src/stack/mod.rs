@@ -5,7 +5,9 @@
 //! of a compose file, the address or socket at which an application is started, the host that a
 //! site is for, or being the one application behind the one address that a proxy dials.
 
+pub mod checks;
 mod first;
+pub(crate) mod scheme;
 mod served;
 mod topology;
 mod ways;

@@ -113,7 +113,7 @@ pub(crate) fn mistold(cx: &Context<'_>) -> Vec<Mistold> {
             };
             let Some((settings, trust)) = trusting
                 .iter()
-                .find(|(settings, _)| settings.source == step.hop.source)
+                .find(|(settings, _)| settings.source == step.place.source)
             else {
                 continue;
             };

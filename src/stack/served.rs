@@ -4,9 +4,6 @@
 //! application behind the one proxy, or an upstream that names the port or the compose service
 //! at which the application is started.
 
-pub mod checks;
-pub(crate) mod scheme;
-
 use std::collections::BTreeSet;
 
 use crate::django::command::Command;
