@@ -4,21 +4,25 @@
 //! application of Django, the header that its settings trust either says so, or does not: then a
 //! hop on the way dropped it, overwrote it with the scheme of its own connection, or never set it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
+use super::Stack;
+use super::ways::{self, Reached};
 use crate::context::Context;
 use crate::django::Spared;
-use crate::django::routes::Route;
 use crate::django::settings::{Redirects, Settings};
 use crate::django::trusted_header::{
     Header as Trusted, SERVERS_WORD, header, meta_name, never, sent_name,
 };
 use crate::handshake::{Header, Outcome, Request};
 use crate::source::{SourceId, Span};
-use crate::trace::{Run, Step, Way, over_tls};
+use crate::trace::{Asked, Run, Step, Tracer, Way};
 
 /// Paths that are asked for: real projects have a few routes that tell of each other.
 const MAX_PATHS: usize = 24;
+
+/// Ways in that are tried for one application.
+const MAX_ENTRANCES: usize = 64;
 
 /// Pages that a project of Django has, wherever its sockets are.
 const PAGES: [&str; 2] = ["/", "/admin/"];
@@ -89,61 +93,71 @@ pub(crate) struct Mistold {
 
 /// Everything that is told wrong on its way through a proxy of the project.
 pub(crate) fn mistold(cx: &Context<'_>) -> Vec<Mistold> {
-    let trusting: Vec<(&Settings, Trust)> = cx
+    let trusting: HashMap<SourceId, (&Settings, Trust)> = cx
         .django
         .production()
         .filter(|settings| !settings.is_debug())
-        .filter_map(|settings| Some((settings, trust(settings)?)))
+        .filter_map(|settings| Some((settings.source, (settings, trust(settings)?))))
         .collect();
-    let has_proxy = !cx.nginx.configs.is_empty() || !cx.caddy.configs.is_empty();
-    if trusting.is_empty() || !has_proxy {
+    if trusting.is_empty() {
         return Vec::new();
     }
+    let stack = Stack::of(cx);
+    let tracer = Tracer::new(cx, &stack);
     let mut found: BTreeMap<(SourceId, Culprit), Mistold> = BTreeMap::new();
     // Applications that a client's TLS surely leads to.
-    let mut proved: Vec<SourceId> = Vec::new();
+    let mut proved: BTreeSet<SourceId> = BTreeSet::new();
     // Applications that handshakes reach as they should.
-    let mut right: Vec<SourceId> = Vec::new();
-    let pages: Vec<String> = PAGES.map(str::to_owned).to_vec();
-    for (paths, page) in [(handshakes(cx), false), (pages, true)] {
-        for way in over_tls(cx, &paths, page) {
-            let [run, _] = &way.runs;
-            let Some((at, step)) = application(run) else {
-                continue;
-            };
-            let Some((settings, trust)) = trusting
-                .iter()
-                .find(|(settings, _)| settings.source == step.place.source)
-            else {
-                continue;
-            };
-            if run.steps[0].arrived.tls {
-                proved.push(settings.source);
-            }
-            if settings.exempts(&step.arrived.path) == Some(true) {
-                continue;
-            }
-            let Some(one) = judge(settings, trust, &way, at) else {
-                if !page && matches!(says(&step.arrived, trust), Says::Https) {
-                    right.push(settings.source);
+    let mut right: BTreeSet<SourceId> = BTreeSet::new();
+    for reached in ways::reached(cx, &stack, &tracer) {
+        let is_trusting = |hop: &usize| trusting.contains_key(&stack.hops[*hop].place().source);
+        if !reached.hops.iter().any(is_trusting) {
+            continue;
+        }
+        let pages = PAGES.map(|path| (path.to_owned(), Asked::PageOverTls));
+        let handshakes = handshakes(cx, &reached)
+            .into_iter()
+            .map(|path| (path, Asked::HandshakeOverTls));
+        let asked: Vec<(String, Asked)> = handshakes.chain(pages).collect();
+        for (entry, entrance) in reached.entrances.iter().take(MAX_ENTRANCES) {
+            for (path, asked) in &asked {
+                let page = *asked == Asked::PageOverTls;
+                let way = tracer.through(*entry, entrance, path, *asked);
+                let [run, _] = &way.runs;
+                let Some((at, step)) = application(run) else {
+                    continue;
+                };
+                let Some((settings, trust)) = trusting.get(&step.place.source) else {
+                    continue;
+                };
+                if run.steps[0].arrived.tls {
+                    proved.insert(settings.source);
                 }
-                continue;
-            };
-            let known = found
-                .entry((settings.source, one.culprit))
-                .or_insert_with(|| one.clone());
-            if one.proved && !known.proved {
-                *known = one.clone();
+                if settings.exempts(&step.arrived.path) == Some(true) {
+                    continue;
+                }
+                let Some(one) = judge(settings, trust, &way, at) else {
+                    if !page && matches!(says(&step.arrived, trust), Says::Https) {
+                        right.insert(settings.source);
+                    }
+                    continue;
+                };
+                let known = found
+                    .entry((settings.source, one.culprit))
+                    .or_insert_with(|| one.clone());
+                if one.proved && !known.proved {
+                    *known = one.clone();
+                }
+                if one.proved != known.proved {
+                    continue;
+                }
+                let url = if page {
+                    &mut known.page
+                } else {
+                    &mut known.handshake
+                };
+                url.get_or_insert(way.url);
             }
-            if one.proved != known.proved {
-                continue;
-            }
-            let url = if page {
-                &mut known.page
-            } else {
-                &mut known.handshake
-            };
-            url.get_or_insert(way.url);
         }
     }
     // Where TLS is known to end somewhere, a server without it is for other clients.
@@ -194,11 +208,11 @@ fn trust(settings: &Settings) -> Option<Trust> {
 
 /// Paths of handshakes: the application's routes and the endpoints; without any, what the proxies
 /// name for sockets.
-fn handshakes(cx: &Context<'_>) -> Vec<String> {
-    let routes = cx.django.routes.iter().filter(|route| route.certain);
+fn handshakes(cx: &Context<'_>, reached: &Reached<'_, '_>) -> Vec<String> {
+    let routes = ways::routes(cx, reached.home, &reached.hops).into_iter();
     let endpoints = cx.project.config.endpoints.iter();
     let mut paths: Vec<String> = routes
-        .filter_map(Route::sample)
+        .map(|(_, path, _)| path)
         .chain(endpoints.map(|endpoint| endpoint.path().to_owned()))
         .take(MAX_PATHS)
         .collect();

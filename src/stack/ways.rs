@@ -13,7 +13,7 @@ use crate::django::objects::Object;
 use crate::django::routes::WebSocket;
 use crate::handshake::{Entrance, Evidence};
 use crate::source::Span;
-use crate::trace::{Target, Tracer, Way};
+use crate::trace::{Asked, Target, Tracer, Way};
 
 /// Ways that are traced for one application.
 const MAX_OF_ONE: usize = 512;
@@ -86,16 +86,41 @@ impl Graph {
     }
 }
 
-/// Every application route and every declared endpoint, through every way that leads there.
-pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
-    let stack = Stack::of(cx);
-    let tracer = Tracer::new(cx, &stack);
+/// An application, and the ways that lead to it.
+pub(super) struct Reached<'a, 's> {
+    /// The folder of its sources.
+    pub(super) home: &'a str,
+    /// The hops that it is.
+    pub(super) hops: Vec<usize>,
+    /// Where requests for it come in.
+    pub(super) entrances: Vec<(usize, &'s Entrance)>,
+}
+
+/// The applications that something of the project leads to.
+pub(super) fn reached<'a, 's>(
+    cx: &'a Context<'_>,
+    stack: &'s Stack<'_>,
+    tracer: &Tracer<'_>,
+) -> Vec<Reached<'a, 's>> {
     let mut homes: BTreeMap<&str, Vec<usize>> = BTreeMap::new();
     for (index, place) in cx.topology.places.iter().enumerate() {
         if matches!(place.program, Program::Django { .. }) {
             homes.entry(&place.folder).or_default().push(index);
         }
     }
+    let graph = Graph::of(stack);
+    let reached = homes.into_iter().map(|(home, hops)| Reached {
+        entrances: entrances(stack, tracer, &graph.leading_to(&hops)),
+        home,
+        hops,
+    });
+    reached.filter(|one| !one.entrances.is_empty()).collect()
+}
+
+/// Every application route and every declared endpoint, through every way that leads there.
+pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
+    let stack = Stack::of(cx);
+    let tracer = Tracer::new(cx, &stack);
     let declared: Vec<Target> = cx
         .project
         .config
@@ -103,13 +128,13 @@ pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
         .iter()
         .filter_map(|declared| Target::parse(&declared.endpoint).ok())
         .collect();
-    let graph = Graph::of(&stack);
     let mut found = Vec::new();
-    for (home, hops) in homes {
-        let entrances = entrances(&stack, &tracer, &graph.leading_to(&hops));
-        if entrances.is_empty() {
-            continue;
-        }
+    for Reached {
+        home,
+        hops,
+        entrances,
+    } in reached(cx, &stack, &tracer)
+    {
         let routes = routes(cx, home, &hops);
         let own: Vec<(String, Evidence, Option<usize>)> = routes
             .into_iter()
@@ -135,7 +160,7 @@ pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
                     route: *route,
                     entry,
                     entrance: Some(entrance.clone()),
-                    way: tracer.through(entry, entrance, path),
+                    way: tracer.through(entry, entrance, path, Asked::Handshake),
                 });
             }
         }
@@ -195,7 +220,11 @@ fn entrances<'s>(
 }
 
 /// The routes of the application in `home` that surely are its, each with a path.
-fn routes(cx: &Context<'_>, home: &str, hops: &[usize]) -> Vec<(usize, String, Evidence)> {
+pub(super) fn routes(
+    cx: &Context<'_>,
+    home: &str,
+    hops: &[usize],
+) -> Vec<(usize, String, Evidence)> {
     let commands = hops
         .iter()
         .flat_map(|hop| match &cx.topology.places[*hop].program {

@@ -275,8 +275,7 @@ impl<'a> Tracer<'a> {
 
     /// The way of a path through one entrance of a hop.
     pub fn through(&self, hop: usize, entrance: &Entrance, path: &str, asked: Asked) -> Way {
-        let behind_tls =
-            !self.edges.is_empty() || asked != Asked::Handshake && !entrance.tls;
+        let behind_tls = !self.edges.is_empty() || asked != Asked::Handshake && !entrance.tls;
         let host = if entrance.host.is_empty() {
             "localhost"
         } else {
