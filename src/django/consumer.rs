@@ -4,9 +4,11 @@
 //! `connect()` that neither accepts nor closes leaves the handshake open: daphne resets it after
 //! five seconds, uvicorn waits as long as the client does.
 
+mod ends;
+
 use super::data::{Class, Data, Possible, certain};
 use super::evaluate::{Program, is_development};
-use super::syntax::{Action, Expression, Function, Kind, Statement};
+use super::syntax::{Action, Statement};
 use crate::project::Project;
 use crate::source::Span;
 
@@ -38,6 +40,8 @@ pub struct Consumer {
     pub span: Span,
     /// What it needs a channel layer for before it accepts: the bytes that use it.
     pub needs_layer: Option<Span>,
+    /// Whether nothing in its code speaks of a channel layer.
+    pub needs_none: bool,
 }
 
 /// The consumers of a project; those of its tests are none.
@@ -62,6 +66,7 @@ pub fn find(project: &Project, program: &Program<'_>) -> Vec<Consumer> {
                 name: name.clone(),
                 span: possible.span,
                 needs_layer: needs_layer(program, class),
+                needs_none: needs_none(program, possible),
             });
         }
     }
@@ -72,6 +77,34 @@ pub fn find(project: &Project, program: &Program<'_>) -> Vec<Consumer> {
 
 fn is_consumer(class: &std::sync::Arc<Class>) -> bool {
     lineage(class).is_some_and(|(_, base)| is_asynchronous(&base).is_some())
+}
+
+/// Whether neither a consumer nor what it descends from in the project mentions a layer or groups.
+fn needs_none(program: &Program<'_>, consumer: &Possible) -> bool {
+    let mut at = consumer;
+    for _ in 0..MAX_BASES {
+        let Data::Class(class) = &at.data else {
+            return matches!(at.data, Data::External(_));
+        };
+        let text = program.slice(at.span);
+        if ["channel_layer", "groups"]
+            .iter()
+            .any(|word| text.contains(word))
+        {
+            return class.attribute("groups").is_some_and(|groups| {
+                let empty = certain(&groups.values).and_then(|groups| groups.data.truth());
+                empty == Some(false) && !text.contains("channel_layer")
+            });
+        }
+        match class.bases.as_slice() {
+            [base] => match certain(base) {
+                Some(base) => at = base,
+                None => return false,
+            },
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// The use of `self.channel_layer` in `connect()`, or a list of groups that Channels joins there
@@ -114,7 +147,7 @@ fn needs_layer(program: &Program<'_>, class: &std::sync::Arc<Class>) -> Option<S
 /// Why a consumer never accepts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Never {
-    /// Nothing in `connect()` accepts or closes.
+    /// No way through `connect()` accepts, and some way does not close either.
     NotCalled,
     /// `self.accept()` in `async def connect` makes a coroutine, which nobody awaits.
     NotAwaited(Span),
@@ -122,12 +155,21 @@ pub enum Never {
     Asynchronous,
     /// `def connect` in a consumer that awaits what it returns: None, so a TypeError and 500.
     Synchronous,
+    /// Every way through `connect()` closes or raises: it means to.
+    OnPurpose {
+        /// What the client gets, where all ways agree.
+        status: Option<u16>,
+    },
 }
 
 impl Never {
     /// What the client gets; `None` where it waits, or the connection is reset.
     pub fn status(&self) -> Option<u16> {
-        (*self == Self::Synchronous).then_some(500)
+        match self {
+            Self::Synchronous => Some(500),
+            Self::OnPurpose { status } => *status,
+            _ => None,
+        }
     }
 }
 
@@ -234,14 +276,27 @@ fn judge(program: &Program<'_>, class: &std::sync::Arc<Class>) -> Option<Connect
         (true, false) => return None,
         _ => {}
     }
-    let text = program.slice(possible.span);
-    if let Some(at) = only_unawaited(function, asynchronous, text) {
-        return never(Never::NotAwaited(at));
+    let owner = classes
+        .iter()
+        .position(|class| class.attribute("connect").is_some())?;
+    let base_accepts = classes[owner + 1..]
+        .iter()
+        .all(|class| class.attribute("connect").is_none());
+    let ends = ends::ends(program, function, asynchronous, base_accepts);
+    if ends.accepts || ends.unknown {
+        return Some(Connect::Accepts);
     }
-    if is_silent(function, text) {
-        return never(Never::NotCalled);
+    match (ends.silent, ends.unawaited) {
+        (true, Some(at)) => never(Never::NotAwaited(at)),
+        (true, None) => never(Never::NotCalled),
+        (false, _) => never(Never::OnPurpose {
+            status: match (ends.refuses, ends.raises) {
+                (true, false) => Some(403),
+                (false, true) => Some(500),
+                _ => None,
+            },
+        }),
     }
-    Some(Connect::Accepts)
 }
 
 /// Whether some `return` in the statements, not in functions of theirs, has a value.
@@ -269,67 +324,5 @@ fn any(statements: &[Statement], test: &mut impl FnMut(&Statement) -> bool) -> b
                 Action::Loop { body, .. } | Action::Block(body) => any(body, test),
                 _ => false,
             }
-    })
-}
-
-/// The first `self.accept()` as a statement of its own in an asynchronous function, if nothing
-/// else in it speaks of accepting.
-fn only_unawaited(function: &Function, asynchronous: bool, text: &str) -> Option<Span> {
-    if !asynchronous {
-        return None;
-    }
-    let this = function.parameters.first()?;
-    let mut found = Vec::new();
-    any(&function.body, &mut |statement| {
-        if let Action::Evaluate(Expression {
-            kind: Kind::Call {
-                function: method, ..
-            },
-            span,
-        }) = &statement.action
-            && let Kind::Attribute(object, name) = &method.kind
-            && name == "accept"
-            && matches!(&object.kind, Kind::Name(name) if name == this)
-        {
-            found.push(*span);
-        }
-        false
-    });
-    let mentions = text.matches("accept").count();
-    let quiet = !text.contains("super") && !hands_on(text, this, &["accept"]);
-    (mentions == found.len() && quiet)
-        .then(|| found.first().copied())
-        .flatten()
-}
-
-/// Whether nothing in the function could accept, close or fail.
-fn is_silent(function: &Function, text: &str) -> bool {
-    let Some(this) = function.parameters.first() else {
-        return false;
-    };
-    ["accept", "close", "raise", "super", "Deny", "assert"]
-        .iter()
-        .all(|word| !text.contains(word))
-        && !hands_on(text, this, &[])
-}
-
-/// Whether the consumer itself, or one of its methods that may do anything, is used: what Channels
-/// defines for other purposes, and plain attributes, are not.
-fn hands_on(text: &str, this: &str, more: &[&str]) -> bool {
-    const HARMLESS: &[&str] = &["channel_layer", "channel_name", "scope", "groups"];
-    let is_word = |char: char| char.is_alphanumeric() || char == '_';
-    // The signature names it once.
-    let mut uses = text.match_indices(this).filter(|(at, _)| {
-        !text[..*at].ends_with(is_word) && !text[at + this.len()..].starts_with(is_word)
-    });
-    uses.next();
-    uses.any(|(at, _)| {
-        let Some(rest) = text[at + this.len()..].strip_prefix('.') else {
-            return true;
-        };
-        let end = rest.find(|char| !is_word(char)).unwrap_or(rest.len());
-        let called = rest[end..].trim_start().starts_with('(');
-        let name = &rest[..end];
-        called && !HARMLESS.contains(&name) && !more.contains(&name)
     })
 }

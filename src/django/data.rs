@@ -15,6 +15,9 @@ const MAX_NESTING: usize = 64;
 /// Alternatives that are followed for one value; beyond it, it is unknown.
 pub const MAX_ALTERNATIVES: usize = 8;
 
+/// Values that are compared before two lists are taken for different.
+const MAX_COMPARED: u32 = 10_000;
+
 /// Where a value comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
@@ -426,6 +429,19 @@ impl Possible {
         }
     }
 
+    /// Where it comes from, what a list holds counted in.
+    pub fn source(&self) -> Origin {
+        match &self.data {
+            Data::Sequence(list) if !self.is_default() => list
+                .items
+                .iter()
+                .flatten()
+                .find(|item| item.is_default())
+                .map_or(Origin::Literal, |item| item.origin.clone()),
+            _ => self.origin.clone(),
+        }
+    }
+
     /// Whether only a default of the environment makes it so.
     pub fn is_default(&self) -> bool {
         matches!(self.origin, Origin::Default(_))
@@ -450,16 +466,46 @@ fn shallow(depth: usize, data: impl FnOnce() -> Data) -> Data {
 /// The alternatives of both, without doubles, bounded.
 pub fn join(mut a: Values, b: Values) -> Values {
     for possible in b {
+        let mut budget = MAX_COMPARED;
         let known = a.iter().any(|other| {
-            other.span == possible.span
-                && std::mem::discriminant(&other.data) == std::mem::discriminant(&possible.data)
-                && other.data.equals(&possible.data) != Some(false)
+            other.span == possible.span && is_same(&other.data, &possible.data, &mut budget)
         });
         if !known {
             a.push(possible);
         }
     }
     bounded(a)
+}
+
+/// Whether two values that the same bytes wrote are the same; false where it takes too long to say.
+fn is_same(a: &Data, b: &Data, budget: &mut u32) -> bool {
+    if *budget == 0 {
+        return false;
+    }
+    *budget -= 1;
+    let mut all = |a: &Values, b: &Values| {
+        a.len() == b.len()
+            && a.iter()
+                .zip(b)
+                .all(|(a, b)| is_same(&a.data, &b.data, budget))
+    };
+    match (a, b) {
+        (Data::Sequence(a), Data::Sequence(b)) => {
+            Arc::ptr_eq(a, b)
+                || (a.tuple, a.complete, a.items.len()) == (b.tuple, b.complete, b.items.len())
+                    && a.items.iter().zip(&b.items).all(|(a, b)| all(a, b))
+        }
+        (Data::Dictionary(a), Data::Dictionary(b)) => {
+            let key = |(key, _): &(Possible, Values)| key.data.as_text().map(str::to_owned);
+            Arc::ptr_eq(a, b)
+                || (a.complete, a.pairs.len()) == (b.complete, b.pairs.len())
+                    && a.pairs
+                        .iter()
+                        .zip(&b.pairs)
+                        .all(|(a, b)| key(a) == key(b) && all(&a.1, &b.1))
+        }
+        _ => std::mem::discriminant(a) == std::mem::discriminant(b) && a.equals(b) != Some(false),
+    }
 }
 
 /// At most [`MAX_ALTERNATIVES`]; the rest becomes one unknown.

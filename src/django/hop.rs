@@ -9,14 +9,15 @@
 mod faults;
 mod http;
 
-pub use faults::{Fault, find as faults};
+pub use faults::{Fault, Hits, find as faults};
 
 use std::rc::Rc;
 
+use super::checks::channel_layer::is_broken;
 use super::checks::routing::fails_when_called;
 use super::command::{Command, Program};
-use super::consumer::Connect;
-use super::data::{Data, certain};
+use super::consumer::{Connect, Consumer, Never, class_of};
+use super::data::{Data, Possible, certain};
 use super::objects::Object;
 use super::origin;
 use super::routes::{Application, WebSocket, is_a};
@@ -288,7 +289,7 @@ impl<'a> Django<'a> {
             );
         }
         match object {
-            Some(Object::Application(at)) => self.with_faults(self.as_websocket(at, request)),
+            Some(Object::Application(at)) => self.as_websocket(at, request),
             Some(Object::Asgi(span)) => answers(
                 500,
                 here(
@@ -305,49 +306,81 @@ impl<'a> Django<'a> {
                             self.model.home(self.project, application.source) == home
                         });
                 match (applications.next(), applications.next()) {
-                    (Some((at, _)), None) => self.with_faults(self.as_websocket(at, request)),
+                    (Some((at, _)), None) => self.as_websocket(at, request),
                     _ => undecided("the files show no single ASGI application", Vec::new()),
                 }
             }
         }
     }
 
-    /// What would open does not where the application can't start, or can't accept.
-    fn with_faults(&self, passage: Passage) -> Passage {
-        let opens = matches!(passage.outcome, Outcome::Answers { status: Some(101) });
-        let undecided_yet = matches!(passage.outcome, Outcome::Undecided { .. });
-        if !opens && !undecided_yet {
-            return passage;
+    /// What the application answers, faults that keep it from that among it.
+    fn as_websocket(&self, at: usize, request: &Request) -> Passage {
+        let (passage, reached) = self.answer(at, request);
+        for fault in faults::of(&self.faults, self.home()) {
+            let hit = match (fault.hits, reached) {
+                (Hits::Everything, _) => Some(true),
+                (_, Reached::Nothing) => Some(false),
+                (Hits::Consumers, Reached::Consumer(_) | Reached::Denier) => Some(true),
+                (Hits::LayerUsers, Reached::Denier) => Some(false),
+                (Hits::LayerUsers, Reached::Consumer(target)) => self.uses_layer(target),
+                (_, Reached::Unknown) => None,
+            };
+            let mut because = passage.because.clone();
+            because.push(Because {
+                span: fault.span,
+                message: fault.message.clone(),
+            });
+            match hit {
+                Some(true) => return ends(fault.status, because),
+                Some(false) => {}
+                None => {
+                    return undecided(
+                        "whether this consumer uses the channel layer is not followed",
+                        because,
+                    );
+                }
+            }
         }
-        let home = self.home();
-        let fault = faults::of(&self.faults, home).next();
-        let Some(fault) = fault else {
-            return passage;
+        // What the settings may still be: a layer that no consumer can make, or none for one that needs it.
+        let setting = self.settings.get("CHANNEL_LAYERS");
+        let needs = match reached {
+            Reached::Nothing => return passage,
+            Reached::Consumer(target) => self.uses_layer(target) == Some(true),
+            _ => false,
         };
-        let mut because = passage.because;
-        because.push(Because {
-            span: fault.span,
-            message: fault.message.clone(),
-        });
-        let routes = self.model.routes.iter().filter(|route| {
-            self.model
-                .applications
-                .get(route.application)
-                .is_some_and(|application| {
-                    self.model.home(self.project, application.source) == home
-                })
-        });
-        // Other consumers may do without the layer.
-        if fault.layer && routes.count() != 1 {
+        let fails =
+            |layers: &&Possible| is_broken(layers) || needs && layers.data.truth() == Some(false);
+        if setting.certain().is_none()
+            && let Some(broken) = setting.values.iter().find(fails)
+        {
+            let mut because = passage.because;
+            because.push(Because {
+                span: broken.span,
+                message: "no channel layer that a consumer could make".to_owned(),
+            });
             return undecided(
-                "whether this consumer uses the channel layer is not followed",
+                "which channel layer it runs with is not in the files",
                 because,
             );
         }
-        ends(fault.status, because)
+        passage
     }
 
-    fn as_websocket(&self, at: usize, request: &Request) -> Passage {
+    /// Whether a consumer uses the channel layer before it accepts.
+    fn uses_layer(&self, target: &Possible) -> Option<bool> {
+        let class = class_of(target)?;
+        let is_it = |consumer: &&Consumer| {
+            consumer.name == class.name && consumer.span.source == class.source
+        };
+        let consumer = self.model.consumers.iter().find(is_it)?;
+        if consumer.needs_layer.is_some() {
+            return Some(true);
+        }
+        consumer.needs_none.then_some(false)
+    }
+
+    /// What the application answers by itself, and what the handshake reaches in it.
+    fn answer(&self, at: usize, request: &Request) -> (Passage, Reached<'a>) {
         let application = &self.model.applications[at];
         let here = |message: &str| {
             vec![Because {
@@ -357,40 +390,50 @@ impl<'a> Django<'a> {
         };
         match application.websocket {
             WebSocket::Nothing => {
-                return answers(500, here("no application for the scope type `websocket`"));
+                let because = here("no application for the scope type `websocket`");
+                return (answers(500, because), Reached::Nothing);
             }
             WebSocket::Django => {
-                return answers(
-                    500,
-                    here("Django's own application takes HTTP alone: it raises ValueError"),
-                );
+                let because =
+                    here("Django's own application takes HTTP alone: it raises ValueError");
+                return (answers(500, because), Reached::Nothing);
             }
             _ => {}
         }
         let mut because = Vec::new();
         if let Some(passage) = self.guards(application, request, &mut because) {
-            return passage;
+            let reached = match passage.outcome {
+                Outcome::Answers { status: Some(403) } => Reached::Denier,
+                Outcome::Answers { .. } => Reached::Nothing,
+                _ => Reached::Unknown,
+            };
+            return (passage, reached);
         }
-        let mut passage = match application.websocket {
+        let (mut passage, reached) = match application.websocket {
             WebSocket::Everything => {
-                let connect = application.target.as_ref();
-                let span = connect.map_or(application.span, |target| target.span);
-                answers(
-                    101,
-                    vec![Because {
-                        span,
-                        message: "takes every path".to_owned(),
-                    }],
-                )
+                let span = application
+                    .target
+                    .as_ref()
+                    .map_or(application.span, |target| target.span);
+                let because = vec![Because {
+                    span,
+                    message: "takes every path".to_owned(),
+                }];
+                let reached = match &application.target {
+                    Some(target) => Reached::Consumer(target),
+                    None => Reached::Unknown,
+                };
+                (connected(&application.connect, because), reached)
             }
             WebSocket::Routed => self.route(at, request, here("this application")),
-            WebSocket::Unknown | WebSocket::Nothing | WebSocket::Django => undecided(
-                "what takes a WebSocket can't be followed",
-                here("this application"),
-            ),
+            WebSocket::Unknown | WebSocket::Nothing | WebSocket::Django => {
+                let because = here("this application");
+                let passage = undecided("what takes a WebSocket can't be followed", because);
+                (passage, Reached::Unknown)
+            }
         };
         because.append(&mut passage.because);
-        Passage { because, ..passage }
+        (Passage { because, ..passage }, reached)
     }
 
     /// What the validators before the routes answer, if they do not let it through.
@@ -473,7 +516,12 @@ impl<'a> Django<'a> {
         None
     }
 
-    fn route(&self, application: usize, request: &Request, here: Vec<Because>) -> Passage {
+    fn route(
+        &self,
+        application: usize,
+        request: &Request,
+        here: Vec<Because>,
+    ) -> (Passage, Reached<'a>) {
         let mut open = false;
         let routes = self
             .model
@@ -496,32 +544,62 @@ impl<'a> Django<'a> {
                             }
                             .to_owned(),
                         });
-                        return ends(status, because);
+                        return (ends(status, because), Reached::Nothing);
                     }
-                    return match &route.connect {
-                        Connect::Accepts | Connect::Unknown => answers(101, because),
-                        Connect::Never { at, why } => {
-                            because.push(Because {
-                                span: *at,
-                                message: "never accepts the handshake".to_owned(),
-                            });
-                            ends(why.status(), because)
-                        }
+                    let reached = match &route.consumer {
+                        Some(target) => Reached::Consumer(target),
+                        None => Reached::Unknown,
                     };
+                    return (connected(&route.connect, because), reached);
                 }
                 Some(false) => {}
                 _ => open = true,
             }
         }
         if open {
-            return undecided("a route that can't be followed may take it", here);
+            let passage = undecided("a route that can't be followed may take it", here);
+            return (passage, Reached::Unknown);
         }
         let span = here.first().map(|first| first.span);
         let because = span.map(|span| Because {
             span,
             message: "no route takes this path: Channels raises ValueError".to_owned(),
         });
-        answers(500, because.into_iter().collect())
+        (
+            answers(500, because.into_iter().collect()),
+            Reached::Nothing,
+        )
+    }
+}
+
+/// What a handshake reaches in an application.
+#[derive(Clone, Copy)]
+enum Reached<'a> {
+    /// Nothing that makes a channel layer.
+    Nothing,
+    /// What serves its route.
+    Consumer(&'a Possible),
+    /// The consumer with which a validator refuses (channels/security/websocket.py).
+    Denier,
+    /// The files do not say.
+    Unknown,
+}
+
+/// What a consumer answers.
+fn connected(connect: &Connect, mut because: Vec<Because>) -> Passage {
+    match connect {
+        Connect::Accepts | Connect::Unknown => answers(101, because),
+        Connect::Never { at, why } => {
+            because.push(Because {
+                span: *at,
+                message: match why {
+                    Never::OnPurpose { .. } => "refuses every handshake",
+                    _ => "never accepts the handshake",
+                }
+                .to_owned(),
+            });
+            ends(why.status(), because)
+        }
     }
 }
 

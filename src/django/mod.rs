@@ -23,7 +23,7 @@ pub mod startup;
 pub mod syntax;
 pub mod trusted_header;
 
-pub use hop::{Django, Fault, faults};
+pub use hop::{Django, Fault, Hits, faults};
 pub use modules::references;
 pub use servers::Https;
 pub use spared::Spared;

@@ -131,6 +131,11 @@ impl Settings {
 
     /// Whether SecurityMiddleware surely does not run, so that nothing redirects.
     pub fn lacks_security_middleware(&self) -> bool {
+        self.redirecting() == Some(false)
+    }
+
+    /// Whether SecurityMiddleware runs; `None` where the files do not say.
+    pub fn redirecting(&self) -> Option<bool> {
         let setting = self.get("MIDDLEWARE");
         let Some(Possible {
             data: Data::Sequence(list),
@@ -138,17 +143,21 @@ impl Settings {
         }) = setting.certain()
         else {
             // Without the setting Django's default is an empty list.
-            return matches!(
+            let absent = matches!(
                 setting.certain().map(|value| &value.data),
                 Some(Data::Absent)
-            ) && self.whole;
+            );
+            return (absent && self.whole).then_some(false);
         };
-        list.complete
-            && list.items.iter().all(|item| {
-                certain(item)
-                    .and_then(|item| item.data.as_text())
-                    .is_some_and(|name| !name.contains("SecurityMiddleware"))
-            })
+        let mut runs = list.complete.then_some(false);
+        for item in &list.items {
+            match certain(item).and_then(|item| item.data.as_text()) {
+                Some(name) if name.contains("SecurityMiddleware") => return Some(true),
+                Some(_) => {}
+                None => runs = None,
+            }
+        }
+        runs
     }
 
     /// Whether SECURE_REDIRECT_EXEMPT spares `path` (django/middleware/security.py searches each

@@ -2,7 +2,9 @@
 
 use super::routing::head;
 use crate::context::Context;
-use crate::django::data::{Data, Dictionary, certain};
+use crate::django::consumer::class_of;
+use crate::django::data::{Data, Dictionary, Possible, certain};
+use crate::django::routes::WebSocket;
 use crate::finding::Report;
 use crate::source::Span;
 
@@ -56,14 +58,20 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         }
         let Some((consumer, used)) = model.consumers.iter().find_map(|consumer| {
             let used = consumer.needs_layer?;
+            let is_it = |target: Option<&Possible>| {
+                target.and_then(class_of).is_some_and(|class| {
+                    class.name == consumer.name && class.source == consumer.span.source
+                })
+            };
+            let here = |application: usize| {
+                model.home(cx.project, model.applications[application].source) == home
+            };
             let routed = model.routes.iter().any(|route| {
-                route.certain
-                    && route.consumer.as_ref().is_some_and(|target| {
-                        crate::django::consumer::class_of(target).is_some_and(|class| {
-                            class.name == consumer.name && class.source == consumer.span.source
-                        })
-                    })
-                    && model.home(cx.project, model.applications[route.application].source) == home
+                route.certain && is_it(route.consumer.as_ref()) && here(route.application)
+            }) || (0..).zip(&model.applications).any(|(at, application)| {
+                application.websocket == WebSocket::Everything
+                    && is_it(application.target.as_ref())
+                    && here(at)
             });
             routed.then_some((consumer, used))
         }) else {
@@ -88,6 +96,20 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         };
         report.push(finding.help(format!("configure one:\n{LAYER}")));
     }
+}
+
+/// Whether no consumer can make its layer from this value of CHANNEL_LAYERS.
+pub(in crate::django) fn is_broken(layers: &Possible) -> bool {
+    let Data::Dictionary(layers) = &layers.data else {
+        return false;
+    };
+    let default = layers.get("default");
+    default.is_some_and(
+        |(key, values)| match certain(values).map(|value| &value.data) {
+            Some(Data::Dictionary(layer)) => fault(layer, key.span).is_some(),
+            _ => false,
+        },
+    )
 }
 
 type Fault = (String, Span, String, String, String);

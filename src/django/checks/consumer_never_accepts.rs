@@ -22,11 +22,12 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         );
         let open = "a handshake that nobody accepts or closes stays open: daphne resets it after five seconds, uvicorn waits until the client gives up";
         let finding = match why {
+            Never::OnPurpose { .. } => continue,
             Never::NotCalled => report
                 .finding(
                     "this consumer never accepts: no handshake for it is ever answered",
                     name,
-                    "neither accepts nor closes",
+                    "accepts on no way through it",
                 )
                 .note(open)
                 .help("accept it at the end:\n    self.accept()\nin an asynchronous consumer:\n    await self.accept()"),

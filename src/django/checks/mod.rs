@@ -32,6 +32,9 @@ use crate::project::Project;
 use crate::rule::Severity;
 use crate::source::{Kind, Span};
 
+/// How the message of a fault ends that no handshake escapes.
+pub(super) const EVERY_HANDSHAKE: &str = ": every handshake gets 500";
+
 /// What becomes of a plain HTTP request.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fate {

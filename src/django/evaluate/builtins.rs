@@ -1,13 +1,12 @@
-//! What Python's own functions, methods and operators return, and the readers of the environment:
-//! `os.environ`, django-environ, environs and decouple.
+//! What Python's own functions and operators return.
 
-use std::sync::Arc;
-
+use super::environment::{environment, read_environment};
+use super::methods::{NOWHERE, dictionary_method, method_of, written};
 use super::{MAX_ITEMS, MAX_TEXT};
 use crate::django::data::{
-    Call, Data, Dictionary, Origin, Possible, Sequence, Values, bounded, certain,
+    Call, Data, Dictionary, Origin, Possible, Sequence, Values, certain, weaker,
 };
-use crate::source::{SourceId, Span};
+use crate::source::Span;
 
 /// How much work a copy of it is.
 pub(super) fn size(data: &Data) -> usize {
@@ -34,97 +33,6 @@ pub(super) fn with_pair(dictionary: &Dictionary, key: Possible, values: Values) 
 
 pub(super) fn incomplete(dictionary: &Dictionary) -> Data {
     Data::dictionary(dictionary.pairs.clone(), false)
-}
-
-pub(super) fn sequence_method(
-    sequence: &Arc<Sequence>,
-    method: &str,
-    positional: &[Values],
-) -> Data {
-    let mut items = sequence.items.clone();
-    let mut complete = sequence.complete;
-    match (method, positional) {
-        ("append" | "add", [value]) => items.push(value.clone()),
-        ("insert", [at, value]) => match certain(at).map(|possible| &possible.data) {
-            Some(Data::Integer(at)) => {
-                let at = usize::try_from(*at).unwrap_or(0).min(items.len());
-                items.insert(at, value.clone());
-            }
-            _ => {
-                items.push(value.clone());
-                complete = false;
-            }
-        },
-        ("extend" | "update", [value]) => match certain(value).map(|possible| &possible.data) {
-            Some(Data::Sequence(more)) => {
-                items.extend(more.items.iter().cloned());
-                complete &= more.complete;
-            }
-            _ => complete = false,
-        },
-        ("remove", [value]) => match certain(value) {
-            Some(value) => {
-                if let Some(at) = items.iter().position(|item| {
-                    certain(item).and_then(|item| item.data.equals(&value.data)) == Some(true)
-                }) {
-                    items.remove(at);
-                }
-            }
-            None => complete = false,
-        },
-        ("index" | "count" | "copy", _) => return Data::Sequence(sequence.clone()),
-        _ => complete = false,
-    }
-    if items.len() > MAX_ITEMS {
-        items.truncate(MAX_ITEMS);
-        complete = false;
-    }
-    Data::sequence(sequence.tuple, items, complete)
-}
-
-pub(super) fn dictionary_method(
-    dictionary: &Arc<Dictionary>,
-    method: &str,
-    positional: &[Values],
-    keywords: &[(String, Values)],
-    complete: bool,
-) -> Data {
-    let mut data = Data::Dictionary(dictionary.clone());
-    let mut add = |key: Possible, values: Values| {
-        if let Data::Dictionary(dictionary) = &data {
-            data = with_pair(dictionary, key, values);
-        }
-    };
-    let mut known = complete;
-    match (method, positional) {
-        ("update", more) => {
-            for values in more {
-                match certain(values).map(|possible| &possible.data) {
-                    Some(Data::Dictionary(more)) => {
-                        for (key, values) in &more.pairs {
-                            add(key.clone(), values.clone());
-                        }
-                        known &= more.complete;
-                    }
-                    _ => known = false,
-                }
-            }
-            for (key, values) in keywords {
-                if let Some(first) = values.first() {
-                    add(
-                        Possible::literal(Data::text(key), first.span),
-                        values.clone(),
-                    );
-                }
-            }
-        }
-        ("get" | "keys" | "values" | "items" | "copy", _) => {}
-        _ => known = false,
-    }
-    match data {
-        Data::Dictionary(dictionary) if !known => incomplete(&dictionary),
-        data => data,
-    }
 }
 
 pub(super) fn subscript(objects: &[Possible], keys: &[Possible], span: Span) -> Values {
@@ -158,27 +66,18 @@ pub(super) fn subscript(objects: &[Possible], keys: &[Possible], span: Span) -> 
     }
 }
 
-/// A value that only the environment knows.
-fn environment(name: &str, span: Span) -> Possible {
-    Possible {
-        data: Data::unknown(&format!("the environment variable {name} decides")),
-        span,
-        origin: Origin::Default(name.into()),
-        when: None,
-    }
-}
-
 /// What a call returns, as far as it is known.
 pub(super) fn returned(call: Call, span: Span) -> Values {
     let symbol = call.function.data.symbol();
     let first = || call.positional.first().and_then(|values| certain(values));
     let known = match symbol.as_str() {
-        "bool" => first().and_then(|value| Some(value.with(Data::Bool(value.data.truth()?)))),
-        "str" => first().and_then(|value| match &value.data {
-            Data::Text(_) => Some(value.clone()),
-            Data::Integer(number) => Some(value.with(Data::text(&number.to_string()))),
-            _ => None,
-        }),
+        "str" => first().and_then(|value| Some(value.with(Data::text(&written(&value.data)?)))),
+        "bool" if !call.positional.is_empty() => {
+            first().and_then(|value| Some(value.with(Data::Bool(value.data.truth()?))))
+        }
+        "bool" if call.positional.is_empty() && call.complete => {
+            Some(Possible::literal(Data::Bool(false), span))
+        }
         "int" => first().and_then(|value| match &value.data {
             Data::Integer(_) => Some(value.clone()),
             Data::Bool(value_) => Some(value.with(Data::Integer(i64::from(*value_)))),
@@ -210,6 +109,16 @@ pub(super) fn returned(call: Call, span: Span) -> Values {
                 span,
             ))
         }
+        "len" | "any" | "all" | "sorted" | "map" | "filter" if call.complete => {
+            let origin = call.positional.iter().flatten();
+            let origin = origin.fold(Origin::Literal, |origin, value| {
+                weaker(&origin, &value.source())
+            });
+            over_items(&symbol, &call).map(|data| Possible {
+                origin,
+                ..Possible::literal(data, span)
+            })
+        }
         _ => None,
     };
     if let Some(known) = known {
@@ -224,7 +133,16 @@ pub(super) fn returned(call: Call, span: Span) -> Values {
         Data::External(name)
             if matches!(
                 &**name,
-                "getattr" | "len" | "any" | "all" | "sorted" | "tuple" | "list" | "set"
+                "getattr"
+                    | "len"
+                    | "any"
+                    | "all"
+                    | "sorted"
+                    | "tuple"
+                    | "list"
+                    | "set"
+                    | "map"
+                    | "filter"
             ) =>
         {
             Data::unknown("it is computed")
@@ -233,155 +151,6 @@ pub(super) fn returned(call: Call, span: Span) -> Values {
         _ => Data::unknown("it is computed"),
     };
     vec![Possible::literal(data, span)]
-}
-
-/// The value of `os.environ.get("A", default)`, `env.bool("A", default=…)`, `config("A", …)`:
-/// its literal default, marked as such; unknown without one.
-fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<Values> {
-    let (reader, method) = match symbol {
-        "os.environ.get" | "os.getenv" | "os.environ.setdefault" | "os.environ.pop" => {
-            ("os", "str")
-        }
-        "decouple.config" | "decouple.AutoConfig()" | "decouple.Config()" => ("decouple", "str"),
-        "environ.Env()" | "environ.FileAwareEnv()" => ("environ", "str"),
-        "environs.Env()" => ("environs", "str"),
-        _ => {
-            let (object, method) = symbol.rsplit_once('.')?;
-            let reader = match object {
-                "environ.Env()" | "environ.FileAwareEnv()" => "environ.",
-                "environs.Env()" => "environs",
-                _ => return None,
-            };
-            if method.contains("read_env") || method == "prefixed" {
-                return None;
-            }
-            (reader, method)
-        }
-    };
-    let name = call
-        .positional
-        .first()
-        .and_then(|values| certain(values))
-        .and_then(|value| value.data.as_text().map(str::to_owned));
-    let name = name.unwrap_or_else(|| "that it names".to_owned());
-    // django-environ's plain call takes a cast before the default.
-    let position = if reader == "environ" { 2 } else { 1 };
-    let schema = match &call.function.data {
-        Data::Call(env) => {
-            env.keyword(&name)
-                .and_then(|values| match certain(values).map(|value| &value.data) {
-                    Some(Data::Sequence(pair)) => pair.items.get(1).cloned(),
-                    _ => None,
-                })
-        }
-        _ => None,
-    };
-    let default = call.argument(position, "default").cloned().or(schema);
-    let cast = call
-        .keyword("cast")
-        .and_then(|values| certain(values))
-        .map(|value| value.data.symbol());
-    let kind = match (method, cast.as_deref()) {
-        (_, None) => method,
-        (_, Some("bool")) => "bool",
-        (_, Some("str")) => "str",
-        (_, Some(_)) => "other",
-    };
-    let Some(default) = default else {
-        return Some(vec![environment(&name, span)]);
-    };
-    let values = default
-        .iter()
-        .map(|value| {
-            let data = match (kind, &value.data) {
-                ("bool", Data::Text(text)) => match text.to_ascii_lowercase().as_str() {
-                    "true" | "1" | "yes" | "on" | "y" | "t" => Some(Data::Bool(true)),
-                    "false" | "0" | "no" | "off" | "n" | "f" => Some(Data::Bool(false)),
-                    _ => None,
-                },
-                ("bool" | "int", data @ (Data::Bool(_) | Data::Integer(_))) => Some(data.clone()),
-                ("list" | "tuple", Data::Text(text)) if !text.is_empty() => {
-                    Some(split(text, ",", value))
-                }
-                ("list" | "tuple", Data::Sequence(sequence)) if !sequence.items.is_empty() => {
-                    Some(value.data.clone())
-                }
-                ("str" | "get" | "get_value" | "url", Data::Text(text)) if !text.is_empty() => {
-                    Some(value.data.clone())
-                }
-                (
-                    "str" | "get" | "get_value",
-                    Data::Bool(_) | Data::Integer(_) | Data::Sequence(_),
-                ) => Some(value.data.clone()),
-                _ => None,
-            };
-            match data {
-                Some(data) => Possible {
-                    data,
-                    span,
-                    origin: Origin::Default(name.as_str().into()),
-                    when: value.when,
-                },
-                None => environment(&name, span),
-            }
-        })
-        .collect();
-    Some(bounded(values))
-}
-
-fn split(text: &str, by: &str, from: &Possible) -> Data {
-    let items: Vec<Values> = text
-        .split(by)
-        .take(MAX_ITEMS)
-        .map(|part| vec![from.with(Data::text(part))])
-        .collect();
-    Data::sequence(false, items, true)
-}
-
-/// A method of a plain value.
-pub(super) fn method_of(object: &Data, method: &str, positional: &[Values]) -> Data {
-    let argument = |at: usize| {
-        positional
-            .get(at)
-            .and_then(|values| certain(values))
-            .and_then(|value| value.data.as_text().map(str::to_owned))
-    };
-    let data = match (object, method) {
-        (Data::Text(text), "lower" | "casefold") => Some(Data::text(&text.to_lowercase())),
-        (Data::Text(text), "upper") => Some(Data::text(&text.to_uppercase())),
-        (Data::Text(text), "strip") if positional.is_empty() => Some(Data::text(text.trim())),
-        (Data::Text(text), "split") => match (positional.len(), argument(0)) {
-            (1, Some(by)) if !by.is_empty() => {
-                let from = positional[0].first().cloned();
-                from.map(|from| split(text, &by, &from))
-            }
-            _ => None,
-        },
-        (Data::Text(text), "replace") => match (argument(0), argument(1)) {
-            (Some(old), Some(new))
-                if !old.is_empty() && text.len() * (new.len() + 1) <= MAX_TEXT =>
-            {
-                Some(Data::text(&text.replace(&old, &new)))
-            }
-            _ => None,
-        },
-        (Data::Text(text), "startswith") => {
-            argument(0).map(|start| Data::Bool(text.starts_with(&start)))
-        }
-        (Data::Text(text), "endswith") => argument(0).map(|end| Data::Bool(text.ends_with(&end))),
-        (Data::Text(text), "format") if text.matches('{').count() == 1 && text.contains("{}") => {
-            argument(0).map(|part| Data::text(&text.replacen("{}", &part, 1)))
-        }
-        (Data::Dictionary(dictionary), "get") => argument(0).and_then(|key| {
-            dictionary
-                .get(&key)
-                .and_then(|(_, values)| certain(values))
-                .map(|value| value.data.clone())
-        }),
-        (Data::Sequence(_) | Data::Dictionary(_), "copy") => Some(object.clone()),
-        _ => None,
-    };
-    data.unwrap_or_else(|| Data::unknown("it is computed"))
 }
 
 pub(super) fn binary(operator: &str, a: &Data, b: &Data) -> Data {
@@ -409,16 +178,46 @@ pub(super) fn binary(operator: &str, a: &Data, b: &Data) -> Data {
             let merged = dictionary_method(
                 a,
                 "update",
-                &[vec![Possible::literal(Data::Dictionary(b.clone()), EMPTY)]],
+                &[vec![Possible::literal(
+                    Data::Dictionary(b.clone()),
+                    NOWHERE,
+                )]],
                 &[],
                 true,
             );
             Some(merged)
         }
-        ("%", Data::Text(format), Data::Text(value))
-            if format.matches('%').count() == 1 && format.contains("%s") =>
-        {
-            Some(Data::text(&format.replacen("%s", value, 1)))
+        ("%", Data::Text(format), values) => interpolated(format, values),
+        ("-", Data::Integer(a), Data::Integer(b)) => a.checked_sub(*b).map(Data::Integer),
+        ("*", Data::Integer(a), Data::Integer(b)) => a.checked_mul(*b).map(Data::Integer),
+        ("*", Data::Text(text), Data::Integer(times)) => {
+            let times = usize::try_from(*times).unwrap_or(0);
+            let fits = text
+                .len()
+                .checked_mul(times)
+                .is_some_and(|size| size <= MAX_TEXT);
+            fits.then(|| Data::text(&text.repeat(times)))
+        }
+        ("<" | "<=" | ">" | ">=", a, b) => compared(a, b).map(|order| {
+            Data::Bool(match operator {
+                "<" => order.is_lt(),
+                "<=" => order.is_le(),
+                ">" => order.is_gt(),
+                _ => order.is_ge(),
+            })
+        }),
+        ("in" | "not in", Data::Text(part), Data::Text(text)) => {
+            Some(Data::Bool(text.contains(&**part) == (operator == "in")))
+        }
+        ("in" | "not in", Data::Text(key), Data::Dictionary(dictionary)) => {
+            let known = dictionary
+                .pairs
+                .iter()
+                .all(|(key, _)| key.data.as_text().is_some());
+            match dictionary.get(key) {
+                Some(_) => Some(Data::Bool(operator == "in")),
+                None => (dictionary.complete && known).then_some(Data::Bool(operator != "in")),
+            }
         }
         ("==" | "is", a, b) => a.equals(b).map(Data::Bool),
         ("!=" | "is not", a, b) => a.equals(b).map(|equal| Data::Bool(!equal)),
@@ -441,9 +240,114 @@ pub(super) fn binary(operator: &str, a: &Data, b: &Data) -> Data {
     known.unwrap_or_else(|| Data::unknown("it depends on something unknown"))
 }
 
-/// For an intermediate value that no message ever shows.
-const EMPTY: Span = Span {
-    source: SourceId(0),
-    start: 0,
-    end: 0,
-};
+fn compared(a: &Data, b: &Data) -> Option<std::cmp::Ordering> {
+    match (a, b) {
+        (Data::Integer(a), Data::Integer(b)) => Some(a.cmp(b)),
+        (Data::Text(a), Data::Text(b)) => Some(a.cmp(b)),
+        _ => None,
+    }
+}
+
+/// `format % values`, with `%s`, `%d` and `%%`.
+fn interpolated(format: &str, values: &Data) -> Option<Data> {
+    let values: Vec<&Data> = match values {
+        Data::Sequence(sequence) if sequence.tuple && sequence.complete => sequence
+            .items
+            .iter()
+            .map(|item| certain(item).map(|item| &item.data))
+            .collect::<Option<_>>()?,
+        scalar => vec![scalar],
+    };
+    let mut values = values.into_iter();
+    let mut text = String::new();
+    let mut rest = format;
+    while let Some((before, after)) = rest.split_once('%') {
+        text.push_str(before);
+        match after.chars().next()? {
+            '%' => text.push('%'),
+            's' => text.push_str(&written(values.next()?)?),
+            'd' => match values.next()? {
+                Data::Integer(number) => text.push_str(&number.to_string()),
+                _ => return None,
+            },
+            _ => return None,
+        }
+        rest = &after[1..];
+        if text.len() > MAX_TEXT {
+            return None;
+        }
+    }
+    text.push_str(rest);
+    values.next().is_none().then(|| Data::text(&text))
+}
+
+/// What a function of Python's gives for the items of a known list; `None` for any other.
+fn over_items(name: &str, call: &Call) -> Option<Data> {
+    let list = |at: usize| {
+        let values = certain(call.positional.get(at)?)?;
+        match &values.data {
+            Data::Sequence(list) if list.complete => Some(list.clone()),
+            _ => None,
+        }
+    };
+    let truths = |list: &Sequence| -> Option<Vec<bool>> {
+        list.items
+            .iter()
+            .map(|item| certain(item)?.data.truth())
+            .collect()
+    };
+    match (name, call.positional.len()) {
+        ("len", 1) => {
+            let length = match &certain(&call.positional[0])?.data {
+                Data::Sequence(list) if list.complete => list.items.len(),
+                Data::Text(text) => text.chars().count(),
+                _ => return None,
+            };
+            i64::try_from(length).ok().map(Data::Integer)
+        }
+        ("any", 1) => Some(Data::Bool(truths(&*list(0)?)?.contains(&true))),
+        ("all", 1) => Some(Data::Bool(!truths(&*list(0)?)?.contains(&false))),
+        ("sorted", 1) if call.keywords.is_empty() => {
+            let list = list(0)?;
+            let mut items: Vec<(&str, &Values)> = list
+                .items
+                .iter()
+                .map(|item| Some((certain(item)?.data.as_text()?, item)))
+                .collect::<Option<_>>()?;
+            items.sort_by_key(|(text, _)| *text);
+            let items = items.into_iter().map(|(_, item)| item.clone()).collect();
+            Some(Data::sequence(false, items, true))
+        }
+        // `map(str.strip, …)`: lazy, but never anything else here.
+        ("map", 2) => {
+            let symbol = certain(&call.positional[0])?.data.symbol();
+            let list = list(1)?;
+            let items = list.items.iter().map(|item| {
+                let item = certain(item)?;
+                let data = match symbol.as_str() {
+                    "str" => Data::text(&written(&item.data)?),
+                    "str.strip" | "str.lower" | "str.upper" => {
+                        item.data.as_text()?;
+                        method_of(&item.data, symbol.strip_prefix("str.")?, &[], &[])
+                    }
+                    _ => return None,
+                };
+                Some(vec![item.with(data)])
+            });
+            Some(Data::sequence(false, items.collect::<Option<_>>()?, true))
+        }
+        ("filter", 2) => {
+            let keep = certain(&call.positional[0])?;
+            if !matches!(keep.data, Data::None) && keep.data.symbol() != "bool" {
+                return None;
+            }
+            let list = list(1)?;
+            let truths = truths(&list)?;
+            let items = list.items.iter().zip(truths);
+            let items = items.filter(|(_, truth)| *truth);
+            let items = items.map(|(item, _)| item.clone()).collect();
+            Some(Data::sequence(false, items, true))
+        }
+        _ => None,
+    }
+}

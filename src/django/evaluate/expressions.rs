@@ -2,7 +2,8 @@
 
 use std::collections::HashMap;
 
-use super::builtins::{binary, method_of, returned, size, subscript};
+use super::builtins::{binary, returned, size, subscript};
+use super::methods::method_of;
 use super::statements::Frame;
 use super::{MAX_DEPTH, MAX_ITEMS, MAX_TEXT};
 use crate::django::data::{Call, Data, Origin, Possible, Values, bounded, certain, join, weaker};
@@ -235,10 +236,16 @@ impl Frame<'_, '_> {
                 items,
                 tests,
             } => {
-                return vec![Possible::literal(
-                    self.comprehension(element, value.as_deref(), target, items, tests),
-                    span,
-                )];
+                let over = self.expression(items);
+                let origin = match certain(&over) {
+                    Some(over) => over.origin.clone(),
+                    None => Origin::Literal,
+                };
+                let data = self.comprehension(element, value.as_deref(), target, &over, tests);
+                return vec![Possible {
+                    origin,
+                    ..Possible::literal(data, span)
+                }];
             }
             Kind::Await(inner) => {
                 self.expression(inner);
@@ -255,17 +262,16 @@ impl Frame<'_, '_> {
         element: &Expression,
         value: Option<&Expression>,
         target: &Expression,
-        items: &Expression,
+        over: &[Possible],
         tests: &[Expression],
     ) -> Data {
         let unknown = || Data::unknown("a comprehension computes it");
-        let over = self.expression(items);
         let Some(Possible {
             data: Data::Sequence(over),
-            origin: Origin::Literal,
+            origin,
             when: None,
             ..
-        }) = certain(&over)
+        }) = certain(over)
         else {
             return unknown();
         };
@@ -275,13 +281,26 @@ impl Frame<'_, '_> {
                 return unknown();
             }
             self.layers.push(HashMap::new());
-            self.assign(target, item.clone());
+            // That it is a default is said of all that comes out of it; a test may still decide.
+            let mut item = item.clone();
+            if *origin != Origin::Literal {
+                item.iter_mut()
+                    .for_each(|item| item.origin = Origin::Literal);
+            }
+            self.assign(target, item);
             let counts = tests
                 .iter()
                 .map(|test| self.test(test))
                 .try_fold(true, |all, holds| holds.map(|holds| all && holds));
-            let first = self.expression(element);
-            let second = value.map(|value| self.expression(value));
+            let mut evaluated = |expression| {
+                let mut values = self.expression(expression);
+                for value in &mut values {
+                    value.origin = weaker(origin, &value.origin);
+                }
+                values
+            };
+            let first = evaluated(element);
+            let second = value.map(evaluated);
             self.layers.pop();
             match (counts, second) {
                 (Some(false), _) => {}
@@ -349,7 +368,9 @@ impl Frame<'_, '_> {
         let data = match name {
             "bool" | "tuple" | "list" | "set" | "frozenset" | "sorted" | "str" | "int" | "dict"
             | "globals" | "locals" | "vars" | "exec" | "execfile" | "setattr" | "getattr"
-            | "len" | "any" | "all" | "print" | "open" | "super" => Data::External(name.into()),
+            | "len" | "any" | "all" | "map" | "filter" | "print" | "open" | "super" => {
+                Data::External(name.into())
+            }
             "__file__" | "__name__" => Data::unknown("it depends on where the file lies"),
             _ if !self.opens.is_empty() => {
                 Data::unknown("it comes from a file that is not in the project")
@@ -400,13 +421,26 @@ impl Frame<'_, '_> {
             Kind::Attribute(object, method) => {
                 let objects = self.expression(object);
                 if objects.iter().any(|possible| possible.data.is_plain()) {
-                    let (positional, _, _) = self.arguments(arguments);
+                    let (positional, keywords, _) = self.arguments(arguments);
+                    let given = positional
+                        .iter()
+                        .chain(keywords.iter().map(|(_, values)| values))
+                        .flatten()
+                        .fold(Origin::Literal, |origin, value| {
+                            weaker(&origin, &value.source())
+                        });
                     return bounded(
                         objects
                             .iter()
                             .map(|possible| Possible {
                                 span,
-                                ..possible.with(method_of(&possible.data, method, &positional))
+                                origin: weaker(&possible.origin, &given),
+                                ..possible.with(method_of(
+                                    &possible.data,
+                                    method,
+                                    &positional,
+                                    &keywords,
+                                ))
                             })
                             .collect(),
                     );
@@ -433,6 +467,7 @@ impl Frame<'_, '_> {
                 _ => None,
             })
             .collect();
+        let only = functions.len() == 1;
         let at = functions
             .iter()
             .position(|possible| {
@@ -453,6 +488,13 @@ impl Frame<'_, '_> {
                 Data::sequence(false, Vec::new(), true),
                 span,
             )];
+        }
+        if only
+            && complete
+            && matches!(function.data, Data::Function(_))
+            && let Some(values) = self.follow(&function, &positional, &keywords, span)
+        {
+            return values;
         }
         returned(
             Call::new(function, positional, keywords, complete).at(places),
@@ -521,7 +563,7 @@ impl Frame<'_, '_> {
                 // Only what a variable itself holds is false where it is not set: not a result.
                 let origin = match data {
                     Data::Unknown(_) => Origin::Literal,
-                    _ => weaker(&a.origin, &b.origin),
+                    _ => weaker(&a.origin, &b.source()),
                 };
                 values.push(Possible {
                     data,

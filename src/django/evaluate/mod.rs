@@ -7,8 +7,12 @@
 //! unless the code says literally otherwise.
 
 mod builtins;
+mod calls;
+mod changes;
+mod environment;
 mod expressions;
 mod imports;
+mod methods;
 mod statements;
 #[cfg(test)]
 mod tests;
@@ -26,6 +30,10 @@ use crate::source::{Kind as SourceKind, SourceId, Span};
 
 /// Evaluation steps for one module; far beyond any written by people.
 const MAX_STEPS: u32 = 1_000_000;
+/// Rounds of a loop that are followed one by one.
+const MAX_ROUNDS: usize = 64;
+/// Functions of the project that are followed within each other.
+const MAX_CALLS: usize = 6;
 /// Nesting of expressions and blocks that is followed.
 const MAX_DEPTH: u32 = 80;
 /// Items of one list, bytes of one string.
@@ -120,19 +128,15 @@ impl<'p> Program<'p> {
             project,
             modules: Modules::new(project),
             evaluated: HashMap::new(),
-            parsed: HashMap::new(),
+            parsed,
             errors,
         };
-        for id in program.in_order(
-            project.of_kind(SourceKind::Python).map(|source| source.id),
-            &parsed,
-        ) {
-            if let Some(module) = parsed.get(&id) {
+        for id in program.in_order(project.of_kind(SourceKind::Python).map(|source| source.id)) {
+            if let Some(module) = program.parsed.get(&id) {
                 let evaluated = Frame::new(&program, id).run(module);
                 program.evaluated.insert(id, evaluated);
             }
         }
-        program.parsed = parsed;
         program
     }
 
@@ -185,11 +189,7 @@ impl<'p> Program<'p> {
 
     /// Imported modules before those that import them, without recursion: an import chain may
     /// be as long as a project is large.
-    fn in_order(
-        &self,
-        sources: impl Iterator<Item = SourceId>,
-        parsed: &HashMap<SourceId, Module>,
-    ) -> Vec<SourceId> {
+    fn in_order(&self, sources: impl Iterator<Item = SourceId>) -> Vec<SourceId> {
         let mut order = Vec::new();
         let mut seen = HashSet::new();
         for id in sources {
@@ -200,7 +200,7 @@ impl<'p> Program<'p> {
                 } else if seen.insert(id) {
                     stack.push((id, true));
                     let mut imports = Vec::new();
-                    if let Some(module) = parsed.get(&id) {
+                    if let Some(module) = self.parsed.get(&id) {
                         self.imports(id, &module.statements, &mut imports);
                     }
                     stack.extend(

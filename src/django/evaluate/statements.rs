@@ -1,14 +1,15 @@
 //! What statements do to the names of a module: assignments, imports, branches and their joins,
 //! and the calls that change a list or a dictionary in place.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::builtins::{dictionary_method, incomplete, sequence_method, size, with_pair};
-use super::{Binding, Evaluated, MAX_DEPTH, MAX_STEPS, Open, Program, is_development};
-use crate::django::data::{ClassAttribute, Data, Possible, Values, certain, join};
+use super::{Binding, Evaluated, MAX_DEPTH, MAX_ROUNDS, MAX_STEPS, Open, Program, is_development};
+use crate::django::data::{
+    ClassAttribute, Data, Origin, Possible, Sequence, Values, certain, join,
+};
 use crate::django::modules::Found;
-use crate::django::syntax::{Action, Argument, Expression, Item, Kind, Module, Piece, Statement};
+use crate::django::syntax::{Action, Expression, Item, Kind, Module, Piece, Statement};
 use crate::source::{SourceId, Span};
 
 /// The evaluation of one module.
@@ -18,10 +19,18 @@ pub(super) struct Frame<'a, 'p> {
     /// The module's names, and on top of them what each branch that is being followed assigned.
     pub(super) layers: Vec<HashMap<String, Binding>>,
     pub(super) opens: Vec<Open>,
+    /// Names of which two may stand for one list or dictionary.
+    pub(super) aliases: HashSet<String>,
     pub(super) stars: Vec<SourceId>,
     pub(super) order: u32,
     pub(super) steps: u32,
     pub(super) depth: u32,
+    /// Where the locals of the function that is being followed begin among the layers.
+    pub(super) locals: usize,
+    /// How many functions are being followed.
+    pub(super) calls: usize,
+    /// What the function that is being followed has returned so far.
+    pub(super) returned: Option<Values>,
 }
 
 impl<'a, 'p> Frame<'a, 'p> {
@@ -31,10 +40,14 @@ impl<'a, 'p> Frame<'a, 'p> {
             source,
             layers: vec![HashMap::new()],
             opens: Vec::new(),
+            aliases: HashSet::new(),
             stars: Vec::new(),
             order: 0,
             steps: MAX_STEPS,
             depth: 0,
+            locals: usize::MAX,
+            calls: 0,
+            returned: None,
         }
     }
 
@@ -130,6 +143,7 @@ impl<'a, 'p> Frame<'a, 'p> {
         match &statement.action {
             Action::Assign { targets, value } => {
                 let values = self.expression(value);
+                self.note_aliases(targets, value, &values);
                 for target in targets {
                     self.assign(target, values.clone());
                 }
@@ -162,7 +176,22 @@ impl<'a, 'p> Frame<'a, 'p> {
                 let stays = self.attempt(body, handlers);
                 return self.block(finally) && stays;
             }
-            Action::Loop { target, body } => {
+            Action::Loop {
+                target,
+                items,
+                body,
+            } => {
+                if let (Some(target), Some(items)) = (target, items)
+                    && let Some(rounds) = self.rounds(items)
+                {
+                    for item in &rounds.items {
+                        self.assign(target, item.clone());
+                        if self.steps == 0 || !self.block(body) {
+                            return false;
+                        }
+                    }
+                    return true;
+                }
                 if let Some(target) = target {
                     self.assign(
                         target,
@@ -235,10 +264,33 @@ impl<'a, 'p> Frame<'a, 'p> {
                     }
                 }
             }
-            Action::Raise(_) | Action::Return(_) => return false,
+            Action::Return(value) => {
+                let values = match value {
+                    Some(value) => self.expression(value),
+                    None => vec![Possible::literal(Data::None, statement.span)],
+                };
+                if let Some(returned) = self.returned.take() {
+                    self.returned = Some(join(returned, values));
+                }
+                return false;
+            }
+            Action::Raise(_) => return false,
             Action::Nothing | Action::Other => {}
         }
         true
+    }
+
+    /// What a loop goes through, where that is known and short.
+    fn rounds(&mut self, items: &Expression) -> Option<Arc<Sequence>> {
+        let over = self.expression(items);
+        match certain(&over) {
+            Some(Possible {
+                data: Data::Sequence(list),
+                origin: Origin::Literal,
+                ..
+            }) if list.complete && list.items.len() <= MAX_ROUNDS => Some(list.clone()),
+            _ => None,
+        }
     }
 
     /// What a loop leaves of a name: what it was, or anything.
@@ -447,67 +499,6 @@ impl<'a, 'p> Frame<'a, 'p> {
         }
     }
 
-    fn assign_key(&mut self, object: &Expression, key: &Expression, values: Values, span: Span) {
-        let keys = self.expression(key);
-        match &object.kind {
-            Kind::Name(name) => {
-                let Some(binding) = self.lookup(name).cloned() else {
-                    return;
-                };
-                self.spend(
-                    binding
-                        .values
-                        .iter()
-                        .map(|possible| size(&possible.data))
-                        .sum(),
-                );
-                let target = binding.target;
-                let changed = binding
-                    .values
-                    .iter()
-                    .map(|possible| match (&possible.data, certain(&keys)) {
-                        (Data::Dictionary(dictionary), Some(key)) => {
-                            possible.with(with_pair(dictionary, key.clone(), values.clone()))
-                        }
-                        (Data::Dictionary(dictionary), None) => {
-                            possible.with(incomplete(dictionary))
-                        }
-                        _ => possible.clone(),
-                    })
-                    .collect();
-                self.bind(name, changed, target);
-            }
-            Kind::Call { function, .. } if is_namespace(function) => {
-                match certain(&keys).and_then(|key| key.data.as_text().map(str::to_owned)) {
-                    Some(name) => self.bind(&name, values, span),
-                    None => self.reopen(span, "names are set through `globals()`"),
-                }
-            }
-            Kind::Subscript(..) => {
-                // `A["b"]["c"] = …`: what A holds is no longer all that is written.
-                let mut at = object;
-                while let Kind::Subscript(inner, _) = &at.kind {
-                    at = inner;
-                }
-                if let Kind::Name(name) = &at.kind
-                    && let Some(binding) = self.lookup(name)
-                {
-                    let target = binding.target;
-                    let changed = binding
-                        .values
-                        .iter()
-                        .map(|possible| match &possible.data {
-                            Data::Dictionary(dictionary) => possible.with(incomplete(dictionary)),
-                            _ => possible.clone(),
-                        })
-                        .collect();
-                    self.bind(name, changed, target);
-                }
-            }
-            _ => {}
-        }
-    }
-
     /// An expression for its effect: a method that changes a list, a helper that sets names.
     fn effect(&mut self, expression: &Expression) {
         let Kind::Call {
@@ -519,14 +510,8 @@ impl<'a, 'p> Frame<'a, 'p> {
             return;
         };
         if let Kind::Attribute(object, method) = &function.kind {
-            if let Kind::Name(name) = &object.kind
-                && self.lookup(name).is_some_and(|binding| {
-                    binding.values.iter().any(|possible| {
-                        matches!(possible.data, Data::Sequence(_) | Data::Dictionary(_))
-                    })
-                })
-            {
-                return self.mutate(&name.clone(), method, arguments);
+            if self.changes_in_place(object, method, arguments) {
+                return;
             }
             if let Kind::Call { function, .. } = &object.kind
                 && is_namespace(function)
@@ -549,53 +534,15 @@ impl<'a, 'p> Frame<'a, 'p> {
             self.reopen(expression.span, "`django_heroku.settings()` sets settings");
         }
     }
-
-    fn mutate(&mut self, name: &str, method: &str, arguments: &[Argument]) {
-        let Some(target) = self.lookup(name).map(|binding| binding.target) else {
-            return;
-        };
-        let mut positional = Vec::new();
-        let mut keywords = Vec::new();
-        let mut complete = true;
-        for argument in arguments {
-            match argument {
-                Argument::Positional(value) => positional.push(self.expression(value)),
-                Argument::Keyword(key, value) => {
-                    keywords.push((key.clone(), self.expression(value)))
-                }
-                Argument::Splice => complete = false,
-            }
-        }
-        let before = self
-            .lookup(name)
-            .map(|binding| binding.values.clone())
-            .unwrap_or_default();
-        self.spend(before.iter().map(|possible| size(&possible.data)).sum());
-        let changed = before
-            .iter()
-            .map(|possible| {
-                let data = match &possible.data {
-                    Data::Sequence(sequence) => sequence_method(sequence, method, &positional),
-                    Data::Dictionary(dictionary) => {
-                        dictionary_method(dictionary, method, &positional, &keywords, complete)
-                    }
-                    other => other.clone(),
-                };
-                possible.with(data)
-            })
-            .collect();
-        let doubt = self.doubt(name);
-        self.bind_doubtful(name, changed, target, doubt);
-    }
 }
 
 /// `globals`, `locals`, `vars`.
-fn is_namespace(function: &Expression) -> bool {
+pub(super) fn is_namespace(function: &Expression) -> bool {
     matches!(&function.kind, Kind::Name(name) if matches!(name.as_str(), "globals" | "locals" | "vars"))
 }
 
 /// The names that statements may change, with a place where they do.
-fn changed_by(statements: &[Statement], names: &mut Vec<(String, Span)>) {
+pub(super) fn changed_by(statements: &[Statement], names: &mut Vec<(String, Span)>) {
     let mut add = |target: &Expression| {
         let mut targets = vec![target];
         while let Some(target) = targets.pop() {
@@ -639,7 +586,7 @@ fn changed_by(statements: &[Statement], names: &mut Vec<(String, Span)>) {
                 nested.extend([body.as_slice(), finally.as_slice()]);
                 nested.extend(handlers.iter().map(Vec::as_slice));
             }
-            Action::Loop { target, body } => {
+            Action::Loop { target, body, .. } => {
                 target.iter().for_each(&mut add);
                 nested.push(body);
             }

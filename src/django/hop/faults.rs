@@ -5,7 +5,8 @@
 
 use crate::context::Context;
 use crate::django::checks::{
-    allowed_hosts, apps_not_ready, auth_without_session, channel_layer, redis_hosts, removed_api,
+    EVERY_HANDSHAKE, allowed_hosts, apps_not_ready, auth_without_session, channel_layer,
+    redis_hosts, removed_api,
 };
 use crate::django::routes::MisuseKind;
 use crate::finding::Report;
@@ -21,37 +22,68 @@ pub struct Fault {
     pub message: String,
     /// What the client gets; `None` where the server does not start.
     pub status: Option<u16>,
-    /// Whether only consumers that use the channel layer are concerned.
-    pub layer: bool,
+    /// Which handshakes it hits.
+    pub hits: Hits,
     home: String,
+}
+
+/// Which handshakes a fault hits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Hits {
+    /// All of them.
+    Everything,
+    /// Those that reach a consumer: Channels makes its layer before it connects.
+    Consumers,
+    /// Those whose consumer uses the channel layer.
+    LayerUsers,
 }
 
 type Check = fn(&Context<'_>, &mut Report<'_>);
 
-/// The checks that find such faults, with what the client gets and whether it is about the layer.
-const CHECKS: [(&str, Check, Option<u16>, bool); 6] = [
-    ("django/apps-not-ready", apps_not_ready::check, None, false),
-    ("django/removed-api", removed_api::check, None, false),
-    ("django/allowed-hosts", allowed_hosts::check, None, false),
+/// The checks that find such faults, with what the client gets and which handshakes they hit.
+const CHECKS: [(&str, Check, Option<u16>, Hits); 6] = [
+    (
+        "django/apps-not-ready",
+        apps_not_ready::check,
+        None,
+        Hits::Everything,
+    ),
+    (
+        "django/removed-api",
+        removed_api::check,
+        None,
+        Hits::Everything,
+    ),
+    (
+        "django/allowed-hosts",
+        allowed_hosts::check,
+        None,
+        Hits::Everything,
+    ),
     (
         "django/auth-without-session",
         auth_without_session::check,
         Some(500),
-        false,
+        Hits::Everything,
     ),
     (
         "django/channel-layer",
         channel_layer::check,
         Some(500),
-        true,
+        Hits::LayerUsers,
     ),
-    ("django/redis-hosts", redis_hosts::check, Some(500), true),
+    (
+        "django/redis-hosts",
+        redis_hosts::check,
+        Some(500),
+        Hits::LayerUsers,
+    ),
 ];
 
 /// The certain faults of all applications.
 pub fn find(cx: &Context<'_>) -> Vec<Fault> {
     let mut faults = Vec::new();
-    for (id, check, status, layer) in CHECKS {
+    for (id, check, status, hits) in CHECKS {
         let Some(rule) = rule::rules().iter().find(|rule| rule.id == id) else {
             continue;
         };
@@ -66,7 +98,12 @@ pub fn find(cx: &Context<'_>) -> Vec<Fault> {
                     span: finding.span,
                     message: finding.label,
                     status,
-                    layer,
+                    hits: match hits {
+                        Hits::LayerUsers if finding.message.ends_with(EVERY_HANDSHAKE) => {
+                            Hits::Consumers
+                        }
+                        hits => hits,
+                    },
                     home: cx.django.home(cx.project, finding.span.source).to_owned(),
                 }),
         );
@@ -86,7 +123,7 @@ pub fn find(cx: &Context<'_>) -> Vec<Fault> {
             span: misuse.span,
             message: message.to_owned(),
             status,
-            layer: false,
+            hits: Hits::Everything,
             home: cx.django.home(cx.project, application.source).to_owned(),
         })
     });

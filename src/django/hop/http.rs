@@ -2,7 +2,6 @@
 
 use super::{Django, answers, ends, undecided};
 use crate::django::data::Data;
-use crate::django::settings::Redirects;
 use crate::django::trusted_header::{Header, header};
 use crate::django::{Https, origin};
 use crate::handshake::{Because, Passage, Request};
@@ -26,16 +25,27 @@ impl Django<'_> {
                 );
             }
         }
-        let redirect = match self.settings.redirects() {
-            Redirects::No => return self.urlconf(request, because),
-            Redirects::Unknown | Redirects::Perhaps(_) => {
+        if self.settings.lacks_security_middleware() {
+            return self.urlconf(request, because);
+        }
+        // What the environment supplies is its default.
+        let setting = self.settings.get("SECURE_SSL_REDIRECT");
+        let redirect = match setting.certain().map(|value| (value, value.data.truth())) {
+            Some((_, Some(false))) => return self.urlconf(request, because),
+            Some((value, Some(true))) => value,
+            _ => {
                 return undecided(
                     "whether SECURE_SSL_REDIRECT is on is not in the files",
                     because,
                 );
             }
-            Redirects::Yes(value) => value,
         };
+        if self.settings.redirecting().is_none() {
+            return undecided(
+                "whether SecurityMiddleware runs is not in the files",
+                because,
+            );
+        }
         let setting = self.settings.get("SECURE_PROXY_SSL_HEADER");
         let Some(value) = setting.certain() else {
             return undecided(
@@ -138,7 +148,12 @@ impl Django<'_> {
         if request.host.is_empty() || !plain && request.lines("x-forwarded-host").next().is_some() {
             return None;
         }
-        let hosts = origin::allowed_hosts(self.settings, true)?;
+        let Some(hosts) = origin::allowed_hosts(self.settings, true) else {
+            return Some(undecided(
+                "which hosts ALLOWED_HOSTS holds is not in the files",
+                std::mem::take(because),
+            ));
+        };
         if origin::allows_host(&hosts, &request.host) {
             return None;
         }
@@ -152,13 +167,16 @@ impl Django<'_> {
 
     /// What the URLconf answers: 404 for a path that none of its patterns begins with.
     fn urlconf(&self, request: &Request, mut because: Vec<Because>) -> Passage {
-        if self
+        let common = self
             .settings
-            .runs("django.middleware.common.CommonMiddleware")
-            == Some(true)
+            .runs("django.middleware.common.CommonMiddleware");
+        if common != Some(false)
             && let Some(passage) = self.disallowed(request, &mut because)
         {
-            return passage;
+            return match common {
+                Some(_) => passage,
+                None => undecided("whether CommonMiddleware runs is not in the files", because),
+            };
         }
         let setting = self.settings.get("ROOT_URLCONF");
         let named = setting.certain().and_then(|value| {

@@ -15,42 +15,75 @@ pub(super) fn websocket(program: &Program<'_>, possible: &Possible) -> Option<Op
     if function.parameters.len() != 3 || function.decorated {
         return None;
     }
-    let statements: Vec<&Statement> = function
-        .body
-        .iter()
-        .filter(|statement| !matches!(statement.action, Action::Nothing))
-        .collect();
-    let [only] = statements.as_slice() else {
-        return None;
-    };
-    let Action::If(branches) = &only.action else {
-        return None;
-    };
-    for (test, body) in branches {
-        let takes = match test {
-            Some(test) => names_websocket(test, scope)?,
-            None => true,
-        };
-        if !takes {
-            continue;
-        }
-        let body: Vec<&Statement> = body
-            .iter()
-            .filter(|statement| !matches!(statement.action, Action::Nothing))
-            .collect();
-        return match body.as_slice() {
-            [] => Some(None),
-            [only] => match &only.action {
-                Action::Raise(_) => Some(None),
-                Action::Evaluate(value) | Action::Return(Some(value)) => {
-                    handed_to(program, possible, value, scope).map(Some)
-                }
-                _ => None,
-            },
-            _ => None,
-        };
+    match handed(program, possible, scope, &function.body)? {
+        Handed::To(application) => Some(Some(application)),
+        Handed::Nobody | Handed::On => Some(None),
     }
-    Some(None)
+}
+
+/// Where statements leave a scope of type `websocket`.
+enum Handed {
+    /// With this application.
+    To(Possible),
+    /// With nobody.
+    Nobody,
+    /// With what follows.
+    On,
+}
+
+/// What statements do with such a scope; `None` where that can't be told.
+fn handed(
+    program: &Program<'_>,
+    possible: &Possible,
+    scope: &str,
+    statements: &[Statement],
+) -> Option<Handed> {
+    let mut statements = statements
+        .iter()
+        .filter(|statement| !matches!(statement.action, Action::Nothing));
+    while let Some(statement) = statements.next() {
+        match &statement.action {
+            Action::Raise(_) | Action::Return(None) => return Some(Handed::Nobody),
+            Action::Return(Some(value)) => {
+                return handed_to(program, possible, value, scope).map(Handed::To);
+            }
+            // What follows would get a scope that is used up: only the end is like a `return`.
+            Action::Evaluate(value) => {
+                let application = handed_to(program, possible, value, scope)?;
+                return statements
+                    .next()
+                    .is_none()
+                    .then_some(Handed::To(application));
+            }
+            Action::If(branches) => {
+                let mut taken = None;
+                for (test, body) in branches {
+                    let takes = match test {
+                        Some(test) => names_websocket(test, scope)?,
+                        None => true,
+                    };
+                    if takes {
+                        taken = Some(body);
+                        break;
+                    }
+                }
+                let Some(body) = taken else { continue };
+                match handed(program, possible, scope, body)? {
+                    Handed::On => {}
+                    Handed::Nobody => return Some(Handed::Nobody),
+                    Handed::To(application) => {
+                        let returns = body
+                            .last()
+                            .is_some_and(|last| matches!(last.action, Action::Return(_)));
+                        let ends = returns || statements.next().is_none();
+                        return ends.then_some(Handed::To(application));
+                    }
+                }
+            }
+            _ => return None,
+        }
+    }
+    Some(Handed::On)
 }
 
 /// Whether a test holds for `websocket`: `scope["type"] == "websocket"`; `None` for any other test.
@@ -73,6 +106,7 @@ fn names_websocket(test: &Expression, scope: &str) -> Option<bool> {
     }
     match operator.as_str() {
         "==" => text(right).map(|kind| kind == "websocket"),
+        "!=" => text(right).map(|kind| kind != "websocket"),
         "in" => match &right.kind {
             Kind::Sequence { items, .. } => {
                 let mut found = false;

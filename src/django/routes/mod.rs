@@ -42,6 +42,8 @@ pub struct Application {
     pub span: Span,
     /// What becomes of a handshake.
     pub websocket: WebSocket,
+    /// What that does with a handshake, where it takes every one.
+    pub connect: Connect,
     /// What takes every handshake, or what a router that can't be followed stands in.
     pub target: Option<Possible>,
     /// What stands before its routes, the outermost first.
@@ -280,6 +282,7 @@ pub fn find(program: &Program<'_>) -> Found {
                             };
                             let (target, wrappers) = walk.found();
                             applications.push(Application {
+                                connect: connect(program, target.as_ref()),
                                 name: name.clone(),
                                 source,
                                 span: possible.span,
@@ -302,6 +305,7 @@ pub fn find(program: &Program<'_>) -> Found {
                 let websocket = follow(&found.1, &mut walk, sure);
                 let (target, wrappers) = walk.found();
                 applications.push(Application {
+                    connect: connect(program, target.as_ref()),
                     name: name.clone(),
                     source,
                     span: found.0,
@@ -475,6 +479,12 @@ fn follow(router: &Call, walk: &mut Walk<'_>, sure: bool) -> WebSocket {
     } else {
         WebSocket::Unknown
     }
+}
+
+fn connect(program: &Program<'_>, target: Option<&Possible>) -> Connect {
+    target.map_or(Connect::Unknown, |target| {
+        super::consumer::connect(program, target)
+    })
 }
 
 /// A walk through nested routers.
@@ -698,9 +708,7 @@ impl<'a> Walk<'a> {
             None => {
                 self.routes.push(Route {
                     levels: self.levels.clone(),
-                    connect: view.as_ref().map_or(Connect::Unknown, |view| {
-                        super::consumer::connect(self.program, view)
-                    }),
+                    connect: connect(self.program, view.as_ref()),
                     consumer: view,
                     place: call.places.get(1).copied().unwrap_or(entry.span),
                     span: entry.span,

@@ -74,6 +74,8 @@ pub enum Action {
     Loop {
         /// What the loop assigns by itself.
         target: Option<Expression>,
+        /// What it goes through, where each round runs to its end.
+        items: Option<Expression>,
         /// The body.
         body: Vec<Statement>,
     },
@@ -113,6 +115,10 @@ pub struct Function {
     pub decorated: bool,
     /// The names of its parameters.
     pub parameters: Vec<String>,
+    /// The default of each parameter.
+    pub defaults: Vec<Option<Expression>>,
+    /// Whether it takes any number of arguments (`*args`, `**kwargs`).
+    pub variadic: bool,
     /// What it does.
     pub body: Vec<Statement>,
 }

@@ -32,6 +32,7 @@ pub fn parse(source: &Source) -> Module {
 #[derive(Clone, Copy)]
 enum Field {
     Alias,
+    Alternative,
     Argument,
     Arguments,
     Attribute,
@@ -57,8 +58,9 @@ enum Field {
 }
 
 /// The names of the fields, in the order of [`Field`].
-const FIELDS: [&str; 23] = [
+const FIELDS: [&str; 24] = [
     "alias",
+    "alternative",
     "argument",
     "arguments",
     "attribute",
@@ -194,7 +196,16 @@ impl<'a> Reader<'a> {
             }
             "try_statement" => self.attempt(node, depth),
             "for_statement" | "while_statement" => Action::Loop {
-                target: field(node, Field::Left).map(|left| self.expression(left, depth + 1)),
+                target: field(node, Field::Left)
+                    .map(|left| self.expression(left, depth + 1)),
+                items: field(node, Field::Right)
+                    .filter(|_| {
+                        let text = self.slice(node);
+                        field(node, Field::Alternative).is_none()
+                            && !text.contains("break")
+                            && !text.contains("continue")
+                    })
+                    .map(|right| self.expression(right, depth + 1)),
                 body: self.body(node, Field::Body, depth),
             },
             "with_statement" => Action::Block(self.body(node, Field::Body, depth)),
@@ -248,7 +259,7 @@ impl<'a> Reader<'a> {
     }
 
     fn function(&self, node: Node<'_>, depth: usize) -> Function {
-        let mut parameters = Vec::new();
+        let (mut parameters, mut defaults, mut variadic) = (Vec::new(), Vec::new(), false);
         if let Some(list) = field(node, Field::Parameters) {
             let mut cursor = list.walk();
             for parameter in list.named_children(&mut cursor) {
@@ -257,7 +268,14 @@ impl<'a> Reader<'a> {
                     "comment" => None,
                     _ => field(parameter, Field::Name).or_else(|| parameter.named_child(0)),
                 };
-                parameters.extend(name.map(|name| self.slice(name).to_owned()));
+                let Some(name) = name else { continue };
+                variadic |= matches!(
+                    name.parent().map(|parent| parent.kind()),
+                    Some("list_splat_pattern" | "dictionary_splat_pattern")
+                );
+                parameters.push(self.slice(name).to_owned());
+                let default = field(parameter, Field::Value);
+                defaults.push(default.map(|value| self.expression(value, depth + 1)));
             }
         }
         Function {
@@ -265,6 +283,8 @@ impl<'a> Reader<'a> {
             asynchronous: self.slice(node).starts_with("async"),
             decorated: false,
             parameters,
+            defaults,
+            variadic,
             body: self.body(node, Field::Body, depth),
         }
     }

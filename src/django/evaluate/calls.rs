@@ -1,0 +1,158 @@
+//! Calls of the project's own functions: their bodies are followed with the arguments that they
+//! are given, so that a helper that reads the environment is no riddle.
+
+use std::collections::{HashMap, HashSet};
+
+use super::statements::{Frame, changed_by};
+use super::{Binding, MAX_CALLS};
+use crate::django::data::{Data, Possible, Values, join};
+use crate::django::syntax::{Action, Expression, Function, Kind, Statement};
+use crate::source::Span;
+
+impl Frame<'_, '_> {
+    /// What a call of the project's own function at `called` returns; `None` where it can't be
+    /// followed.
+    pub(super) fn follow(
+        &mut self,
+        called: &Possible,
+        positional: &[Values],
+        keywords: &[(String, Values)],
+        span: Span,
+    ) -> Option<Values> {
+        if self.calls >= MAX_CALLS {
+            return None;
+        }
+        let function = self.program.function(called.span)?;
+        let text = self.program.slice(called.span);
+        self.spend(text.len() / 64);
+        // A generator returns none of its values, and what is global is set elsewhere.
+        if function.asynchronous
+            || function.decorated
+            || function.variadic
+            || ["yield", "global ", "nonlocal "]
+                .iter()
+                .any(|word| text.contains(word))
+            || positional.len() > function.parameters.len()
+            || keywords
+                .iter()
+                .any(|(name, _)| !function.parameters.contains(name))
+        {
+            return None;
+        }
+        let returned = if called.span.source == self.source {
+            // The locals of the function that calls are not visible in this one.
+            let hidden = self.layers.split_off(self.locals.min(self.layers.len()));
+            let locals = std::mem::replace(&mut self.locals, self.layers.len());
+            let returned = self.run_function(function, positional, keywords, span);
+            self.locals = locals;
+            self.layers.extend(hidden);
+            returned
+        } else {
+            let module = self.program.module(called.span.source)?;
+            self.spend(module.names.len());
+            let mut frame = Frame::new(self.program, called.span.source);
+            frame.layers = vec![module.names.clone()];
+            frame.opens = module.opens.clone();
+            (frame.steps, frame.depth, frame.calls) = (self.steps, self.depth, self.calls);
+            frame.locals = 1;
+            let returned = frame.run_function(function, positional, keywords, span);
+            self.steps = frame.steps;
+            returned
+        };
+        let mut values = returned?;
+        for value in &mut values {
+            value.span = span;
+        }
+        Some(values)
+    }
+
+    fn run_function(
+        &mut self,
+        function: &Function,
+        positional: &[Values],
+        keywords: &[(String, Values)],
+        span: Span,
+    ) -> Option<Values> {
+        let mut arguments: Vec<(&String, Values)> = Vec::new();
+        for (at, name) in function.parameters.iter().enumerate() {
+            let named = || keywords.iter().find(|(keyword, _)| keyword == name);
+            let given = positional
+                .get(at)
+                .or_else(|| named().map(|(_, values)| values));
+            let values = match (given, function.defaults.get(at)) {
+                (Some(values), _) => values.clone(),
+                (None, Some(Some(default))) => self.expression(default),
+                _ => return None,
+            };
+            arguments.push((name, values));
+        }
+        self.layers.push(HashMap::new());
+        for (name, values) in arguments {
+            self.bind(name, values, span);
+        }
+        self.calls += 1;
+        let outer = self.returned.replace(Values::new());
+        let falls = self.block(&function.body);
+        let returned = std::mem::replace(&mut self.returned, outer);
+        self.calls -= 1;
+        let layer = self.layers.pop().unwrap_or_default();
+        self.publish(function, layer);
+        let mut values = returned?;
+        if falls {
+            values = join(values, vec![Possible::literal(Data::None, span)]);
+        }
+        (!values.is_empty()).then_some(values)
+    }
+
+    /// What a function changed in place of names that are not its own, as `NAMES.append(…)` does.
+    fn publish(&mut self, function: &Function, layer: HashMap<String, Binding>) {
+        let mut own: HashSet<&str> = function.parameters.iter().map(String::as_str).collect();
+        assigned(&function.body, &mut own);
+        let mut changed = Vec::new();
+        changed_by(&function.body, &mut changed);
+        for (name, _) in changed {
+            if !own.contains(name.as_str())
+                && let Some(binding) = layer.get(&name)
+            {
+                let (values, target) = (binding.values.clone(), binding.target);
+                self.bind_doubtful(&name, values, target, binding.doubt.clone());
+            }
+        }
+    }
+}
+
+/// The names that statements assign, which makes them a function's own.
+fn assigned<'s>(statements: &'s [Statement], names: &mut HashSet<&'s str>) {
+    let mut nested: Vec<&[Statement]> = vec![statements];
+    let mut targets: Vec<&Expression> = Vec::new();
+    while let Some(statements) = nested.pop() {
+        for statement in statements {
+            match &statement.action {
+                Action::Assign { targets: all, .. } => targets.extend(all),
+                Action::Augment { target, .. } => targets.push(target),
+                Action::If(branches) => {
+                    nested.extend(branches.iter().map(|(_, body)| body.as_slice()))
+                }
+                Action::Try {
+                    body,
+                    handlers,
+                    finally,
+                } => {
+                    nested.extend([body.as_slice(), finally.as_slice()]);
+                    nested.extend(handlers.iter().map(Vec::as_slice));
+                }
+                Action::Loop { target, body, .. } => {
+                    targets.extend(target);
+                    nested.push(body);
+                }
+                Action::Block(body) => nested.push(body),
+                _ => {}
+            }
+        }
+    }
+    for target in targets {
+        if let Kind::Name(name) = &target.kind {
+            names.insert(name);
+        }
+    }
+}

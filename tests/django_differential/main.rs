@@ -1,0 +1,446 @@
+//! wslint against Python, Django and Channels: random projects, their settings evaluated and
+//! their requests answered by both, and no disagreement.
+//!
+//! Each project has a seed of its own. `WSLINT_SEED` chooses the first one and `WSLINT_CONFIGURATIONS`
+//! their number; a disagreement is printed with its seed, cut down to the lines that matter.
+
+mod application;
+mod compare;
+#[path = "../support/random.rs"]
+mod random;
+mod settings;
+
+use std::fs;
+use std::io::{BufRead, BufReader, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, ExitCode, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Instant;
+
+use serde_json::{Value as Json, json};
+use wslint::context::Context;
+use wslint::project::Project;
+
+use application::{Application, Asked, Speaks};
+use compare::Fit;
+use random::Random;
+
+/// Attempts to make a disagreement smaller.
+const CUTS: usize = 120;
+
+/// What was found.
+#[derive(Debug, Default)]
+struct Found {
+    projects: u64,
+    /// Projects whose settings Python refuses; a generator that makes many of them tests little.
+    refused: u64,
+    /// Values where the environment is empty, so that each default is the value.
+    values: u64,
+    values_unknown: u64,
+    /// Values under other environments, of which a default says nothing.
+    others: u64,
+    others_unknown: u64,
+    requests: u64,
+    requests_undecided: u64,
+    opened: u64,
+    /// What was undecided, for the person who lowers its number.
+    reasons: Vec<String>,
+    disagreements: Vec<String>,
+}
+
+fn number(variable: &str, default: u64) -> u64 {
+    let given = std::env::var(variable).ok();
+    given.and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+fn main() -> ExitCode {
+    let arguments = libtest_mimic::Arguments::from_args();
+    let trial = libtest_mimic::Trial::test("django_and_wslint_agree", agree);
+    libtest_mimic::run(&arguments, vec![trial]).exit_code()
+}
+
+#[allow(clippy::print_stdout, reason = "the figures of a run are for its log")]
+fn agree() -> Result<(), libtest_mimic::Failed> {
+    let first = number("WSLINT_SEED", 1);
+    let count = number("WSLINT_CONFIGURATIONS", 400);
+    let began = Instant::now();
+    let next = AtomicU64::new(first);
+    let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u64);
+    let found: Vec<Result<Found, String>> = std::thread::scope(|scope| {
+        let work = || -> Result<Found, String> {
+            let mut python = Python::start()?;
+            let mut found = Found::default();
+            loop {
+                let seed = next.fetch_add(1, Ordering::Relaxed);
+                if seed >= first + count || found.disagreements.len() >= 20 {
+                    return Ok(found);
+                }
+                one(seed, &mut python, &mut found)?;
+            }
+        };
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .map(|found| found.unwrap_or_else(|_| Err("a worker panicked".to_owned())))
+            .collect()
+    });
+    let mut all = Found::default();
+    for found in found {
+        let found = found?;
+        all.projects += found.projects;
+        all.refused += found.refused;
+        all.values += found.values;
+        all.values_unknown += found.values_unknown;
+        all.others += found.others;
+        all.others_unknown += found.others_unknown;
+        all.requests += found.requests;
+        all.requests_undecided += found.requests_undecided;
+        all.opened += found.opened;
+        all.reasons.extend(found.reasons);
+        all.disagreements.extend(found.disagreements);
+    }
+    let share = |part: u64, of: u64| 100.0 * part as f64 / of.max(1) as f64;
+    let unknown = share(all.values_unknown, all.values);
+    let others = share(all.others_unknown, all.others);
+    let undecided = share(all.requests_undecided, all.requests);
+    let told = format!(
+        "seeds {first}..{}: {} projects ({} refused by Python), {} values ({unknown:.1} % unknown), \
+         {} under environments ({others:.1} % unknown), {} requests ({undecided:.1} % undecided), {} opened, {:.0} s",
+        first + count,
+        all.projects,
+        all.refused,
+        all.values,
+        all.others,
+        all.requests,
+        all.opened,
+        began.elapsed().as_secs_f64(),
+    );
+    // Kept for whoever looks at the log of a run that went well.
+    println!("{told}");
+    if std::env::var_os("WSLINT_REASONS").is_some() {
+        println!("{}", all.reasons.join("\n"));
+    }
+    let mut wrong = Vec::new();
+    if !all.disagreements.is_empty() {
+        wrong.push(format!("{} disagreements", all.disagreements.len()));
+        wrong.extend(all.disagreements.into_iter().take(8));
+    }
+    if unknown >= 8.0 || others >= 25.0 || undecided >= 25.0 {
+        wrong.push("too much is undecided (WSLINT_REASONS=1 tells what)".to_owned());
+    }
+    if all.refused * 10 > all.projects {
+        wrong.push("Python refuses more than one in ten".to_owned());
+    }
+    if all.opened * 20 < all.requests {
+        wrong.push("hardly any socket opens".to_owned());
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{told}\n{}", wrong.join("\n\n")).into())
+}
+
+/// A generated project.
+#[derive(Clone)]
+struct Generated {
+    files: Vec<(String, String)>,
+    target: &'static str,
+    speaks: Speaks,
+    asked: Vec<Asked>,
+}
+
+fn generate(seed: u64) -> Generated {
+    let mut random = Random::new(seed);
+    let mut files = settings::files(&mut random);
+    let Application {
+        files: more,
+        target,
+        speaks,
+    } = application::generate(&mut random);
+    files.extend(more);
+    Generated {
+        files,
+        target,
+        speaks,
+        asked: application::requests(&mut random),
+    }
+}
+
+fn one(seed: u64, python: &mut Python, found: &mut Found) -> Result<(), String> {
+    let generated = generate(seed);
+    found.projects += 1;
+    let Some(what) = generated.compare(python, found, seed)? else {
+        return Ok(());
+    };
+    let key = what.lines().next().map(str::to_owned);
+    let (small, what) = generated.minimised(python, what, key)?;
+    found
+        .disagreements
+        .push(format!("seed {seed}: {what}\n{}", small.text()));
+    Ok(())
+}
+
+impl Generated {
+    /// The first disagreement.
+    fn compare(
+        &self,
+        python: &mut Python,
+        found: &mut Found,
+        seed: u64,
+    ) -> Result<Option<String>, String> {
+        let names: Vec<&str> = settings::FREE
+            .into_iter()
+            .chain(settings::SETTINGS)
+            .collect();
+        let real = python.run(self, &names)?;
+        let files = self
+            .files
+            .iter()
+            .map(|(path, text)| (path.as_str(), text.as_str()));
+        let project = Project::in_memory(files).map_err(|error| format!("{error:?}"))?;
+        let cx = Context::resolve(&project);
+        let of = cx.django.settings.iter().find(|settings| {
+            let path = &project.source(settings.source).path;
+            path == "p/settings.py" || path == "p/settings/__init__.py"
+        });
+        let Some(of) = of else {
+            return Ok(Some("no settings are found".to_owned()));
+        };
+        for (at, environment) in settings::ENVIRONMENTS.iter().enumerate() {
+            let Some(values) = real[at].get("settings") else {
+                if at == 0 {
+                    found.refused += 1;
+                    found
+                        .reasons
+                        .push(format!("seed {seed} refused: {}", real[at]["fails"]));
+                    return Ok(None);
+                }
+                continue;
+            };
+            for name in &names {
+                let (of_them, unknown) = match environment.is_empty() {
+                    true => (&mut found.values, &mut found.values_unknown),
+                    false => (&mut found.others, &mut found.others_unknown),
+                };
+                *of_them += 1;
+                match compare::setting(of, name, &values[name], environment.is_empty()) {
+                    Fit::Yes => {}
+                    Fit::Unknown => {
+                        *unknown += 1;
+                        let setting = of.get(name);
+                        let possible: Vec<_> = setting
+                            .values
+                            .iter()
+                            .map(|value| match &value.data {
+                                wslint::django::data::Data::Unknown(why) => why.to_string(),
+                                _ => project
+                                    .slice(value.span)
+                                    .lines()
+                                    .next()
+                                    .unwrap_or_default()
+                                    .to_owned(),
+                            })
+                            .collect();
+                        found
+                            .reasons
+                            .push(format!("value {name} ({at}): {}", possible.join(" | ")));
+                    }
+                    Fit::No => {
+                        return Ok(Some(format!(
+                            "{name} under {environment:?}\n  Python has {}\n  wslint has {:?}",
+                            values[name],
+                            of.get(name)
+                                .values
+                                .iter()
+                                .map(|value| &value.data)
+                                .collect::<Vec<_>>()
+                        )));
+                    }
+                }
+            }
+        }
+        let answers = real[settings::ENVIRONMENTS.len()]["answers"].as_array();
+        for (asked, answer) in self.asked.iter().zip(answers.into_iter().flatten()) {
+            found.requests += 1;
+            let status = answer[0].as_u64();
+            if status == Some(101) {
+                found.opened += 1;
+            }
+            match compare::expected(&cx, asked) {
+                Err(why) => {
+                    found.requests_undecided += 1;
+                    found.reasons.push(format!("request {asked:?}: {why}"));
+                }
+                // Where no status is decided the socket still does not open.
+                Ok(None) if status != Some(101) => {}
+                Ok(Some(expected)) if status == Some(expected.into()) => {}
+                Ok(expected) => {
+                    return Ok(Some(format!(
+                        "{} {} from {} as {}: the server answers {answer}, wslint expects {expected:?}",
+                        asked.path,
+                        asked.forwarded.unwrap_or(""),
+                        asked.host,
+                        self.speaks.name(),
+                    )));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    /// The same disagreement with fewer lines.
+    fn minimised(
+        mut self,
+        python: &mut Python,
+        mut what: String,
+        key: Option<String>,
+    ) -> Result<(Self, String), String> {
+        let key = key.unwrap_or_default();
+        let mut cuts = 0;
+        for file in 0..self.files.len() {
+            if ["manage.py", "Procfile", "requirements.txt", "p/wsgi.py"]
+                .contains(&self.files[file].0.as_str())
+            {
+                continue;
+            }
+            let mut at = 0;
+            // Blocks first, then lines.
+            for size in [8, 3, 1] {
+                while cuts < CUTS {
+                    let lines: Vec<&str> = self.files[file].1.lines().collect();
+                    if at + size > lines.len() {
+                        break;
+                    }
+                    let mut smaller = self.clone();
+                    let kept: Vec<&str> = lines[..at]
+                        .iter()
+                        .chain(&lines[at + size..])
+                        .copied()
+                        .collect();
+                    smaller.files[file].1 = kept.join("\n") + "\n";
+                    cuts += 1;
+                    match smaller.compare(python, &mut Found::default(), 0)? {
+                        Some(still) if still.lines().next() == Some(&key) => {
+                            self = smaller;
+                            what = still;
+                        }
+                        _ => at += size,
+                    }
+                }
+                at = 0;
+            }
+        }
+        Ok((self, what))
+    }
+
+    fn text(&self) -> String {
+        // The same in every project.
+        let known = [
+            "requirements.txt",
+            "manage.py",
+            "p/wsgi.py",
+            "p/consumers.py",
+        ];
+        let shown = self
+            .files
+            .iter()
+            .filter(|(path, text)| !text.trim().is_empty() && !known.contains(&path.as_str()));
+        shown
+            .map(|(path, text)| format!("--- {path}\n{text}"))
+            .collect()
+    }
+}
+
+/// The process that answers for Python.
+struct Python {
+    child: Child,
+    stdin: ChildStdin,
+    stdout: BufReader<ChildStdout>,
+    folder: tempfile::TempDir,
+    run: u64,
+}
+
+impl Python {
+    fn start() -> Result<Self, String> {
+        let servers = std::env::var_os("WSLINT_SERVERS").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("target/servers"),
+            PathBuf::from,
+        );
+        let python = servers.join("settings/bin/python");
+        let failed = |error: std::io::Error| format!("{} (tests/run): {error}", python.display());
+        let mut child = Command::new(&python)
+            .arg("-I")
+            .arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/django_differential/driver.py"))
+            .env_clear()
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .map_err(failed)?;
+        let (Some(stdin), Some(stdout)) = (child.stdin.take(), child.stdout.take()) else {
+            return Err("no pipes".to_owned());
+        };
+        Ok(Self {
+            child,
+            stdin,
+            stdout: BufReader::new(stdout),
+            folder: tempfile::tempdir().map_err(|error| error.to_string())?,
+            run: 0,
+        })
+    }
+
+    /// The values of `names` under each environment, then the answers to the requests.
+    fn run(&mut self, generated: &Generated, names: &[&str]) -> Result<Vec<Json>, String> {
+        self.run += 1;
+        let folder = self.folder.path().join(self.run.to_string());
+        let failed = |error: std::io::Error| error.to_string();
+        for (path, text) in &generated.files {
+            let full = folder.join(path);
+            fs::create_dir_all(full.parent().unwrap_or(&folder)).map_err(failed)?;
+            fs::write(full, text).map_err(failed)?;
+        }
+        let requests = generated.asked.iter().map(|asked| {
+            let mut headers = vec![
+                ("Upgrade", "websocket".to_owned()),
+                ("Connection", "Upgrade".to_owned()),
+                ("Origin", format!("http://{}", asked.host)),
+                ("Sec-WebSocket-Key", "AAAAAAAAAAAAAAAAAAAAAA==".to_owned()),
+                ("Sec-WebSocket-Version", "13".to_owned()),
+            ];
+            headers.extend(
+                asked
+                    .forwarded
+                    .map(|value| ("X-Forwarded-Proto", value.to_owned())),
+            );
+            json!({"path": asked.path, "host": asked.host, "headers": headers})
+        });
+        let environments: Vec<Json> = settings::ENVIRONMENTS
+            .iter()
+            .map(|environment| {
+                let pairs = environment.iter();
+                let pairs = pairs.map(|(name, value)| ((*name).to_owned(), json!(value)));
+                Json::Object(pairs.collect())
+            })
+            .collect();
+        let task = json!({
+            "folder": folder,
+            "settings": "p.settings",
+            "names": names,
+            "environments": environments,
+            "requests": requests.collect::<Vec<_>>(),
+            "target": generated.target,
+            "speaks": generated.speaks.name(),
+        });
+        writeln!(self.stdin, "{task}").map_err(failed)?;
+        let mut line = String::new();
+        self.stdout.read_line(&mut line).map_err(failed)?;
+        fs::remove_dir_all(&folder).map_err(failed)?;
+        serde_json::from_str(&line).map_err(|error| format!("the driver says {line:?}: {error}"))
+    }
+}
+
+impl Drop for Python {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}

@@ -1,0 +1,514 @@
+//! Settings modules at random: the idioms of real ones, and small programs over free names that
+//! try the evaluator itself.
+
+use crate::random::Random;
+
+/// Names that mean nothing to Django.
+pub(crate) const FREE: [&str; 5] = ["A", "B", "C", "D", "E"];
+
+/// What Django and Channels read.
+pub(crate) const SETTINGS: [&str; 12] = [
+    "DEBUG",
+    "ALLOWED_HOSTS",
+    "SECURE_SSL_REDIRECT",
+    "SECURE_PROXY_SSL_HEADER",
+    "SECURE_REDIRECT_EXEMPT",
+    "SECURE_SSL_HOST",
+    "USE_X_FORWARDED_HOST",
+    "MIDDLEWARE",
+    "INSTALLED_APPS",
+    "CHANNEL_LAYERS",
+    "ASGI_APPLICATION",
+    "ROOT_URLCONF",
+];
+
+/// Environments that a module is evaluated in; the first one is empty.
+pub(crate) const ENVIRONMENTS: [&[(&str, &str)]; 4] = [
+    &[],
+    &[("PRODUCTION", "1"), ("T1", "1")],
+    &[
+        ("T2", "no"),
+        ("T3", "no"),
+        ("REDIRECT", "False"),
+        ("HOSTS", "elsewhere.example"),
+    ],
+    &[
+        ("PRODUCTION", "1"),
+        ("STAGE", "production"),
+        ("V1", "v"),
+        ("V2", "v"),
+        ("V3", "v"),
+        ("V4", "v"),
+        ("V5", "yes"),
+        ("V6", ""),
+        ("PROXY", "HTTP_X_FORWARDED_PROTO,https"),
+    ],
+];
+
+const HEAD: &str = "import os\nimport sys\nfrom pathlib import Path\n";
+
+/// What real modules begin with; Django runs with it.
+const FOUNDATION: &str = "\
+BASE_DIR = Path(__file__).resolve().parent
+SECRET_KEY = 'x' * 50
+USE_TZ = True
+ROOT_URLCONF = 'p.urls'
+ASGI_APPLICATION = 'p.asgi.application'
+LOGGING_CONFIG = None
+INSTALLED_APPS = ['channels', 'django.contrib.auth', 'django.contrib.contenttypes', 'django.contrib.sessions']
+";
+
+/// The files of settings: `p/settings.py` and what it imports.
+pub(crate) fn files(random: &mut Random) -> Vec<(String, String)> {
+    let mut files = Vec::new();
+    let mut base = String::from(HEAD);
+    base.push_str(helpers(random));
+    base.push_str(FOUNDATION);
+    base.push_str(&format!(
+        "DEBUG = {}\n",
+        random.pick(&[
+            "False",
+            "False",
+            "False",
+            "os.environ.get('DEBUG', '0') == '1'",
+            "config('DEBUG', default=False, cast=bool)",
+            "os.environ.get('DEBUG') == '1'",
+        ])
+    ));
+    base.push_str(MIDDLEWARE);
+    for name in FREE {
+        base.push_str(&format!("{name} = {}\n", atom(random)));
+    }
+    let mut own = String::new();
+    for _ in 0..2 + random.below(5) {
+        own.push_str(&idiom(random));
+    }
+    for _ in 0..random.below(5) {
+        let statement = statement(random, 0, 0);
+        own.push_str(&statement);
+    }
+    match random.below(4) {
+        // One module.
+        0 => {
+            base.push_str(&own);
+            files.push(("p/settings.py".to_owned(), base));
+            return files;
+        }
+        // A package of several.
+        1 => {
+            let first = format!("{HEAD}{}from .common import *\n", helpers(random));
+            files.push(("p/settings/common.py".to_owned(), base));
+            if random.chance(40) {
+                let middle = format!("from .common import *  # noqa\n{}", idiom(random));
+                files.push(("p/settings/server.py".to_owned(), HEAD.to_owned() + &middle));
+                let first = first.replace(".common", ".server");
+                files.push(("p/settings/__init__.py".to_owned(), first + &own));
+            } else {
+                files.push(("p/settings/__init__.py".to_owned(), first + &own));
+            }
+        }
+        _ => {
+            let import = random.pick(&[
+                "from .base import *\n",
+                "from p.base import *\n",
+                "try:\n    from .base import *\nexcept ImportError:\n    raise\n",
+                "from p import base\nfrom p.base import *\n",
+            ]);
+            let first = format!("{HEAD}{}{import}", helpers(random));
+            files.push(("p/base.py".to_owned(), base));
+            files.push(("p/settings.py".to_owned(), first + &own));
+        }
+    }
+    if random.chance(8) {
+        // What a deployment leaves out, or not.
+        let last = files.last_mut().expect("just pushed");
+        last.1
+            .push_str("try:\n    from .extra import *\nexcept ImportError:\n    pass\n");
+        if random.chance(50) {
+            let folder = if last.0.ends_with("__init__.py") {
+                "p/settings"
+            } else {
+                "p"
+            };
+            let extra = idiom_alone(random);
+            files.push((
+                format!("{folder}/extra.py"),
+                HEAD.to_owned() + helpers(random) + &extra,
+            ));
+        }
+    }
+    files
+}
+
+const MIDDLEWARE: &str = "\
+MIDDLEWARE = [
+    'django.middleware.security.SecurityMiddleware',
+    'django.middleware.common.CommonMiddleware',
+]
+";
+
+/// The helpers that [`idiom`]s use; always the same names, in several libraries' spelling.
+fn helpers(random: &mut Random) -> &'static str {
+    const ENVIRON: &str = "\
+import environ
+from decouple import config, Csv
+env = environ.Env(FLAG=(bool, False))
+def flag(name, default='False'):
+    return os.environ.get(name, default).lower() in ('1', 'true', 'yes')
+";
+    const SCHEMA: &str = "\
+from decouple import Csv, config
+import environ
+env = environ.Env(FLAG=(bool, True), NAMES=(list, ['n']))
+def flag(name, default=False):
+    value = os.getenv(name)
+    if value is None:
+        return default
+    return value == 'true'
+";
+    match random.below(2) {
+        0 => ENVIRON,
+        _ => SCHEMA,
+    }
+}
+
+/// One setting as people write it, where nothing before it is needed.
+fn idiom_alone(random: &mut Random) -> String {
+    let (name, values): (&str, &[&str]) = match random.below(5) {
+        0 => (
+            "SECURE_SSL_REDIRECT",
+            &[
+                "True",
+                "False",
+                "os.environ.get('REDIRECT', 'True') == 'True'",
+                "env.bool('REDIRECT', default=True)",
+                "env('REDIRECT', default='1') == '1'",
+                "config('REDIRECT', default=True, cast=bool)",
+                "config('REDIRECT', default='no', cast=bool)",
+                "flag('REDIRECT')",
+                "bool(int(os.environ.get('REDIRECT_NUMBER', '1')))",
+                "bool(int(os.environ.get('REDIRECT_NUMBER', 0)))",
+                "'False'",
+                "os.getenv('NO_SUCH') is None",
+                "env('FLAG')",
+            ],
+        ),
+        1 => (
+            "SECURE_PROXY_SSL_HEADER",
+            &[
+                "('HTTP_X_FORWARDED_PROTO', 'https')",
+                "['HTTP_X_FORWARDED_PROTO', 'https']",
+                "('HTTP_CLOUDFRONT_FORWARDED_PROTO', 'https')",
+                "('X-Forwarded-Proto', 'https')",
+                "('HTTP_X_FORWARDED_PROTO', 'HTTPS')",
+                "('HTTP_X_FORWARDED_PROTO',)",
+                "('HTTP_X_FORWARDED_PROTO' 'https')",
+                "None",
+                "tuple(os.environ.get('PROXY', 'HTTP_X_FORWARDED_PROTO,https').split(','))",
+                "tuple('HTTP_X_FORWARDED_SSL:on'.split(':'))",
+                "('HTTP_X_FORWARDED_%s' % 'PROTO', 'https')",
+                "(f'HTTP_{\"X_FORWARDED_PROTO\"}', 'https')",
+                "('HTTP_{}'.format('X_FORWARDED_PROTO'), 'https')",
+                "(config('PROXY_NAME', default='HTTP_X_FORWARDED_PROTO'), 'https')",
+                "tuple(env.list('PROXY', default=['HTTP_X_FORWARDED_PROTO', 'https']))",
+                "config('PROXY', default='HTTP_X_FORWARDED_PROTO, https', cast=Csv(post_process=tuple))",
+            ],
+        ),
+        2 => (
+            "ALLOWED_HOSTS",
+            &[
+                "['example.com']",
+                "['.example.com', 'localhost']",
+                "['*']",
+                "('example.com',)",
+                "[]",
+                "os.environ.get('HOSTS', 'example.com,www.example.com').split(',')",
+                "os.environ.get('HOSTS', 'example.com www.example.com').split()",
+                "[host.strip() for host in os.environ.get('HOSTS', 'example.com, a.test').split(',')]",
+                "[host.strip() for host in 'example.com, a.test,'.split(',') if host.strip()]",
+                "env.list('HOSTS', default=['example.com'])",
+                "env('HOSTS', default='example.com').split(',')",
+                "config('HOSTS', default='example.com, www.example.com', cast=Csv())",
+                "config('HOSTS', default='example.com', cast=lambda v: [s.strip() for s in v.split(',')])",
+                "['www.%s' % 'example.com', '{}.{}'.format('example', 'com')]",
+                "[f'{part}.example.com' for part in ('www', 'api')] + ['example.com']",
+                "list({'example.com'})",
+                "['.' + name for name in ('example.com', 'example.org')]",
+                "['https://example.com']",
+                "['*.example.com']",
+            ],
+        ),
+        3 => (
+            "CHANNEL_LAYERS",
+            &[
+                "{'default': {'BACKEND': 'channels.layers.InMemoryChannelLayer'}}",
+                "dict(default=dict(BACKEND='channels.layers.InMemoryChannelLayer'))",
+                "{}",
+                "{'default': {'CONFIG': {}}}",
+                "{'default': {'BACKEND': 'channels.layers.NoSuchLayer'}}",
+                "{'default': {'BACKEND': 'channels.layers.InMemoryChannelLayer', 'ROUTING': 'p.routing'}}",
+                "{name: {'BACKEND': 'channels.layers.InMemoryChannelLayer'} for name in ('default', 'other')}",
+            ],
+        ),
+        _ => (
+            "SECURE_REDIRECT_EXEMPT",
+            &[
+                "[r'^ws/']",
+                "[]",
+                "['^/ws/', '^health$']",
+                "[r'^ws/'] if DEBUG_FREE else [r'^chat/']",
+                "list(map(str, ['^ws/']))",
+            ],
+        ),
+    };
+    let value = random.pick(values);
+    if value.contains("DEBUG_FREE") {
+        return format!(
+            "DEBUG_FREE = {}\n{name} = {value}\n",
+            random.pick(&["True", "False", "''"])
+        );
+    }
+    format!("{name} = {value}\n")
+}
+
+/// One thing as people write it, after the base.
+fn idiom(random: &mut Random) -> String {
+    if random.chance(55) {
+        return idiom_alone(random);
+    }
+    let inner = indented(&idiom_alone(random));
+    let name = random.pick(&["www.example.com", "example.com", ".example.org"]);
+    match random.below(31) {
+        0 => format!("if DEBUG:\n{inner}"),
+        1 => format!("if not DEBUG:\n{inner}else:\n    ALLOWED_HOSTS = ['*']\n"),
+        2 if random.chance(50) => format!("if os.environ.get('PRODUCTION'):\n{inner}"),
+        3 if random.chance(50) => format!(
+            "if 'PRODUCTION' in os.environ:\n{inner}else:\n    SECURE_SSL_REDIRECT = False\n"),
+        4 => format!("STAGE = os.environ.get('STAGE', 'local')\nif STAGE == 'production':\n{inner}elif STAGE in ('local', 'test'):\n    SECURE_SSL_REDIRECT = False\n"),
+        5 => format!("ALLOWED_HOSTS = ['a.test']\nALLOWED_HOSTS += ['{name}']\n"),
+        6 => format!("ALLOWED_HOSTS = []\nALLOWED_HOSTS.append('{name}')\nALLOWED_HOSTS.extend(['b.test', 'c.test'])\n"),
+        7 => format!("ALLOWED_HOSTS = ['a.test']\nif (extra := os.environ.get('EXTRA_HOST')):\n    ALLOWED_HOSTS.append(extra)\nALLOWED_HOSTS.insert(0, '{name}')\n"),
+        8 => "MIDDLEWARE.insert(0, 'django.middleware.gzip.GZipMiddleware')\n".to_owned(),
+        9 => "MIDDLEWARE = ['django.middleware.gzip.GZipMiddleware', *MIDDLEWARE]\n".to_owned(),
+        10 => "MIDDLEWARE = [name for name in MIDDLEWARE if 'security' not in name]\n".to_owned(),
+        11 => "if 'django.middleware.common.CommonMiddleware' in MIDDLEWARE:\n    MIDDLEWARE.remove('django.middleware.common.CommonMiddleware')\n".to_owned(),
+        12 => "MIDDLEWARE += ('django.middleware.gzip.GZipMiddleware',)\n".to_owned(),
+        13 => "LOCAL_APPS = ('django.contrib.messages',)\nINSTALLED_APPS += [name for name in LOCAL_APPS if name not in INSTALLED_APPS]\n".to_owned(),
+        14 => "if 'django.contrib.staticfiles' not in INSTALLED_APPS:\n    INSTALLED_APPS = ['django.contrib.staticfiles'] + INSTALLED_APPS\n".to_owned(),
+        15 => "CHANNEL_LAYERS = {'default': {}}\nCHANNEL_LAYERS['default']['BACKEND'] = 'channels.layers.InMemoryChannelLayer'\n".to_owned(),
+        16 => "CHANNEL_LAYERS = {}\nCHANNEL_LAYERS.update({'default': {'BACKEND': 'channels.layers.InMemoryChannelLayer'}})\n".to_owned(),
+        22 => "LAYER = {}\nCHANNEL_LAYERS = {'default': LAYER}\nLAYER['BACKEND'] = 'channels.layers.InMemoryChannelLayer'\n".to_owned(),
+        23 => "CHANNEL_LAYERS = {'default': {}}\nCHANNEL_LAYERS['default'].update(BACKEND='channels.layers.InMemoryChannelLayer')\n".to_owned(),
+        24 => "MORE = MIDDLEWARE\nMORE.append('django.middleware.gzip.GZipMiddleware')\n".to_owned(),
+        25 => "def add(name):\n    if name not in INSTALLED_APPS:\n        INSTALLED_APPS.append(name)\nadd('django.contrib.messages')\n".to_owned(),
+        26 => format!("def hosts(*names):\n    return list(names)\nALLOWED_HOSTS = hosts('{name}')\n"),
+        27 => format!("def hosts(text, separator=','):\n    names = [part.strip() for part in text.split(separator)]\n    return [part for part in names if part]\nALLOWED_HOSTS = hosts('a.test;{name}', separator=';')\n"),
+        28 => "MIDDLEWARE[1] = 'django.middleware.gzip.GZipMiddleware'\n".to_owned(),
+        29 => format!("def required(name):\n    try:\n        return os.environ[name]\n    except KeyError:\n        return '{name}'\nALLOWED_HOSTS = [required('HOSTS')]\n"),
+        17 if random.chance(50) => format!("globals()['ALLOWED_HOSTS'] = ['{name}']\n"),
+        18 => format!("HOST = '{name}'\nALLOWED_HOSTS = [HOST, f'www.{{HOST}}']\n"),
+        19 => format!("ALLOWED_HOSTS = getattr(sys, 'no_such', None) or ['{name}']\n"),
+        20 if random.chance(30) => format!("for key, value in {{'ALLOWED_HOSTS': ['{name}'], 'SECURE_SSL_REDIRECT': True}}.items():\n    globals()[key] = value\n"),
+        30 => format!("try:\n    import no_such_module\n    SECURE_SSL_REDIRECT = False\nexcept ImportError:\n{inner}"),
+        _ => idiom_alone(random),
+    }
+}
+
+pub(crate) fn indented(lines: &str) -> String {
+    lines.lines().map(|line| format!("    {line}\n")).collect()
+}
+
+fn name(random: &mut Random) -> &'static str {
+    FREE[random.below(FREE.len())]
+}
+
+fn atom(random: &mut Random) -> &'static str {
+    random.pick(&[
+        "1",
+        "0",
+        "True",
+        "False",
+        "None",
+        "'x'",
+        "'y,z'",
+        "''",
+        "'True'",
+        "os.environ.get('V1', 'd')",
+        "os.environ.get('V2')",
+        "os.getenv('V3', 'a,b')",
+        "os.environ.get('V4', 'True') == 'True'",
+        "os.environ.get('V5', 'no') in ('yes', '1')",
+        "os.environ.get('V6') or 'w'",
+    ])
+}
+
+fn expression(random: &mut Random, depth: usize) -> String {
+    let part = |random: &mut Random| expression(random, depth + 1);
+    if depth > 2 || random.chance(25) {
+        return atom(random).to_owned();
+    }
+    match random.below(16) {
+        0 => name(random).to_owned(),
+        1 => {
+            let parts: Vec<_> = (0..random.below(4)).map(|_| part(random)).collect();
+            format!("[{}]", parts.join(", "))
+        }
+        2 => {
+            let parts: String = (0..random.below(4)).map(|_| part(random) + ", ").collect();
+            match parts.is_empty() {
+                true => "()".to_owned(),
+                false => format!("({parts})"),
+            }
+        }
+        3 => format!("{} if {} else {}", atom(random), test(random), part(random)),
+        4 => format!("[{}] + [{}]", part(random), part(random)),
+        5 => format!("['q', *[{}]]", part(random)),
+        6 => format!("{{'k': {}, 'm': {}}}", part(random), part(random)),
+        7 | 8 => random
+            .pick(&[
+                "'a,b'.split(',')",
+                "tuple('a,b'.split(','))",
+                "f'HTTP_{\"X\"}'",
+                "'a%s' % 'b'",
+                "'a{}'.format('b')",
+                "('a' 'b')",
+                "not DEBUG",
+                "bool('')",
+                "bool('x')",
+                "'X'.lower()",
+                "tuple(['a'])",
+                "list(('a',))",
+                "str(1)",
+                "int('3')",
+                "dict(k=1)",
+                "'a-%s-%d' % ('b', 2)",
+                "'{}:{}'.format('h', 80)",
+                "'{name}!'.format(name='n')",
+                "','.join(['a', 'b'])",
+                "'a b'.split()",
+                "[x for x in ('a', 'b')]",
+                "[x.upper() for x in 'a,b'.split(',') if x != 'b']",
+                "{k: 1 for k in ['a', 'b']}",
+                "len(['a'])",
+                "sorted(['b', 'a'])",
+                "'a,b'.split(',')[0]",
+                "'a,b'.split(',')[-1]",
+                "['a', 'b'][:1]",
+                "{'a': 1}.get('a')",
+                "{'a': 1}.get('b', 2)",
+                "'abc'.strip('a')",
+                "{**{'a': 1}, 'b': 2}",
+                "{'a': 1} | {'b': 2}",
+                "[*('a', 'b')]",
+                "1 < 2",
+                "'a' < 'b'",
+                "any([0, 1])",
+                "all([])",
+                "'x' in 'xyz'",
+                "isinstance('a', str)",
+                "'a' 'b'.upper()",
+                "-1",
+                "2 * 3",
+                "['a'] * 2",
+                "'ab'[0]",
+                "'1'.isdigit()",
+                "getattr(sys, 'no_such', 'd')",
+                "globals().get('DEBUG')",
+                "locals().get('NO_SUCH', 3)",
+            ])
+            .to_owned(),
+        9 => format!("not {}", part(random)),
+        10 | 11 => format!("({}) or ({})", part(random), part(random)),
+        12 => format!("({}) and ({})", part(random), part(random)),
+        13 => format!("({}) == ({})", part(random), part(random)),
+        14 => format!(
+            "{} if ({}) else {}",
+            atom(random),
+            part(random),
+            atom(random)
+        ),
+        _ => format!("[{}, {}]", part(random), name(random)),
+    }
+}
+
+fn test(random: &mut Random) -> String {
+    match random.below(12) {
+        0 => "DEBUG".to_owned(),
+        1 => "not DEBUG".to_owned(),
+        2 => "os.environ.get('T1')".to_owned(),
+        3 => "os.environ.get('T2', 'yes') == 'yes'".to_owned(),
+        4 => "True".to_owned(),
+        5 => "os.environ.get('T3', 'x') == 'x' and not DEBUG".to_owned(),
+        6 => name(random).to_owned(),
+        7 => format!("not {}", name(random)),
+        8 => "'k' in ['k']".to_owned(),
+        9 => "DEBUG is False".to_owned(),
+        10 => "len(sys.argv) > 50".to_owned(),
+        _ => "'T1' in os.environ".to_owned(),
+    }
+}
+
+fn statement(random: &mut Random, indent: usize, depth: usize) -> String {
+    let pad = "    ".repeat(indent);
+    let target = name(random);
+    let body = |random: &mut Random| -> String {
+        (0..1 + random.below(2))
+            .map(|_| statement(random, indent + 1, depth + 1))
+            .collect()
+    };
+    let what = if depth < 2 {
+        random.below(20)
+    } else {
+        random.below(12)
+    };
+    let lines = match what {
+        0..=4 => format!("{target} = {}", expression(random, 0)),
+        5 => format!("{target} = {} = {}", name(random), expression(random, 0)),
+        6 => format!(
+            "{target}, {} = {}, {}",
+            name(random),
+            expression(random, 0),
+            expression(random, 0)
+        ),
+        7 => format!("{target} = ['a']\n{target} += [{}]", expression(random, 0)),
+        8 => format!("{target} = []\n{target}.append({})", expression(random, 0)),
+        9 => format!("{target} = {{}}\n{target}['k'] = {}", expression(random, 0)),
+        10 => format!(
+            "{target} = {{'z': 1}}\n{target}.update({{'k': {}}})",
+            expression(random, 0)
+        ),
+        11 => match random.below(5) {
+            0 => format!("{target} = ['b', 'c']\n{target}.remove('b')"),
+            1 => format!(
+                "{target} = ['b']\n{target}.insert(0, {})",
+                expression(random, 0)
+            ),
+            2 => format!("{target} = 1\ndel {target}"),
+            3 => format!("globals()['{target}'] = {}", expression(random, 0)),
+            _ => format!(
+                "{target} = ['b']\n{target}.extend([{}])",
+                expression(random, 0)
+            ),
+        },
+        12..=16 => {
+            let mut text = format!("{pad}if {}:\n{}", test(random), body(random));
+            if random.chance(30) {
+                text.push_str(&format!("{pad}elif {}:\n{}", test(random), body(random)));
+            }
+            if random.chance(50) {
+                text.push_str(&format!("{pad}else:\n{}", body(random)));
+            }
+            return text;
+        }
+        17 => return format!("{pad}for _i in [1, 2]:\n{}", body(random)),
+        18 => return format!("{pad}for {target} in ['a', 'b']:\n{}", body(random)),
+        _ => {
+            return format!(
+                "{pad}try:\n{}{pad}except Exception:\n{}",
+                body(random),
+                body(random)
+            );
+        }
+    };
+    lines.lines().map(|line| format!("{pad}{line}\n")).collect()
+}
