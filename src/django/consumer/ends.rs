@@ -212,6 +212,8 @@ fn name(error: &Expression) -> Option<&str> {
 /// defines for other purposes, and plain attributes, are not.
 fn hands_on(text: &str, this: &str) -> bool {
     const HARMLESS: &[&str] = &["channel_layer", "channel_name", "scope", "groups"];
+    // Methods that somebody may call under another name.
+    const ANSWERS: &[&str] = &["accept", "close", "send", "base_send", "dispatch"];
     let is_word = |char: char| char.is_alphanumeric() || char == '_';
     let mut uses = text.match_indices(this).filter(|(at, _)| {
         !text[..*at].ends_with(is_word) && !text[at + this.len()..].starts_with(is_word)
@@ -222,6 +224,7 @@ fn hands_on(text: &str, this: &str) -> bool {
         };
         let end = rest.find(|char| !is_word(char)).unwrap_or(rest.len());
         let called = rest[end..].trim_start().starts_with('(');
-        called && !HARMLESS.contains(&&rest[..end])
+        let name = &rest[..end];
+        called && !HARMLESS.contains(&name) || ANSWERS.contains(&name)
     })
 }

@@ -196,8 +196,7 @@ impl<'a> Reader<'a> {
             }
             "try_statement" => self.attempt(node, depth),
             "for_statement" | "while_statement" => Action::Loop {
-                target: field(node, Field::Left)
-                    .map(|left| self.expression(left, depth + 1)),
+                target: field(node, Field::Left).map(|left| self.expression(left, depth + 1)),
                 items: field(node, Field::Right)
                     .filter(|_| {
                         let text = self.slice(node);
