@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, Instant};
@@ -51,7 +52,14 @@ pub(crate) fn start(
     fs::create_dir_all(&data).map_err(|error| error.to_string())?;
     copy(&Path::new(&case.certificates).join("caddy"), &data).map_err(|error| error.to_string())?;
     let caddy = |arguments: &[&str]| {
-        let mut command = Command::new(&case.caddy);
+        let mut command = match &proxy.home {
+            Some(home) => {
+                let mut command = home.command();
+                command.arg(&case.caddy);
+                command
+            }
+            None => Command::new(&case.caddy),
+        };
         command
             .args(arguments)
             .current_dir(source.parent().unwrap_or(&files))
@@ -73,7 +81,11 @@ pub(crate) fn start(
         serde_json::from_slice(&adapted.stdout).map_err(|error| error.to_string())?;
     adjust(&mut config, case, proxy);
     let path = home.join("config.json");
-    fs::write(&path, config.to_string()).map_err(|error| error.to_string())?;
+    let mut text = config.to_string();
+    if let Some(home) = &proxy.home {
+        text = home.moved(&text);
+    }
+    fs::write(&path, text).map_err(|error| error.to_string())?;
     let path = path.to_string_lossy();
     Server::start(&name, &mut caddy(&["run", "--config", &path]), folder).map(Ok)
 }
@@ -121,7 +133,11 @@ fn adjust(config: &mut Value, case: &Case, proxy: &Proxy) {
 /// Waits until the sites have the certificates that Caddy issues in the background.
 pub(crate) fn await_certificates(case: &Case, proxy: &Proxy) {
     let text = case.files.iter().find(|(path, _)| *path == proxy.main);
-    if !machine::listening().contains(&443) {
+    let own = |at: Option<Ipv4Addr>| proxy.address.is_none() || at == proxy.address;
+    if !machine::sockets()
+        .iter()
+        .any(|(at, port)| *port == 443 && own(*at))
+    {
         return;
     }
     let deadline = Instant::now() + Duration::from_secs(6);
@@ -134,7 +150,7 @@ pub(crate) fn await_certificates(case: &Case, proxy: &Proxy) {
             continue;
         };
         let dial = Dial {
-            host,
+            host: proxy.address.map_or(host, |address| address.to_string()),
             ..Dial::here(url)
         };
         while !client::speaks_tls(&dial) && Instant::now() < deadline {

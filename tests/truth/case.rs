@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use crate::socket::{Attempt, Url};
 
 /// One configuration and the handshake to send through it.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub(crate) struct Case {
     /// The files, by path.
     pub(crate) files: Vec<(String, String)>,

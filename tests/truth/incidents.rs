@@ -107,7 +107,11 @@ fn case(incident: &str, variant: &str, url: &str) -> Result<Case, String> {
     })
 }
 
-fn read(root: &Path, folder: &Path, files: &mut Vec<(String, String)>) -> std::io::Result<()> {
+pub(crate) fn read(
+    root: &Path,
+    folder: &Path,
+    files: &mut Vec<(String, String)>,
+) -> std::io::Result<()> {
     let mut paths: Vec<PathBuf> = fs::read_dir(folder)?
         .map(|entry| entry.map(|entry| entry.path()))
         .collect::<Result<_, _>>()?;

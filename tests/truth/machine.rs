@@ -28,6 +28,34 @@ pub(crate) struct Proxy {
     pub(crate) main: String,
     /// Its own address, where several of a kind stand side by side.
     pub(crate) address: Option<Ipv4Addr>,
+    /// What its machine calls itself and others, where each program has a machine of its own.
+    pub(crate) home: Option<Home>,
+}
+
+/// What `localhost` and every other name means on one machine of a stack.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    /// A file for /etc/hosts.
+    pub(crate) hosts: PathBuf,
+    /// The address that stands for 127.0.0.1.
+    pub(crate) loopback: Ipv4Addr,
+}
+
+impl Home {
+    /// The text with this machine's own loopback address in the place of everybody's.
+    pub(crate) fn moved(&self, text: &str) -> String {
+        text.replace("127.0.0.1", &self.loopback.to_string())
+    }
+
+    /// A command that runs another, whose words follow, with this machine's names.
+    pub(crate) fn command(&self) -> Command {
+        let mut command = Command::new("unshare");
+        let script = r#"mount --bind "$0" /etc/hosts && exec "$@""#;
+        command
+            .args(["--mount", "sh", "-c", script])
+            .arg(&self.hosts);
+        command
+    }
 }
 
 impl Proxy {
@@ -64,6 +92,7 @@ pub(crate) fn proxies(case: &Case) -> Vec<Proxy> {
             is_caddy: *is_caddy,
             main: main.clone(),
             address: several(*is_caddy).then_some(Ipv4Addr::new(127, 0, 0, last)),
+            home: None,
         })
         .collect()
 }
@@ -113,7 +142,7 @@ impl Server {
         })
     }
 
-    fn text(&self) -> String {
+    pub(crate) fn text(&self) -> String {
         fs::read(&self.log)
             .map(|bytes| String::from_utf8_lossy(&bytes).into_owned())
             .unwrap_or_default()
@@ -121,7 +150,11 @@ impl Server {
 
     /// Waits until `ready`; `Ok(false)` if it ends first, and `Ok(true)` too if it lives on
     /// without ever becoming ready.
-    fn wait(&mut self, patience: Duration, mut ready: impl FnMut() -> bool) -> io::Result<bool> {
+    pub(crate) fn wait(
+        &mut self,
+        patience: Duration,
+        mut ready: impl FnMut() -> bool,
+    ) -> io::Result<bool> {
         let deadline = Instant::now() + patience;
         loop {
             if self.child.try_wait()?.is_some() {
@@ -291,7 +324,7 @@ fn other_ports(case: &Case) -> BTreeSet<u16> {
 }
 
 /// Unix sockets that a text names: `unix:/run/app.sock`, `unix//run/app.sock`, `--uds …`, `-u …`.
-fn unix_sockets(text: &str) -> Vec<PathBuf> {
+pub(crate) fn unix_sockets(text: &str) -> Vec<PathBuf> {
     let Ok(socket) = Regex::new(r"(?:unix:/*|unix/|--uds[ =]|\s-u )(/[^\s:;]+)") else {
         return Vec::new();
     };
@@ -344,6 +377,11 @@ fn application(root: &Path, command: &str, case: &Case, folder: &Path) -> Result
 
 /// Ports on which somebody in this sandbox listens.
 pub(crate) fn listening() -> BTreeSet<u16> {
+    sockets().into_iter().map(|(_, port)| port).collect()
+}
+
+/// Where somebody listens; `None` for an address of IPv6.
+pub(crate) fn sockets() -> BTreeSet<(Option<Ipv4Addr>, u16)> {
     ["/proc/self/net/tcp", "/proc/self/net/tcp6"]
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
@@ -355,8 +393,12 @@ pub(crate) fn listening() -> BTreeSet<u16> {
                     let mut fields = line.split_whitespace();
                     let local = fields.nth(1)?;
                     let state = fields.nth(1)?;
-                    let port = u16::from_str_radix(local.rsplit(':').next()?, 16).ok()?;
-                    (state == "0A").then_some(port)
+                    let (address, port) = local.split_once(':')?;
+                    let port = u16::from_str_radix(port, 16).ok()?;
+                    // The kernel writes it in the machine's own order of bytes.
+                    let address = u32::from_str_radix(address, 16).ok();
+                    let address = address.map(|address| Ipv4Addr::from(address.to_ne_bytes()));
+                    (state == "0A").then_some((address, port))
                 })
                 .collect::<Vec<_>>()
         })
@@ -364,7 +406,7 @@ pub(crate) fn listening() -> BTreeSet<u16> {
 }
 
 /// What a person needs to see why: the last lines of every server.
-fn logs(servers: &[Server], log: &Log) -> String {
+pub(crate) fn logs(servers: &[Server], log: &Log) -> String {
     let mut text = String::new();
     let error_log = fs::read_to_string("/var/log/nginx/error.log").unwrap_or_default();
     let of_servers = servers

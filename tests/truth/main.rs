@@ -1,4 +1,5 @@
-//! Truth: what the real servers do with every example of every rule, and with both incidents.
+//! Truth: what the real servers do with every example of every rule, with both incidents, and with
+//! whole stacks.
 //!
 //! Each example whose rule has `proof = "server"` runs unchanged in a sandbox before a strict
 //! RFC 6455 upstream or as a Django application; a breaking one must fail with the status that it
@@ -6,16 +7,20 @@
 
 mod caddy;
 mod case;
+mod compose;
 mod examples;
 mod harmless;
 mod incidents;
 mod installed;
 mod machine;
 mod nginx;
+mod polling;
 mod proofs;
 mod sandbox;
 #[path = "../support/socket/mod.rs"]
 mod socket;
+mod stack;
+mod stacks;
 
 use std::process::ExitCode;
 
@@ -33,6 +38,7 @@ fn main() -> ExitCode {
     trials.extend(examples::trials());
     trials.extend(harmless::trials());
     trials.extend(incidents::trials());
+    trials.extend(stacks::trials());
     let conclusion = libtest_mimic::run(&arguments, trials);
     installed::clean();
     conclusion.exit_code()

@@ -58,9 +58,12 @@ pub(crate) fn start(
         globals += " user root;";
     }
     let etc_text = etc.to_string_lossy();
+    let hosts = proxy.home.as_ref().map_or_else(String::new, |home| {
+        format!("mount --bind '{}' /etc/hosts && ", home.hosts.display())
+    });
     // Mounts of its own: several nginx side by side each have their /etc/nginx.
     let script = format!(
-        "mount --bind '{etc_text}' /etc/nginx && exec nginx -p /etc/nginx -c '/etc/nginx/{main}' -g '{globals}'"
+        "{hosts}mount --bind '{etc_text}' /etc/nginx && exec nginx -p /etc/nginx -c '/etc/nginx/{main}' -g '{globals}'"
     );
     let mut command = Command::new("unshare");
     command.args(["--mount", "sh", "-c", &script]).env(
@@ -118,11 +121,16 @@ fn adapted(text: &str, case: &Case, proxy: &Proxy) -> String {
     });
     if let Some(address) = proxy.address {
         text = replace(&text, r"\blisten\s+\[::\]:[^;]+;", &|_| String::new());
-        text = replace(&text, r"\blisten\s+(?:\*:)?(\d+\b[^;]*;)", &|found| {
-            format!("listen {address}:{}", &found[1])
-        });
+        text = replace(
+            &text,
+            r"\blisten\s+(?:(?:\*|0\.0\.0\.0):)?(\d+(?:\s[^;]*)?;)",
+            &|found| format!("listen {address}:{}", &found[1]),
+        );
     }
-    text
+    match &proxy.home {
+        Some(home) => home.moved(&text),
+        None => text,
+    }
 }
 
 /// The file to start nginx with: the case's own if it is whole, else one around it.

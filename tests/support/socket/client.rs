@@ -26,6 +26,8 @@ pub(crate) struct Dial {
     pub(crate) lives: bool,
     /// What is silent for longer hangs.
     pub(crate) patience: Duration,
+    /// The client's own address.
+    pub(crate) from: Ipv4Addr,
 }
 
 impl Dial {
@@ -38,10 +40,14 @@ impl Dial {
             headers: Vec::new(),
             lives: false,
             patience: PATIENCE,
+            from: NEIGHBOUR,
             url,
         }
     }
 }
+
+/// A client on this machine, but not at 127.0.0.1, which application servers trust as their proxy.
+pub(crate) const NEIGHBOUR: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
 
 /// Both browsers, at the same time.
 pub(crate) fn attempts(dial: &Dial) -> Vec<Attempt> {
@@ -74,17 +80,16 @@ pub(crate) fn attempt(browser: &str, dial: &Dial) -> Attempt {
 }
 
 /// A connection over which a handshake travels.
-trait Stream: Read + Write {}
+pub(crate) trait Stream: Read + Write {}
 impl<T: Read + Write + ?Sized> Stream for T {}
 
-fn connect(dial: &Dial) -> io::Result<Box<dyn Stream>> {
+pub(crate) fn connect(dial: &Dial) -> io::Result<Box<dyn Stream>> {
     let address = (dial.host.as_str(), dial.port)
         .to_socket_addrs()?
         .find(SocketAddr::is_ipv4)
         .ok_or_else(|| io::Error::other(format!("no address for {}", dial.host)))?;
     let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
-    // Not 127.0.0.1, which application servers trust as their own proxy.
-    socket.bind(&SocketAddr::from((Ipv4Addr::new(127, 0, 0, 2), 0)).into())?;
+    socket.bind(&SocketAddr::from((dial.from, 0)).into())?;
     socket.connect_timeout(&address.into(), dial.patience)?;
     let stream = TcpStream::from(socket);
     stream.set_read_timeout(Some(dial.patience))?;
@@ -154,6 +159,10 @@ fn outlive(stream: &mut impl Stream) -> io::Result<()> {
     let opened = Instant::now();
     while opened.elapsed() < PATIENCE {
         match frame::read(stream) {
+            Ok(frame) if frame.opcode == frame::PING => {
+                let mask = Some([0x11, 0x22, 0x33, 0x44]);
+                frame::write(stream, frame::PONG, &frame.payload, mask)?;
+            }
             Ok(frame) if frame.opcode != frame::CLOSE => {}
             Err(error)
                 if matches!(
@@ -175,7 +184,7 @@ fn outlive(stream: &mut impl Stream) -> io::Result<()> {
 }
 
 /// What a browser demands of a 101 (RFC 6455 section 4.1).
-fn acceptable(head: &Head, key: &str, dial: &Dial) -> Result<(), String> {
+pub(crate) fn acceptable(head: &Head, key: &str, dial: &Dial) -> Result<(), String> {
     match head.all("upgrade")[..] {
         [value] if value.eq_ignore_ascii_case("websocket") => {}
         ref values => return Err(format!("101 with Upgrade {values:?}")),
@@ -213,7 +222,7 @@ fn acceptable(head: &Head, key: &str, dial: &Dial) -> Result<(), String> {
 }
 
 /// The request, header by header in the browser's own order.
-fn request(browser: &str, dial: &Dial, key: &str) -> String {
+pub(crate) fn request(browser: &str, dial: &Dial, key: &str) -> String {
     let host = dial.url.authority();
     let origin = format!("{}://{host}", if dial.url.tls { "https" } else { "http" });
     let own: &[(&str, &str)] = if browser == "Chrome" {
@@ -278,7 +287,7 @@ fn request(browser: &str, dial: &Dial, key: &str) -> String {
 }
 
 /// Sixteen bytes that no other handshake of the run has.
-fn key() -> String {
+pub(crate) fn key() -> String {
     let now = SystemTime::now()
         .duration_since(SystemTime::UNIX_EPOCH)
         .map_or(0, |since| since.as_nanos());

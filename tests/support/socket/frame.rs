@@ -12,6 +12,8 @@ pub(crate) struct Frame {
 
 pub(crate) const TEXT: u8 = 1;
 pub(crate) const CLOSE: u8 = 8;
+pub(crate) const PING: u8 = 9;
+pub(crate) const PONG: u8 = 10;
 
 /// Reads one frame, unmasking it where it is masked.
 pub(crate) fn read(from: &mut impl Read) -> io::Result<Frame> {
