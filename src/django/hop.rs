@@ -20,6 +20,7 @@ use super::consumer::{Connect, Consumer, Never, class_of};
 use super::data::{Data, Possible, certain};
 use super::objects::Object;
 use super::origin;
+use super::root_path;
 use super::routes::{Application, WebSocket, is_a};
 use super::servers::without_library;
 use super::settings::Settings;
@@ -282,12 +283,26 @@ impl<'a> Django<'a> {
                 )
             };
         }
-        if command.option(&["--root-path"]).is_some() {
-            return undecided(
-                "what `--root-path` takes off the path depends on the server",
-                here(command.span, "it runs below a path"),
-            );
-        }
+        let below;
+        let request = match command.option(&["--root-path"]) {
+            None | Some("") => request,
+            Some(root) => match root_path::routed(command, &installed, root, &request.path) {
+                Err(why) => return undecided(why, here(command.span, "it runs below a path")),
+                Ok(None) => {
+                    let why = format!(
+                        "runs below `{root}`, with which the path does not begin: Channels finds no route"
+                    );
+                    return answers(500, here(command.span, &why));
+                }
+                Ok(Some(path)) => {
+                    below = Request {
+                        path,
+                        ..request.clone()
+                    };
+                    &below
+                }
+            },
+        };
         match object {
             Some(Object::Application(at)) => self.as_websocket(at, request),
             Some(Object::Asgi(span)) => answers(

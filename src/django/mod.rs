@@ -15,6 +15,7 @@ pub mod modules;
 pub mod objects;
 pub mod origin;
 pub mod requirements;
+mod root_path;
 pub mod routes;
 mod servers;
 pub mod settings;

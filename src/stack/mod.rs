@@ -134,7 +134,8 @@ impl<'a> Stack<'a> {
                     .flat_map(|service| &self.topology.runs[*service]);
                 only(hops.copied().filter(|hop| at(*hop)))
             };
-            let known = of_services(&|hop| self.listens(hop, upstream.tls, port));
+            let known = of_services(&|hop| self.listens(hop, upstream.tls, port))
+                .or_else(|| of_services(&|hop| self.is_server_at(hop, port)));
             let found = known.or_else(|| of_services(&|hop| self.may_listen(hop, port)));
             if let Some(hop) = found {
                 return Some(Behind { hop, port });
@@ -161,6 +162,12 @@ impl<'a> Stack<'a> {
             // Where nothing says how an application is started, its port is a guess.
             entrance.port == port && entrance.tls == tls && entrance.span != self.hops[hop].place()
         })
+    }
+
+    /// Whether a proxy answers at a port at all: if only with a redirect to https, as Caddy does
+    /// on its HTTP port, or with 400 to whoever does not speak TLS there.
+    fn is_server_at(&self, hop: usize, port: u16) -> bool {
+        !self.hops[hop].is_application() && self.hops[hop].ports().contains(&port)
     }
 
     /// Whether an application may listen at a port, as nothing says at which one it does.
