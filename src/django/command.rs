@@ -234,6 +234,19 @@ impl Command {
         }
     }
 
+    /// The seconds between two pings on an open socket, where the command says them.
+    pub fn ping(&self) -> Option<f64> {
+        let name = match self.program {
+            Program::Daphne => "--ping-interval",
+            Program::Uvicorn => "--ws-ping-interval",
+            Program::Hypercorn => "--websocket-ping-interval",
+            _ => return None,
+        };
+        let seconds: f64 = self.option(&[name])?.parse().ok()?;
+        // 0 is never for daphne, and for the others nothing that one would write.
+        (seconds > 0.0).then_some(seconds)
+    }
+
     /// Whether it ends TLS itself, so that Django sees `https` without any header.
     pub fn ends_tls(&self) -> bool {
         match self.program {

@@ -17,18 +17,36 @@ const SOCKET_IO_PING: u64 = 25_000;
 /// Reports every route whose sockets do not live.
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut causes = Causes::default();
+    let ping = ping(cx);
     for place in upgrading(cx) {
         let setting = place.view.setting(place.route.block, "proxy_read_timeout");
         if setting.items.is_empty() && setting.unseen.is_none() {
             by_default(&place, &mut causes, report);
         } else if let Some(item) = setting.certain() {
-            explicit(&place, item, &mut causes, report);
+            explicit(&place, item, ping, &mut causes, report);
         }
     }
     causes.report(report);
 }
 
-fn explicit(place: &Place<'_>, item: ItemId, causes: &mut Causes, report: &Report<'_>) {
+/// The milliseconds within which every application of the project surely pings, as its commands
+/// say.
+fn ping(cx: &Context<'_>) -> Option<f64> {
+    let servers = cx.django.commands.iter();
+    let pings = servers
+        .filter(|command| command.serves_websockets())
+        .map(|command| command.ping());
+    let longest = pings.reduce(|one, other| Some(one?.max(other?)))??;
+    Some(longest * 1000.0)
+}
+
+fn explicit(
+    place: &Place<'_>,
+    item: ItemId,
+    ping: Option<f64>,
+    causes: &mut Causes,
+    report: &Report<'_>,
+) {
     let directive = place.view.directive(item);
     let Some(word) = directive.args().first().filter(|word| !word.templated) else {
         return;
@@ -48,7 +66,7 @@ fn explicit(place: &Place<'_>, item: ItemId, causes: &mut Causes, report: &Repor
                 .note("nginx waits this long for the upstream's answer, the 101 included; there is no value that turns the timer off");
             place.because(finding).help(format!("write a long time instead:\n{}proxy_read_timeout 1h;", place.indent(item)))
         });
-    } else if time <= limit {
+    } else if time <= limit && ping.is_none_or(|ping| ping >= time as f64) {
         let route = (
             place.head(place.location()),
             "the sockets pass here".to_owned(),
