@@ -63,6 +63,8 @@ pub struct SyntaxError {
     pub span: Span,
     /// What is wrong, for a person.
     pub message: String,
+    /// The server surely refuses the file for it; else it may read something else than was meant.
+    pub certain: bool,
 }
 
 /// A parsed file.

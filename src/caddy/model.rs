@@ -38,8 +38,8 @@ pub struct ServerOptions {
     pub port: Option<u16>,
     /// `protocols`: its line and what stands there.
     pub protocols: Option<(Span, Vec<String>)>,
-    /// `listener_wrappers { http_redirect }`.
-    pub redirects: bool,
+    /// `listener_wrappers { http_redirect }`: its line.
+    pub redirects: Option<Span>,
 }
 
 /// The global options that matter to a handshake.
@@ -137,6 +137,8 @@ pub struct Config {
     pub sites: Vec<Site>,
     /// What Caddy refuses in it.
     pub refusals: Vec<Refusal>,
+    /// It can be parsed.
+    pub is_readable: bool,
 }
 
 /// All Caddyfiles of a project, adapted.
@@ -174,8 +176,15 @@ impl Model {
         });
         let mut model = Self::default();
         let mut reached = HashSet::new();
-        for (config, undecided, files) in read {
+        for (mut config, undecided, files) in read {
             model.undecided.extend(undecided);
+            let own = std::iter::once(config.source).chain(files.iter().copied());
+            let unreadable = refused::unreadable(own.filter_map(|id| trees.get(&id)));
+            if let Some(first) = unreadable {
+                // What stands in it is not read.
+                config.refusals = vec![first];
+                config.is_readable = false;
+            }
             reached.insert(config.source);
             reached.extend(files);
             model.configs.push(config);
@@ -200,7 +209,18 @@ impl Model {
         self.undecided.extend(notes);
         for (at, config) in self.configs.iter_mut().enumerate() {
             let carries = self.routes.iter().any(|route| route.config == at);
-            config.refusals = refused::find(project, config, carries);
+            if config.is_readable {
+                let more = refused::find(project, config, carries);
+                config.refusals.extend(more);
+            }
+            if !carries {
+                self.undecided.extend(refused::caddy_1(project, config));
+            }
+            // What is a finding is none of what is undecided.
+            if carries {
+                let told: HashSet<Span> = config.refusals.iter().map(|one| one.span).collect();
+                self.undecided.retain(|note| !told.contains(&note.span));
+            }
         }
         self.undecided.sort();
         self.undecided.dedup();
@@ -297,9 +317,14 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
     };
     let mut named_routes = HashMap::new();
     let mut sites = Vec::new();
+    let (mut options_seen, mut misplaced_options) = (false, None);
     for directive in directives {
         let name = directive.name();
         if directive.words.is_empty() {
+            if options_seen || !sites.is_empty() || !named_routes.is_empty() {
+                misplaced_options.get_or_insert(directive.head);
+            }
+            options_seen = true;
             read_options(&directive, &mut options);
         } else if let Some(name) = name
             .strip_prefix("&(")
@@ -310,13 +335,24 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
             sites.push(directive);
         }
     }
+    let named: HashSet<&str> = named_routes.keys().map(String::as_str).collect();
+    let fragment = is_fragment(&sites);
+    let refusals = match fragment {
+        true => Vec::new(),
+        false => {
+            let misplaced = misplaced_options.map(refused::misplaced);
+            let written = refused::written(options.version, &sites, &named);
+            misplaced.into_iter().chain(written).collect()
+        }
+    };
     let mut config = Config {
         source: tree.source,
         options,
         sites: Vec::new(),
-        refusals: Vec::new(),
+        refusals,
+        is_readable: true,
     };
-    if is_fragment(&sites) {
+    if fragment {
         // The first line of a fragment looks like a site without braces: see `expand::fragment`.
         let mut lines = Vec::new();
         for mut site in sites {
@@ -391,7 +427,7 @@ fn server_options(line: &Directive, options: &mut Options) {
         // An address without a port is none that a site listens on.
         port: port.map(|port| port.unwrap_or(0)),
         protocols: None,
-        redirects: false,
+        redirects: None,
     };
     // 2.6 and before: `protocol { experimental_http3 }`, which is no list of protocols.
     for option in line.children() {
@@ -402,10 +438,9 @@ fn server_options(line: &Directive, options: &mut Options) {
             }
             "trusted_proxies" => options.trusts_proxies = true,
             "listener_wrappers" => {
-                own.redirects |= option
-                    .children()
-                    .iter()
-                    .any(|wrapper| wrapper.name() == "http_redirect");
+                let mut wrappers = option.children().iter();
+                let wrapper = wrappers.find(|wrapper| wrapper.name() == "http_redirect");
+                own.redirects = own.redirects.or(wrapper.map(|wrapper| wrapper.head));
             }
             _ => {}
         }

@@ -4,10 +4,10 @@
 //! is declared, a matcher for sockets, a header line that means to upgrade, a well-known path, an
 //! upstream that is named for it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::expand::Word;
-use super::handler::{Action, Block, Handler, HandlerId, UriEdit};
+use super::handler::{Action, Block, Handler, HandlerId, Handlers, UriEdit};
 use super::hop::{End, SiteHop, walk};
 use super::matcher::{Doubt, Test};
 use super::model::{Model, Site};
@@ -218,6 +218,39 @@ struct Asked {
     declared: Option<Span>,
 }
 
+impl Asked {
+    /// Whether the Caddyfile alone says so.
+    fn is_weak(&self) -> bool {
+        matches!(self.evidence, Evidence::WellKnown { .. })
+    }
+}
+
+/// The well-known endpoints that a guard of the site names: whoever asks for a password there, or
+/// changes the request, lets it go on to a proxy.
+fn guarded(handlers: &Handlers) -> Vec<Asked> {
+    let guards = handlers.all.iter().filter(|handler| {
+        asks_password(handler) || matches!(handler.name.as_str(), "forward_auth" | "request_header")
+    });
+    let paths = guards.flat_map(|handler| handler.matcher.paths());
+    let mut asked: Vec<Asked> = paths
+        .filter_map(|pattern| {
+            let endpoint = known_endpoint(pattern.known()?)?;
+            Some(Asked {
+                path: sample(&pattern.text)?,
+                host: None,
+                evidence: Evidence::WellKnown {
+                    software: endpoint.software.to_owned(),
+                    span: pattern.span,
+                },
+                declared: None,
+            })
+        })
+        .take(8)
+        .collect();
+    asked.dedup_by(|a, b| a.path == b.path);
+    asked
+}
+
 /// The declared endpoints and the application's routes that a site may be asked for.
 fn asked(project: &Project, model: &Model, config: usize, site: usize) -> Vec<Asked> {
     let at = &model.configs[config].sites[site];
@@ -256,11 +289,13 @@ pub fn path_of(declared: &Declared) -> &str {
 pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
     let mut routes = Vec::new();
     let mut lost = Vec::new();
+    let shared = shared_lines(model);
     for (config, one) in model.configs.iter().enumerate() {
         for (site, at) in one.sites.iter().enumerate() {
             let asked = asked(project, model, config, site);
+            let guarded = guarded(&at.handlers);
             let walks = MAX_STEPS / at.handlers.all.len().max(1);
-            let each = 1 + 2 * asked.len();
+            let each = 1 + 2 * (asked.len() + guarded.len());
             for (id, _, proxy) in at.handlers.proxies().take(walks / each) {
                 let chain: Vec<&Handler> = at.handlers.chain(id).collect();
                 let host = host(at, &chain);
@@ -281,9 +316,10 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
                             evidence,
                         });
                     };
-                for asked in &asked {
+                for asked in asked.iter().chain(&guarded) {
                     let host = asked.host.clone().unwrap_or_else(|| host.clone());
-                    if reaches(at, id, &host, &asked.path, &one.options.ports) {
+                    let none = asked.is_weak() && is_declared_none(project, &asked.path);
+                    if !none && reaches(at, id, &host, &asked.path, &one.options.ports) {
                         add(
                             asked.path.clone(),
                             host,
@@ -292,7 +328,7 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
                         );
                     }
                 }
-                let Some(evidence) = evidence(&chain, proxy) else {
+                let Some(evidence) = evidence(&chain, proxy, &shared) else {
                     continue;
                 };
                 for path in sample_paths(&chain) {
@@ -309,6 +345,7 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
         .into_iter()
         .filter_map(|(config, site, asked)| answered(model, config, site, asked));
     routes.extend(answered);
+    inherit(model, &mut routes);
     routes.sort_by(|a, b| {
         let key = |route: &Route| (route.config, route.site, route.proxy, route.path.clone());
         key(a)
@@ -319,6 +356,100 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
         (a.config, a.site, a.proxy, &a.path) == (b.config, b.site, b.proxy, &b.path)
     });
     routes
+}
+
+/// What handshakes one site is for, they are another's that is dialled as its upstream: a proxy whose
+/// upstream names a site with routes has those that it takes as well.
+fn inherit(model: &Model, routes: &mut Vec<Route>) {
+    /// Sites behind sites behind sites.
+    const ROUNDS: usize = 3;
+    let mut by_host: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
+    for (config, one) in model.configs.iter().enumerate() {
+        for (site, at) in one.sites.iter().enumerate() {
+            for address in &at.addresses {
+                if !address.unknown && !address.host.is_empty() && !address.host.contains('*') {
+                    by_host
+                        .entry(&address.host)
+                        .or_default()
+                        .push((config, site));
+                }
+            }
+        }
+    }
+    let mut dialled: Vec<((usize, usize), HandlerId, (usize, usize))> = Vec::new();
+    for (config, one) in model.configs.iter().enumerate() {
+        for (site, at) in one
+            .sites
+            .iter()
+            .enumerate()
+            .filter(|(_, at)| !at.is_fragment())
+        {
+            for (id, _, proxy) in at.handlers.proxies() {
+                let hosts = proxy.upstreams.iter().filter_map(|up| up.host.as_deref());
+                let inner = hosts.filter_map(|host| by_host.get(host)).flatten();
+                let inner = inner.filter(|inner| **inner != (config, site));
+                dialled.extend(inner.take(8).map(|inner| ((config, site), id, *inner)));
+            }
+        }
+    }
+    dialled.dedup();
+    for _ in 0..ROUNDS {
+        let mut new = Vec::new();
+        for ((config, site), proxy, inner) in &dialled {
+            let own = |route: &&Route| (route.config, route.site) == *inner;
+            for route in routes.iter().filter(own).take(8) {
+                let one = &model.configs[*config];
+                let at = &one.sites[*site];
+                let host = host(at, &at.handlers.chain(*proxy).collect::<Vec<_>>());
+                let known = routes.iter().chain(&new).any(|known| {
+                    (known.config, known.site, known.proxy, known.path.as_str())
+                        == (*config, *site, *proxy, route.path.as_str())
+                });
+                if !known && reaches(at, *proxy, &host, &route.path, &one.options.ports) {
+                    new.push(Route {
+                        config: *config,
+                        site: *site,
+                        proxy: *proxy,
+                        host,
+                        ..route.clone()
+                    });
+                }
+            }
+        }
+        if new.is_empty() {
+            return;
+        }
+        routes.extend(new);
+    }
+}
+
+/// Lines of snippets that several proxies share which take different paths: what they mean for one
+/// says nothing of the others.
+fn shared_lines(model: &Model) -> HashSet<Span> {
+    let mut paths: HashMap<Span, String> = HashMap::new();
+    let mut shared = HashSet::new();
+    for site in model.configs.iter().flat_map(|config| &config.sites) {
+        for (id, _, proxy) in site.handlers.proxies() {
+            let Some(first) = proxy.header_up.first() else {
+                continue;
+            };
+            let own = site.handlers.chain(id);
+            let own = own.flat_map(|handler| handler.matcher.paths());
+            let own: Vec<&str> = own.map(|word| word.text.as_str()).collect();
+            let own = own.join(" ");
+            // All lines of one block stand together.
+            match paths.get(&first.span) {
+                Some(other) if *other != own => {
+                    shared.extend(proxy.header_up.iter().map(|line| line.span));
+                }
+                Some(_) => {}
+                None => {
+                    paths.insert(first.span, own);
+                }
+            }
+        }
+    }
+    shared
 }
 
 /// Whether the project says that its `path` is no endpoint.
@@ -343,11 +474,25 @@ fn reaches(site: &Site, proxy: HandlerId, host: &str, path: &str, ports: &super:
     [true, false].into_iter().any(|frozen| {
         match walk(&site.handlers, &request, frozen).end {
             End::Proxied(id) => id == proxy,
+            // Who knows the password gets to the only one that takes it.
+            End::Answered(by, _) if asks_password(site.handlers.get(by)) => {
+                let takes = |id| {
+                    let mut chain = site.handlers.chain(id);
+                    chain.all(|handler| handler.matcher.decide(&request) == Ok(true))
+                };
+                let mut takers = site.handlers.proxies().filter(|(id, _, _)| takes(*id));
+                takers.next().is_some_and(|(id, _, _)| id == proxy) && takers.next().is_none()
+            }
             // Where a template writes it.
             End::Undecided(span, _) => own.conditional && span == own.head,
             _ => false,
         }
     })
+}
+
+/// Whether it lets in those who know a password.
+fn asks_password(handler: &Handler) -> bool {
+    matches!(handler.name.as_str(), "basic_auth" | "basicauth")
 }
 
 /// The route of a URL that no proxy gets to see: the first proxy of the site that would take it, did
@@ -422,7 +567,8 @@ pub(super) fn undecided(model: &Model, routes: &[Route]) -> Vec<Undecided> {
 }
 
 /// The strongest evidence in the configuration itself.
-fn evidence(chain: &[&Handler], proxy: &Proxy) -> Option<Evidence> {
+fn evidence(chain: &[&Handler], proxy: &Proxy, shared: &HashSet<Span>) -> Option<Evidence> {
+    let about_this = |line: &&HeaderLine| takes_every_path(chain) || !shared.contains(&line.span);
     let intent = chain
         .iter()
         .find_map(|handler| intent(handler))
@@ -430,6 +576,7 @@ fn evidence(chain: &[&Handler], proxy: &Proxy) -> Option<Evidence> {
             proxy
                 .header_up
                 .iter()
+                .filter(about_this)
                 .find(|line| means_upgrade(line))
                 .map(|line| line.span)
         });

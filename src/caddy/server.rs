@@ -58,14 +58,17 @@ impl Config {
             let message = "speaks plain HTTP, and no TLS";
             return lost(None, Some(place), message);
         }
-        if secure && !request.tls {
-            if self
+        if !request.tls
+            && let Some(wrapper) = self
                 .listener_options(request.port)
-                .any(|server| server.redirects)
-            {
-                let message = "the listener sends plain HTTP to https://: 308";
-                return lost(Some(308), Some(place), message);
-            }
+                .find_map(|server| server.redirects)
+        {
+            // listener_wrappers { http_redirect }: by the first bytes, whether the listener speaks TLS
+            // or not (httpredirectlistener.go).
+            let message = "the listener sends plain HTTP to https://: 308";
+            return lost(Some(308), Some(wrapper), message);
+        }
+        if secure && !request.tls {
             let message = "plain HTTP at a TLS port: Caddy answers 400";
             return lost(Some(400), Some(place), message);
         }

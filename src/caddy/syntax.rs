@@ -64,6 +64,8 @@ struct Parser<'a> {
     brace: Option<Range<usize>>,
     /// The last complete directive, if its block could still follow on the next line.
     block_may_follow: Option<u32>,
+    /// The last token is a `}`.
+    ends_in_brace: bool,
     /// Top-level line that may turn out to be the site of a file without braces.
     pending_site: Option<u32>,
 }
@@ -82,6 +84,7 @@ impl<'a> Parser<'a> {
             brace: None,
             block_may_follow: None,
             pending_site: None,
+            ends_in_brace: false,
         }
     }
 
@@ -89,10 +92,25 @@ impl<'a> Parser<'a> {
         Span::new(self.source.id, range)
     }
 
+    /// Something for which Caddy refuses the file.
     fn error(&mut self, range: Range<usize>, message: String) {
+        self.add_error(range, message, true);
+    }
+
+    /// Something that Caddy reads in another way than it was meant, and often refuses for what
+    /// comes after it.
+    fn misread(&mut self, range: Range<usize>, message: String) {
+        self.add_error(range, message, false);
+    }
+
+    fn add_error(&mut self, range: Range<usize>, message: String, certain: bool) {
         if self.tree.errors.len() < MAX_ERRORS {
             let span = self.span(range);
-            self.tree.errors.push(SyntaxError { span, message });
+            self.tree.errors.push(SyntaxError {
+                span,
+                message,
+                certain,
+            });
         }
     }
 
@@ -105,6 +123,11 @@ impl<'a> Parser<'a> {
             // A comment with a backslash in it takes its line feed along (see grammar.js).
             "comment" => return,
             "\n" => return self.line_end(),
+            // The environment may leave nothing of a word.
+            "word" if self.text(range.clone()).starts_with("{$") => {}
+            _ => self.ends_in_brace = kind == "}",
+        }
+        match kind {
             "{" => self.open_brace(range),
             "}" => self.close_brace(range),
             "word" | "comma_word" => self.word(Quote::None, range),
@@ -250,7 +273,7 @@ impl<'a> Parser<'a> {
         let after_open = self.brace.take().is_some();
         if !self.words.is_empty() {
             self.check_incomplete_heredoc();
-            self.error(
+            self.misread(
                 range.clone(),
                 "unexpected \"}\" within a line: it closes a block only on a line of its own"
                     .into(),
@@ -268,12 +291,18 @@ impl<'a> Parser<'a> {
             } else {
                 "unexpected \"}\" within a line: it closes a block only on a line of its own"
             };
-            self.error(range.clone(), message.into());
+            self.add_error(range.clone(), message.into(), after_open);
         }
         self.block_may_follow = None;
+        let alone = self.braceless.is_none() && self.pending_site.is_none();
         self.pending_site = None;
         let Some(open) = self.open.pop() else {
-            return self.error(range, "unexpected \"}\": no block is open here".into());
+            // It may be the end of a site whose `{` is missing.
+            return self.add_error(
+                range,
+                "unexpected \"}\": no block is open here".into(),
+                alone,
+            );
         };
         self.close(open.node, range.end);
     }
@@ -359,11 +388,13 @@ impl<'a> Parser<'a> {
             return;
         }
         let (name, _) = text.split_at(text.len() - 1);
-        self.error(
+        let certain = self.at_top();
+        self.add_error(
             brace.clone(),
             format!(
                 "\"{{\" directly after \"{name}\" belongs to the word: put a space between them"
             ),
+            certain,
         );
         if let Some(word) = self.words.last_mut() {
             word.text.pop();
@@ -456,7 +487,7 @@ impl<'a> Parser<'a> {
         let Some(first) = text.trim_start().chars().next() else {
             return;
         };
-        self.error(
+        self.misread(
             start..start + first.len_utf8(),
             format!("unexpected \"{}\"", first.escape_debug()),
         );
@@ -476,7 +507,15 @@ impl<'a> Parser<'a> {
             self.intact = false;
             self.push(None);
         }
-        if let Some(open) = self.open.last() {
+        // parse.go, closeCurlyBrace: at the end of the file the last token is looked at once more, so
+        // that the brace of a block within a site closes the site as well.
+        let closed_twice = self.ends_in_brace
+            && self.open.len() == 1
+            && self.open.iter().all(|open| {
+                let words = &self.tree.nodes[open.node as usize].words;
+                words.first().is_none_or(|name| !name.text.ends_with(')'))
+            });
+        if let Some(open) = self.open.last().filter(|_| !closed_twice) {
             let node = &self.tree.nodes[open.node as usize];
             let brace = node.block.map_or(node.span, |block| block).range().start;
             let message = match node.words.first() {
@@ -486,10 +525,12 @@ impl<'a> Parser<'a> {
                 ),
                 None => "unexpected end of file, expecting \"}\": this block is not closed".into(),
             };
-            self.error(brace..brace + 1, message);
+            // What was misread may be why.
+            let certain = self.tree.errors.iter().all(|error| error.certain);
+            self.add_error(brace..brace + 1, message, certain);
         }
         while let Some(open) = self.open.pop() {
-            self.tree.nodes[open.node as usize].intact = false;
+            self.tree.nodes[open.node as usize].intact &= closed_twice;
             self.close(open.node, end);
         }
         if let Some(site) = self.braceless {

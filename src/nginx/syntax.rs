@@ -69,7 +69,11 @@ impl<'a> Builder<'a> {
     fn error(&mut self, range: std::ops::Range<usize>, message: String) {
         if self.tree.errors.len() < MAX_ERRORS {
             let span = self.span(range);
-            self.tree.errors.push(SyntaxError { span, message });
+            self.tree.errors.push(SyntaxError {
+                span,
+                message,
+                certain: true,
+            });
         }
     }
 

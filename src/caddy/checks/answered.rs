@@ -67,9 +67,12 @@ pub fn swallowed_by_handle(cx: &Context<'_>, report: &mut Report<'_>) {
         let (sockets, head) = (first.handler(beside), cx.project.slice(taker.head));
         let mut finding = report.finding(
             format!(
-                "`{head}` takes {} before `{}` has its turn",
+                "`{head}` takes {} before {} has its turn",
                 all(group),
-                cx.project.slice(sockets.head)
+                match cx.project.slice(sockets.head) {
+                    same if same == head => format!("the other `{same}`"),
+                    other => format!("`{other}`"),
+                }
             ),
             taker.head,
             if taker.matcher.tests.is_empty() {
@@ -85,7 +88,19 @@ pub fn swallowed_by_handle(cx: &Context<'_>, report: &mut Report<'_>) {
             .note(why_first(handlers, block, beside))
             .note(after(first));
         let both = is_handle(taker) && is_handle(sockets);
-        let help = if taker.in_route || both {
+        let help = if both && !taker.in_route && sockets.matcher.tests.is_empty() {
+            let proxy = first.proxy();
+            let matcher = match proxy.matcher.span {
+                Some(span) if !proxy.matcher.tests.is_empty() => cx.project.slice(span).to_owned(),
+                _ if first.route.path_named => format!("{}*", first.route.path),
+                _ => "/ws*".to_owned(),
+            };
+            format!(
+                "of several `handle` only the first that matches runs, and one without a matcher takes everything; name \
+                 the sockets' path at theirs, which then comes first:\n\nhandle {matcher} {{\n{}\n}}",
+                proxy_lines(cx, proxy)
+            )
+        } else if taker.in_route || both {
             format!(
                 "let the sockets come first: move this above `{head}`\n\n{}",
                 cx.project.slice(sockets.span)

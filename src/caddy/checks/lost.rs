@@ -194,7 +194,7 @@ fn cause(handlers: &Handlers, route: &Route, walk: &Walk) -> Option<Cause> {
 }
 
 /// Whether a matcher takes no handshake of the route, whatever the sample lacks.
-fn refuses(matcher: &Matcher, request: &Request) -> bool {
+pub(super) fn refuses(matcher: &Matcher, request: &Request) -> bool {
     let mut tests = matcher.tests.iter();
     tests.any(|test| of_every(test, request) == Some(false))
 }

@@ -1,13 +1,17 @@
 //! Matchers for sockets that no handshake satisfies, or only some browsers'.
 
-use super::lost::{Cause, Lost, by_culprit, evidence, label, lost_for, of_every, proxy_of};
+use std::collections::BTreeMap;
+
+use super::lost::{
+    Cause, Lost, by_culprit, evidence, label, lost_for, of_every, proxy_of, refuses,
+};
 use crate::caddy::hop::{End, walk};
 use crate::caddy::proxy::HANDSHAKE;
 use crate::caddy::route;
 use crate::caddy::{Matcher, Test};
 use crate::context::Context;
 use crate::finding::{Finding, Report};
-use crate::handshake::{Browser, Request, has_token};
+use crate::handshake::{Browser, Evidence, Request, has_token};
 use crate::rule::Severity;
 use crate::source::Span;
 
@@ -24,7 +28,8 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
         }
         _ => None,
     });
-    for group in &groups {
+    let beside = beside_another(cx);
+    for group in groups.iter().chain(&beside) {
         let [first, ..] = group.as_slice() else {
             continue;
         };
@@ -76,6 +81,52 @@ pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
     methods(cx, report);
 }
 
+/// Matchers for sockets that never match where another proxy, of other upstreams, takes what they
+/// miss: it may open the socket, but not for whom it was meant.
+fn beside_another<'a>(cx: &'a Context<'_>) -> Vec<Vec<Lost<'a>>> {
+    let mut found: BTreeMap<Span, Vec<Lost<'a>>> = BTreeMap::new();
+    for route in &cx.caddy.routes {
+        let Evidence::Intent { span } = route.evidence else {
+            continue;
+        };
+        let site = cx.caddy.site(route);
+        let handlers = &site.handlers;
+        let chain = || std::iter::successors(Some(route.proxy), |id| handlers.get(*id).parent);
+        let Some(by) = chain().find(|id| handlers.get(*id).matcher.place() == Some(span)) else {
+            continue;
+        };
+        let certain = chain().all(|id| {
+            let handler = handlers.get(id);
+            !handler.conditional && !handler.matcher.conditional
+        });
+        if site.is_fragment() || handlers.partial || !certain {
+            continue;
+        }
+        let mut elsewhere = Vec::new();
+        for browser in Browser::ALL {
+            for request in super::lost::requests(cx, route, browser) {
+                let meant = refuses(&handlers.get(by).matcher, &request)
+                    && chain()
+                        .filter(|id| *id != by)
+                        .all(|id| handlers.get(id).matcher.decide(&request) != Ok(false));
+                let walk = walk(handlers, &request, false);
+                let taken = matches!(walk.end, End::Proxied(other) if !same_upstreams(cx, handlers.get(other), route));
+                elsewhere.push((meant && taken).then_some(walk));
+            }
+        }
+        let walks: Option<Vec<_>> = elsewhere.into_iter().collect();
+        if let Some(walk) = walks.and_then(|walks| walks.into_iter().next()) {
+            found.entry(span).or_default().push(Lost {
+                route,
+                site,
+                cause: Cause::Unmatched(by),
+                walk,
+            });
+        }
+    }
+    found.into_values().collect()
+}
+
 fn by_of(lost: &Lost<'_>) -> u32 {
     match lost.cause {
         Cause::Answered(by) | Cause::Swallowed(by, _) | Cause::Unmatched(by) => by,
@@ -95,6 +146,9 @@ fn falls_through(finding: Finding, lost: &Lost<'_>) -> Finding {
             };
             finding.label(answer.head, label)
         }
+        End::Proxied(id) => finding
+            .severity(Severity::Warning)
+            .label(lost.handler(id).head, "gets the sockets in its place"),
         _ => finding.note("no directive is left to take it: Caddy answers 200 with an empty body"),
     }
 }

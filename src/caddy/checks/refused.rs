@@ -21,6 +21,9 @@ pub fn refused(cx: &Context<'_>, report: &mut Report<'_>) {
             if refusal.by_version {
                 finding = finding.severity(Severity::Warning);
             }
+            for (span, what) in &refusal.also {
+                finding = finding.label(*span, what.as_str());
+            }
             if let Some(route) = route {
                 let proxy = cx.caddy.site(route).handlers.get(route.proxy).head;
                 if !finding
@@ -33,7 +36,10 @@ pub fn refused(cx: &Context<'_>, report: &mut Report<'_>) {
             if let Some(note) = &refusal.note {
                 finding = finding.note(note.as_str());
             }
-            report.push(finding.help(refusal.help.as_str()));
+            if !refusal.help.is_empty() {
+                finding = finding.help(refusal.help.as_str());
+            }
+            report.push(finding);
         }
     }
 }

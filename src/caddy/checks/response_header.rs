@@ -72,10 +72,16 @@ pub fn response_header(cx: &Context<'_>, report: &mut Report<'_>) {
         );
         finding = evidence(finding, first.route).note(why(&first.fault));
         let lines: Vec<Span> = group.iter().map(|one| one.line).collect();
-        finding = finding.help(
+        let (pages, line) = (pages(first.route), cx.project.slice(first.line));
+        let line = line.strip_prefix("header ").unwrap_or(line).trim_start();
+        let line = match line.split_once(char::is_whitespace) {
+            Some((matcher, rest)) if matcher.starts_with(['@', '/', '*']) => rest.trim_start(),
+            _ => line,
+        };
+        finding = finding.help(format!(
             "delete the line: an answer needs no help to be a handshake's. Where pages need it, keep the sockets out:\n\n\
-             @pages not path /ws/*\nheader @pages …",
-        );
+             @pages not {pages}\nheader @pages {{\n\t{line}\n}}"
+        ));
         let edits = if lines.contains(&first.handler.head) {
             mend::delete_lines(cx, &[first.handler.span])
         } else {
@@ -85,6 +91,14 @@ pub fn response_header(cx: &Context<'_>, report: &mut Report<'_>) {
             finding = finding.fix(mend::safe("delete the line", edits));
         }
         report.push(finding);
+    }
+}
+
+/// What tells the handshakes of a route from pages.
+fn pages(route: &Route) -> String {
+    match route.path_named {
+        true => format!("path {}*", route.path),
+        false => "header Upgrade websocket".to_owned(),
     }
 }
 

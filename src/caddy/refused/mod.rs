@@ -1,0 +1,201 @@
+//! What Caddy itself refuses to load: then nothing of the configuration runs.
+//!
+//! [`site`] judges what is written in the sites, [`proxy`] the proxies; [`lines`] says what their
+//! lines take. Only what no plugin could change is told.
+
+mod lines;
+mod proxy;
+mod site;
+mod upstream;
+
+use std::collections::HashSet;
+
+use super::expand::Directive;
+use super::handler::{Action, Handler};
+use super::model::Config;
+use crate::finding::Undecided;
+use crate::handshake::known_endpoint;
+use crate::project::{Project, Version};
+use crate::source::Span;
+use crate::syntax::Tree;
+
+/// Directives of Caddy 1 that no plugin of Caddy 2 has, with what took their place.
+const CADDY_1: &[(&str, &str)] = &[
+    ("proxy", "reverse_proxy"),
+    ("gzip", "encode gzip"),
+    ("fastcgi", "php_fastcgi"),
+    ("browse", "file_server browse"),
+    ("websocket", "reverse_proxy"),
+];
+
+/// Something for which Caddy does not load the file at all, in words.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// What it does not take.
+    pub span: Span,
+    /// What happens.
+    pub message: String,
+    /// What that is.
+    pub label: String,
+    /// What Caddy says about it.
+    pub note: Option<String>,
+    /// What to write.
+    pub help: String,
+    /// Further places of the same cause, each with what it is.
+    pub also: Vec<(Span, String)>,
+    /// The target is not given, and older versions of Caddy take it.
+    pub by_version: bool,
+    /// A directive of Caddy 1 that shows itself that it is for sockets.
+    pub for_sockets: bool,
+}
+
+/// A file for Caddy 1 whose sockets are not followed here, where nothing says which Caddy runs.
+pub(super) fn caddy_1(project: &Project, config: &Config) -> Option<Undecided> {
+    let handlers = config.sites.iter().flat_map(|site| &site.handlers.all);
+    let mut old = handlers.filter_map(|handler| old_directive(project, config, handler));
+    let first = old.find(|refusal| refusal.for_sockets)?;
+    project.config.targets.caddy.is_none().then(|| Undecided {
+        span: first.span,
+        message: "a directive of Caddy 1, whose files are not followed here; Caddy 2 refuses the whole file".to_owned(),
+    })
+}
+
+/// What Caddy refuses in the files of one configuration before it looks at what they say.
+pub(super) fn unreadable<'t>(trees: impl Iterator<Item = &'t Tree>) -> Option<Refusal> {
+    let errors = trees.filter_map(|tree| tree.errors.first().filter(|error| error.certain));
+    let first = errors.min_by_key(|error| error.span)?;
+    let said = first.message.as_str();
+    let help = if said.contains('{') || said.contains('}') {
+        "a block opens with `{`, a blank before it, at the end of a line, and closes with `}` on a line of its own"
+    } else {
+        ""
+    };
+    Some(refusal(
+        first.span,
+        format!("Caddy refuses the whole file: {said}"),
+        "cannot be read beyond this",
+        help,
+    ))
+}
+
+/// Global options that are not the first block of the file.
+pub(super) fn misplaced(block: Span) -> Refusal {
+    refusal(
+        block,
+        "Caddy refuses the whole file: a block without a name holds the global options, and they come first, once".to_owned(),
+        "not the first block",
+        "move its lines into the block at the top of the file, or give the site its address",
+    )
+}
+
+/// What Caddy refuses of the lines that are written in its sites, once they are expanded.
+pub(super) fn written(
+    version: Version,
+    sites: &[Directive],
+    named_routes: &HashSet<&str>,
+) -> Vec<Refusal> {
+    site::find(version, sites, named_routes)
+}
+
+/// What else Caddy refuses in `config`; `carries` says whether it has a route for sockets.
+pub(super) fn find(project: &Project, config: &Config, carries: bool) -> Vec<Refusal> {
+    let target = project.config.targets.caddy;
+    let mut found: Vec<Refusal> = Vec::new();
+    for site in &config.sites {
+        let mut old: Option<Refusal> = None;
+        for handler in &site.handlers.all {
+            // A whole file of Caddy 1 is one cause.
+            let refusal = old_directive(project, config, handler);
+            old = match (old, refusal) {
+                (None, refusal) => refusal,
+                (Some(first), Some(refusal)) => Some(Refusal {
+                    also: [first.also, vec![(refusal.span, refusal.label)]].concat(),
+                    for_sockets: first.for_sockets || refusal.for_sockets,
+                    ..first
+                }),
+                (first, None) => first,
+            };
+            if handler.conditional {
+                continue;
+            }
+            if let Action::Proxy(proxy) = &handler.action {
+                found.extend(proxy::lines(project, config, handler));
+                found.extend(upstream::find(target, handler, proxy));
+            }
+        }
+        // It may well be one for Caddy 1, unless something of Caddy 2 stands in it.
+        found.extend(old.filter(|_| carries || target.is_some()));
+        found.extend(site::addresses(target, site));
+    }
+    let known: HashSet<Span> = config.refusals.iter().map(|refusal| refusal.span).collect();
+    let mut seen = HashSet::new();
+    found.retain(|refusal| !known.contains(&refusal.span) && seen.insert(refusal.span));
+    found
+}
+
+fn refusal(
+    span: Span,
+    message: String,
+    label: impl Into<String>,
+    help: impl Into<String>,
+) -> Refusal {
+    Refusal {
+        span,
+        message,
+        label: label.into(),
+        note: None,
+        help: help.into(),
+        also: Vec::new(),
+        by_version: false,
+        for_sockets: false,
+    }
+}
+
+/// A directive of Caddy 1.
+fn old_directive(project: &Project, config: &Config, handler: &Handler) -> Option<Refusal> {
+    let (_, now) = CADDY_1.iter().find(|(name, _)| *name == handler.name)?;
+    let unknown = matches!(handler.action, Action::Plugin)
+        && config.options.order.position(&handler.name).is_none()
+        && !handler.in_route
+        && !handler.conditional;
+    if !unknown {
+        return None;
+    }
+    let preset = handler
+        .lines
+        .iter()
+        .any(|line| matches!(line.name(), "websocket" | "header_upstream" | "transparent"));
+    let known = handler
+        .matcher
+        .paths()
+        .any(|path| known_endpoint(&path.text).is_some());
+    let args: Vec<&str> = handler.args.iter().map(|word| word.text.as_str()).collect();
+    let path = handler.matcher.span.map(|span| project.slice(span));
+    let help = if *now == "reverse_proxy" && handler.name == "proxy" {
+        let path = match path {
+            None | Some("/") => String::new(),
+            Some(path) => format!("{}/* ", path.trim_end_matches('/')),
+        };
+        format!(
+            "in Caddy 2 this is one line; sockets and the headers of `transparent` need nothing more:\n\nreverse_proxy {path}{}",
+            args.join(" ")
+        )
+    } else {
+        format!("in Caddy 2 this is `{now}`")
+    };
+    let mut refusal = refusal(
+        handler.head,
+        format!(
+            "Caddy 2 refuses the whole file: `{}` is a directive of Caddy 1",
+            handler.name
+        ),
+        "no directive of Caddy 2",
+        help,
+    );
+    refusal.note = Some(format!(
+        "Caddy says `unrecognized directive: {}`",
+        handler.name
+    ));
+    refusal.for_sockets = handler.name == "proxy" && (preset || known);
+    Some(refusal)
+}

@@ -1,0 +1,461 @@
+//! Lines of sites that Caddy refuses: addresses, matchers, and directives with other arguments than
+//! they take.
+
+use std::collections::{HashMap, HashSet};
+
+use super::lines::{DIRECTIVES, DIRECTIVES_SINCE};
+use super::proxy::arguments;
+use super::upstream::bad_port;
+use super::{Refusal, refusal};
+use crate::caddy::expand::{Directive, Word};
+use crate::caddy::model::Site;
+use crate::caddy::order::Order;
+use crate::project::Version;
+use crate::syntax::Quote;
+
+/// Whether a word is what stands in the file, whatever the environment says.
+pub(super) fn is_plain(word: &Word) -> bool {
+    word.unknown.is_none() && !word.defaulted
+}
+
+/// What Caddy refuses of these sites.
+pub(super) fn find(
+    version: Version,
+    sites: &[Directive],
+    named_routes: &HashSet<&str>,
+) -> Vec<Refusal> {
+    let mut found = Vec::new();
+    duplicates(sites, &mut found);
+    for site in sites.iter().filter(|site| !site.conditional) {
+        second_site(site, &mut found);
+        let mut judge = Judge {
+            version,
+            named_routes,
+            matchers: Vec::new(),
+            whole: is_whole(site),
+            found: &mut found,
+        };
+        judge.list(site.children());
+    }
+    found
+}
+
+/// Whether nothing is missing in a directive.
+fn is_whole(directive: &Directive) -> bool {
+    !directive.partial && directive.children().iter().all(is_whole)
+}
+
+/// One key for several sites of one listener (httptype.go, "ambiguous site definition").
+fn duplicates(sites: &[Directive], found: &mut Vec<Refusal>) {
+    let mut seen: HashMap<(&str, String), &Word> = HashMap::new();
+    for site in sites.iter().filter(|site| !site.conditional) {
+        let mut binds: Vec<&str> = Vec::new();
+        let mut certain = !site.partial;
+        for line in site.children().iter().filter(|line| line.name() == "bind") {
+            certain &= !line.conditional && line.args().iter().all(is_plain);
+            binds.extend(line.args().iter().map(|word| word.text.as_str()));
+        }
+        if !certain {
+            continue;
+        }
+        let mut own: HashSet<&str> = HashSet::new();
+        for word in &site.words {
+            let key = word.text.trim_end_matches(',');
+            let named = is_plain(word) && !key.is_empty() && !key.contains(['{', '}']);
+            if !named || key.starts_with('(') || !own.insert(key) {
+                continue;
+            }
+            match seen.get(&(key, binds.join(" "))) {
+                Some(first) if first.span != word.span => {
+                    let mut one = refusal(
+                        word.span,
+                        format!(
+                            "Caddy refuses the whole file: `{key}` is the address of two sites"
+                        ),
+                        "the second",
+                        "make one site of the two, or give each its own address or path",
+                    );
+                    one.also.push((first.span, "the first".to_owned()));
+                    one.note = Some(format!("Caddy says `ambiguous site definition: {key}`"));
+                    found.push(one);
+                }
+                Some(_) => {}
+                None => {
+                    seen.insert((key, binds.join(" ")), word);
+                }
+            }
+        }
+    }
+}
+
+/// A file without braces has one site; what looks like a second one is a directive.
+fn second_site(site: &Directive, found: &mut Vec<Refusal>) {
+    let second = site.children().iter().find(|line| {
+        let name = line.name();
+        !site.braces
+            && line.block.is_some()
+            && !line.conditional
+            && line.words.first().is_some_and(is_plain)
+            && (name.contains('.') || name.starts_with(':') || name.contains("://"))
+            && !name.contains('{')
+    });
+    found.extend(second.map(|second| {
+        let mut one = refusal(
+            second.head,
+            "Caddy refuses the whole file: the first site has no braces, so everything after it belongs to it".to_owned(),
+            "a directive to Caddy, and no site",
+            "put braces around each site's lines",
+        );
+        one.also.push((site.head, "has no braces".to_owned()));
+        one
+    }));
+}
+
+struct Judge<'a> {
+    version: Version,
+    named_routes: &'a HashSet<&'a str>,
+    /// The named matchers that are seen, outermost first.
+    matchers: Vec<&'a str>,
+    /// Nothing is missing in the site that could define one.
+    whole: bool,
+    found: &'a mut Vec<Refusal>,
+}
+
+impl<'a> Judge<'a> {
+    /// Judges one block's directives. The recursion is as deep as blocks are nested, which
+    /// expansion bounds.
+    fn list(&mut self, list: &'a [Directive]) {
+        let outer = self.matchers.len();
+        // What the environment leaves empty makes the next word the first.
+        let first = |line: &Directive| line.words.first().is_some_and(is_plain);
+        self.whole &= list.iter().all(first);
+        for line in list.iter().filter(|line| line.name().starts_with('@')) {
+            if line.words.first().is_some_and(|word| !is_plain(word)) {
+                self.whole = false;
+                continue;
+            }
+            let certain = !line.conditional && !line.name().contains('{');
+            if certain && self.matchers.contains(&line.name()) && self.whole {
+                self.found.push(refusal(
+                    line.head,
+                    format!(
+                        "Caddy refuses the whole file: the matcher `{}` is defined twice",
+                        line.name()
+                    ),
+                    "the second definition",
+                    "give it another name, or write both conditions into one block",
+                ));
+            }
+            self.matchers.push(line.name());
+            if certain {
+                self.matcher(line, &line.words[1..]);
+            }
+        }
+        for line in list {
+            let name = line.name();
+            if name.starts_with('@') || line.conditional {
+                continue;
+            }
+            self.directive(line);
+            if matches!(name, "handle" | "handle_path" | "route" | "handle_errors") {
+                self.list(line.children());
+            }
+        }
+        self.matchers.truncate(outer);
+    }
+
+    /// One condition, or a block of them (caddyhttp/matchers.go).
+    fn matcher(&mut self, line: &Directive, words: &[Word]) {
+        let Some((kind, args)) = words.split_first() else {
+            for condition in line.children().iter().filter(|line| !line.conditional) {
+                self.matcher(condition, &condition.words);
+            }
+            return;
+        };
+        if !words.iter().all(is_plain) || kind.quote != Quote::None {
+            return;
+        }
+        let name = kind.text.as_str();
+        let odd = |takes: &str| {
+            refusal(
+                line.head,
+                format!("Caddy refuses the whole file: a `{name}` matcher takes {takes}"),
+                "more, or less, than that",
+                "",
+            )
+        };
+        let one = match (name, args) {
+            ("not", args) => return self.matcher(line, args),
+            ("header", args) => header(line, args, odd),
+            ("path_regexp", [] | [_, _, _, ..]) => Some(odd("an expression, and a name before it")),
+            ("header_regexp", [] | [_] | [_, _, _, _, ..]) => {
+                Some(odd("a field and an expression, and a name before them"))
+            }
+            ("protocol", [] | [_, _, ..]) => Some(odd("one protocol")),
+            ("vars", [] | [_]) => Some(odd("a name and the values to compare with")),
+            ("query", args) => args
+                .iter()
+                .find(|word| !word.text.is_empty() && !word.text.contains('='))
+                .map(|_| odd("pairs: `key=value`, or `key=*` for any")),
+            _ => None,
+        };
+        self.found.extend(one);
+    }
+
+    fn directive(&mut self, line: &'a Directive) {
+        let name = line.name();
+        let plain = line.words.first().is_some_and(is_plain);
+        if !plain || !Order::is_default(name) {
+            return;
+        }
+        let args = self.without_matcher(line);
+        if !line.args().iter().all(is_plain) {
+            return;
+        }
+        let since = DIRECTIVES_SINCE.iter().find(|(own, _)| *own == name);
+        if let Some((_, since)) = since.filter(|(_, since)| self.version < *since) {
+            self.found.push(refusal(
+                line.head,
+                format!(
+                    "this Caddy refuses the whole file: the directive `{name}` came with {}.{}.{}",
+                    since[0], since[1], since[2]
+                ),
+                "not known to the target version",
+                match name {
+                    "basic_auth" => "write `basicauth`, as it was called before",
+                    _ => "leave it out, or upgrade Caddy",
+                },
+            ));
+            return;
+        }
+        let known = DIRECTIVES.iter().find(|(own, ..)| *own == name);
+        if let Some(mut one) = known.and_then(|known| arguments(line.head, args, known)) {
+            if matches!(name, "handle" | "route")
+                && let Some(word) = args.first()
+            {
+                one.help = format!(
+                    "a path begins with a slash, and several belong into a named matcher:\n\n@name path /{0}\n{name} @name",
+                    word.text.trim_start_matches('/')
+                );
+            }
+            self.found.push(one);
+            return;
+        }
+        let one = match (name, args) {
+            ("handle_path", _) => {
+                let path =
+                    matches!(line.args(), [only] if only.text.starts_with('/') || only.text == "*");
+                (!path).then(|| {
+                    refusal(
+                        line.head,
+                        "Caddy refuses the whole file: `handle_path` takes one path, and nothing else".to_owned(),
+                        "no path, or more than one",
+                        "for a named matcher write `handle` with `uri strip_prefix` in it",
+                    )
+                })
+            }
+            ("redir", [_, code]) => (!is_redirect(&code.text)).then(|| {
+                refusal(
+                    code.span,
+                    format!(
+                        "Caddy refuses the whole file: `redir` has no status `{}`",
+                        code.text
+                    ),
+                    "no status of a redirect",
+                    "write one of 301, 302, 303, 307, 308, or `permanent`, `temporary`, `html`",
+                )
+            }),
+            ("uri", [what, ..]) => {
+                let (least, most) = match what.text.as_str() {
+                    "strip_prefix" | "strip_suffix" => (2, 2),
+                    "replace" => (3, 4),
+                    "path_regexp" => (3, 3),
+                    "query" => (0, usize::MAX),
+                    // None of these.
+                    _ => (usize::MAX, 0),
+                };
+                (args.len() < least || args.len() > most).then(|| {
+                    refusal(
+                        line.head,
+                        format!(
+                            "Caddy refuses the whole file: `uri {}` takes other words",
+                            what.text
+                        ),
+                        "too many, or too few",
+                        "",
+                    )
+                })
+            }
+            ("request_header", [field, ..]) if field.text.starts_with('?') => Some(refusal(
+                line.head,
+                "Caddy refuses the whole file: `?` is for the directive `header`, and not for `request_header`".to_owned(),
+                "a default is for answers only",
+                "leave the `?` out",
+            )),
+            ("header", [_, ..]) if !line.children().is_empty() => Some(refusal(
+                line.head,
+                "Caddy refuses the whole file: `header` has fields in its line and in its block".to_owned(),
+                "both",
+                "write all of them into the block",
+            )),
+            ("forward_auth", _) => {
+                let asks = line.children().iter().any(|line| line.name() == "uri");
+                (!asks && self.whole).then(|| {
+                    refusal(
+                        line.head,
+                        "Caddy refuses the whole file: `forward_auth` asks for no path".to_owned(),
+                        "no `uri` in its block",
+                        "name the path at which the gateway answers, as in `uri /verify`",
+                    )
+                })
+            }
+            ("invoke", [route]) => {
+                let known = self.named_routes.contains(route.text.as_str());
+                (!known && self.whole).then(|| {
+                    refusal(
+                        route.span,
+                        format!(
+                            "Caddy refuses the whole file: no route is called `{}`",
+                            route.text
+                        ),
+                        "defined nowhere",
+                        format!(
+                            "define it before the sites:\n\n&({}) {{\n\t…\n}}",
+                            route.text
+                        ),
+                    )
+                })
+            }
+            _ => None,
+        };
+        self.found.extend(one);
+    }
+
+    /// The arguments after the matcher; says so if that is defined nowhere.
+    fn without_matcher(&mut self, line: &'a Directive) -> &'a [Word] {
+        let args = line.args();
+        let Some((first, rest)) = args.split_first() else {
+            return args;
+        };
+        let name = line.name();
+        if name == "try_files" || matches!(name, "rewrite" | "root") && rest.is_empty() {
+            return args;
+        }
+        let text = first.text.as_str();
+        if text.starts_with('@') {
+            let certain = self.whole && is_plain(first) && !text.contains(['{', '}']);
+            if certain && text.len() > 1 && name != "handle_path" && !self.matchers.contains(&text)
+            {
+                self.found.push(refusal(
+                    first.span,
+                    format!("Caddy refuses the whole file: no matcher is called `{text}`"),
+                    "defined nowhere",
+                    format!("define it in the same site, as in `{text} path /ws /ws/*`"),
+                ));
+            }
+            return rest;
+        }
+        match text.starts_with('/') || text == "*" && first.quote == Quote::None {
+            true => rest,
+            false => args,
+        }
+    }
+}
+
+/// `header Field value`, `header !Field`, each once (matchers.go, MatchHeader).
+fn header(line: &Directive, args: &[Word], odd: impl Fn(&str) -> Refusal) -> Option<Refusal> {
+    let texts: Vec<&str> = args.iter().map(|word| word.text.as_str()).collect();
+    let right = reads(&texts);
+    if right {
+        return None;
+    }
+    let name = line.name();
+    let help = match texts.as_slice() {
+        [only] => format!("name a value, or `*` for any:\n\nheader {only} *"),
+        [_, _, _, ..] if name.starts_with('@') && line.arg(0) == Some("header") => {
+            let lines: Vec<String> = texts
+                .chunks(2)
+                .map(|pair| format!("\theader {}", pair.join(" ")))
+                .collect();
+            format!("one field a line:\n\n{name} {{\n{}\n}}", lines.join("\n"))
+        }
+        _ => "one field and one value a line".to_owned(),
+    };
+    Some(Refusal {
+        help,
+        ..odd("one field and one value")
+    })
+}
+
+/// Whether the loop of MatchHeader comes to its end: after a field and its value it takes the next
+/// word for the matcher's name once more.
+fn reads(mut args: &[&str]) -> bool {
+    loop {
+        args = match args {
+            [] => return false,
+            [field] => return field.starts_with('!'),
+            [field, ..] if field.starts_with('!') => return false,
+            [_, _] => return true,
+            [_, _, _, rest @ ..] => rest,
+        };
+    }
+}
+
+/// What `redir` takes for a status (builtins.go, parseRedir).
+fn is_redirect(code: &str) -> bool {
+    let number = code.parse::<u16>();
+    matches!(code, "permanent" | "temporary" | "html")
+        || code.contains('{')
+        || number.is_ok_and(|number| (300..400).contains(&number) || number == 401)
+}
+
+/// Addresses that are none for a site (httpcaddyfile/addresses.go).
+pub(super) fn addresses(given: Option<Version>, site: &Site) -> Vec<Refusal> {
+    let silent = given.is_some_and(|version| version < [2, 8, 0]);
+    site.addresses
+        .iter()
+        .filter(|address| !address.unknown)
+        .filter_map(|address| {
+            let (scheme, rest) = match address.text.split_once("://") {
+                Some((scheme, rest)) => (scheme, rest),
+                None => ("", address.text.as_str()),
+            };
+            if let Some(port) = bad_port(rest).filter(|_| !address.text.contains(['{', '$'])) {
+                return Some(refusal(
+                    address.span,
+                    format!("Caddy refuses the whole file: `{port}` is no port"),
+                    "no port",
+                    "write a number from 1 to 65535",
+                ));
+            }
+            let against = match (scheme, address.port) {
+                ("http", Some(443)) => Some("`http://` and port 443"),
+                ("https", Some(80)) => Some("`https://` and port 80"),
+                _ => None,
+            };
+            if let Some(against) = against {
+                return Some(refusal(
+                    address.span,
+                    format!("Caddy refuses the whole file: {against} contradict each other"),
+                    "scheme and port violate convention",
+                    "leave one of the two out",
+                ));
+            }
+            let http = match scheme {
+                "ws" if !silent => "http",
+                "wss" if !silent => "https",
+                _ => return None,
+            };
+            let mut one = refusal(
+                address.span,
+                format!("Caddy from 2.8 on refuses the whole file: a site is no `{scheme}://`"),
+                "a scheme for browsers only",
+                format!("a handshake arrives over HTTP; write `{http}`:\n\n{http}://{rest}"),
+            );
+            if given.is_none() {
+                one.by_version = true;
+            }
+            Some(one)
+        })
+        .collect()
+}
