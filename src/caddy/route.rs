@@ -358,11 +358,16 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
     routes
 }
 
-/// What handshakes one site is for, they are another's that is dialled as its upstream: a proxy whose
-/// upstream names a site with routes has those that it takes as well.
+/// A proxy whose upstream names a site with routes has those of them that it takes as well.
 fn inherit(model: &Model, routes: &mut Vec<Route>) {
     /// Sites behind sites behind sites.
     const ROUNDS: usize = 3;
+    /// A proxy, and a site that it dials.
+    struct Dialled {
+        outer: (usize, usize),
+        proxy: HandlerId,
+        inner: (usize, usize),
+    }
     let mut by_host: HashMap<&str, Vec<(usize, usize)>> = HashMap::new();
     for (config, one) in model.configs.iter().enumerate() {
         for (site, at) in one.sites.iter().enumerate() {
@@ -376,7 +381,7 @@ fn inherit(model: &Model, routes: &mut Vec<Route>) {
             }
         }
     }
-    let mut dialled: Vec<((usize, usize), HandlerId, (usize, usize))> = Vec::new();
+    let mut dialled: Vec<Dialled> = Vec::new();
     for (config, one) in model.configs.iter().enumerate() {
         for (site, at) in one
             .sites
@@ -388,14 +393,22 @@ fn inherit(model: &Model, routes: &mut Vec<Route>) {
                 let hosts = proxy.upstreams.iter().filter_map(|up| up.host.as_deref());
                 let inner = hosts.filter_map(|host| by_host.get(host)).flatten();
                 let inner = inner.filter(|inner| **inner != (config, site));
-                dialled.extend(inner.take(8).map(|inner| ((config, site), id, *inner)));
+                dialled.extend(inner.take(8).map(|inner| Dialled {
+                    outer: (config, site),
+                    proxy: id,
+                    inner: *inner,
+                }));
             }
         }
     }
-    dialled.dedup();
     for _ in 0..ROUNDS {
         let mut new = Vec::new();
-        for ((config, site), proxy, inner) in &dialled {
+        for Dialled {
+            outer: (config, site),
+            proxy,
+            inner,
+        } in &dialled
+        {
             let own = |route: &&Route| (route.config, route.site) == *inner;
             for route in routes.iter().filter(own).take(8) {
                 let one = &model.configs[*config];
@@ -865,6 +878,12 @@ mod tests {
                 &["/socket.io/ known"],
             ),
             ("forward_auth auth:1 {\nuri /ws\n}", &[]),
+            // Whoever asks for a password there lets it go on.
+            (
+                "basic_auth /ws/* {\na b\n}\nreverse_proxy app:1",
+                &["/ws/ known"],
+            ),
+            ("respond /ws/* 404\nreverse_proxy app:1", &[]),
         ];
         for (body, expected) in cases {
             let file = format!("example.com {{\n{body}\n}}\n");
@@ -882,6 +901,30 @@ mod tests {
         );
         let toml = "[websocket]\nendpoints = [\"wss://other.example.com/live/\"]\n";
         assert!(routes(&[("wslint.toml", toml), ("Caddyfile", file)]).is_empty());
+    }
+
+    #[test]
+    fn a_shared_snippet_says_nothing_of_other_paths() {
+        let snippet =
+            "(up) {\nreverse_proxy {args[0]} app:1 {\nheader_up Connection {>Connection}\n}\n}\n";
+        let once = format!("{snippet}a.test {{\nimport up /live/*\n}}\n");
+        assert_eq!(routes(&[("Caddyfile", &once)]), ["/live/ intent"]);
+        let twice = format!("{once}b.test {{\nimport up /api/*\n}}\n");
+        assert!(routes(&[("Caddyfile", &twice)]).is_empty());
+        let all = format!("{snippet}a.test {{\nimport up *\n}}\nb.test {{\nimport up /api/*\n}}\n");
+        assert_eq!(routes(&[("Caddyfile", &all)]), ["/socket intent"]);
+    }
+
+    #[test]
+    fn a_site_has_the_routes_of_those_that_it_dials() {
+        let inner = "inner.test {\nreverse_proxy /live/* app-ws:1\n}\n";
+        let outer = format!("{inner}outer.test {{\nreverse_proxy https://inner.test\n}}\n");
+        assert_eq!(
+            routes(&[("Caddyfile", &outer)]),
+            ["/live/ name", "/live/ name"]
+        );
+        let other = format!("{inner}outer.test {{\nreverse_proxy /api/* https://inner.test\n}}\n");
+        assert_eq!(routes(&[("Caddyfile", &other)]), ["/live/ name"]);
     }
 
     #[test]

@@ -492,6 +492,25 @@ fn a_line_that_many_sites_import_is_told_once() {
 }
 
 #[test]
+fn a_matcher_that_never_matches_beside_another_proxy() {
+    for (rest, rules) in [
+        (
+            "reverse_proxy @ws app:1\nreverse_proxy app:2",
+            &["never-matches"][..],
+        ),
+        // The same upstream gets it after all.
+        ("reverse_proxy @ws app:1\nreverse_proxy app:1", &[]),
+        (
+            "@up header Connection *pgrade*\nreverse_proxy @ws app:1\nreverse_proxy @up app:1\nreverse_proxy app:2",
+            &[],
+        ),
+    ] {
+        let file = format!("example.com {{\n@ws header Connection upgrade\n{rest}\n}}\n");
+        assert_eq!(found(&[("Caddyfile", &file)]), *rules, "{rest}");
+    }
+}
+
+#[test]
 fn odd_input_ends_quickly() {
     let deep = format!(
         ":80 {{\n{}{}\n}}\n",

@@ -199,3 +199,6 @@ fn old_directive(project: &Project, config: &Config, handler: &Handler) -> Optio
     refusal.for_sockets = handler.name == "proxy" && (preset || known);
     Some(refusal)
 }
+
+#[cfg(test)]
+mod tests;

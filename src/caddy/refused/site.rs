@@ -414,13 +414,13 @@ pub(super) fn addresses(given: Option<Version>, site: &Site) -> Vec<Refusal> {
     let silent = given.is_some_and(|version| version < [2, 8, 0]);
     site.addresses
         .iter()
-        .filter(|address| !address.unknown)
+        .filter(|address| !address.text.contains(['{', '$']))
         .filter_map(|address| {
             let (scheme, rest) = match address.text.split_once("://") {
                 Some((scheme, rest)) => (scheme, rest),
                 None => ("", address.text.as_str()),
             };
-            if let Some(port) = bad_port(rest).filter(|_| !address.text.contains(['{', '$'])) {
+            if let Some(port) = bad_port(rest) {
                 return Some(refusal(
                     address.span,
                     format!("Caddy refuses the whole file: `{port}` is no port"),

@@ -169,5 +169,7 @@ pub(super) fn bad_port(rest: &str) -> Option<&str> {
         Some((from, to)) => number(from) && number(to),
         None => number(port),
     };
-    (!right).then_some(port)
+    // A word in its place is what some script puts a number for.
+    let odd = port.starts_with(|first: char| first.is_ascii_digit());
+    (!right && odd).then_some(port)
 }

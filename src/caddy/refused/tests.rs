@@ -1,0 +1,180 @@
+use crate::check::{Selection, check};
+use crate::project::Project;
+
+/// What is said to be refused in a Caddyfile.
+fn refused(file: &str) -> Vec<String> {
+    let project = Project::in_memory([("Caddyfile", file)]).expect("project");
+    let outcome = check(&project, &Selection::default());
+    let own = outcome.findings.iter();
+    own.filter(|finding| finding.rule == "caddy/refused")
+        .map(|finding| finding.message.clone())
+        .collect()
+}
+
+/// The same of a line in a site, or in the block of its proxy.
+fn line(in_proxy: bool, text: &str) -> Vec<String> {
+    let (before, after) = match in_proxy {
+        true => ("", format!(" {{\n{text}\n}}")),
+        false => (text, String::new()),
+    };
+    refused(&format!(
+        "example.com {{\n{before}\nreverse_proxy /ws/* app:8000{after}\n}}\n"
+    ))
+}
+
+#[test]
+fn one_cause_is_told_once() {
+    for (in_proxy, text, part) in [
+        (
+            true,
+            "websocket\ntransparent\nheader_upstream A b",
+            "has no `websocket`",
+        ),
+        (true, "lb_try_duration 5", "no duration"),
+        (true, "lb_policy ip_hash 2", "`ip_hash` takes one word"),
+        (
+            true,
+            "header_up ?Host x",
+            "`?` is for the directive `header`",
+        ),
+        (true, "transport http {\nread_timeout 5\n}", "no duration"),
+        (
+            true,
+            "transport http {\nwebsocket\n}",
+            "`transport http` has no `websocket`",
+        ),
+        (
+            true,
+            "handle_response @bad {\nabort\n}",
+            "no response matcher here is called `@bad`",
+        ),
+        (false, "handle ws/* {\n}", "`handle` takes nothing"),
+        (false, "handle @pages {\n}", "no matcher is called `@pages`"),
+        (
+            false,
+            "handle_path @pages {\n}",
+            "`handle_path` takes one path",
+        ),
+        (false, "redir /a /b 200", "`redir` has no status `200`"),
+        (
+            false,
+            "reverse_proxy /a app:8000;",
+            "`8000;` in `app:8000;` is no port",
+        ),
+        (
+            false,
+            "reverse_proxy /a http://{env.APP}",
+            "joins a scheme and a placeholder",
+        ),
+        (false, "reverse_proxy /a http://b c:1", "different schemes"),
+        (false, "@a header A b c", "one field and one value"),
+        (false, "@a not header A b c d", "one field and one value"),
+        (
+            false,
+            "@a {\nnot {\nheader A\n}\n}",
+            "one field and one value",
+        ),
+        (false, "@a path /a\n@a path /b", "is defined twice"),
+        (false, "handle /x { respond a }", "unexpected text after"),
+        (false, "handle /x {}", "unexpected \"{}\""),
+        (false, "invoke nosuch", "no route is called `nosuch`"),
+        (false, "forward_auth auth:1", "asks for no path"),
+    ] {
+        let found = line(in_proxy, text);
+        assert!(
+            matches!(found.as_slice(), [only] if only.contains(part)),
+            "{text}: {found:?}"
+        );
+    }
+    let site = "reverse_proxy /ws/* app:8000";
+    for (file, part) in [
+        (
+            format!("a.com {{\n{site}\n}}\na.com {{\n{site}\n}}\n"),
+            "the address of two sites",
+        ),
+        (
+            format!("a.com {{\n{site}\n}}\n{{\ndebug\n}}\n"),
+            "they come first, once",
+        ),
+        (
+            format!("a.com\n{site}\nb.com {{\n{site}\n}}\n"),
+            "the first site has no braces",
+        ),
+        (
+            format!("http://a.com:443 {{\n{site}\n}}\n"),
+            "contradict each other",
+        ),
+        (format!("a.com:80; {{\n{site}\n}}\n"), "`80;` is no port"),
+        (format!("a.com{{\n{site}\n}}\n"), "directly after"),
+    ] {
+        let found = refused(&file);
+        assert!(
+            matches!(found.as_slice(), [only] if only.contains(part)),
+            "{file}: {found:?}"
+        );
+    }
+}
+
+#[test]
+fn what_caddy_takes_is_silent() {
+    for text in [
+        "lb_try_duration {$TRY:5}",
+        "lb_try_duration 1h30m",
+        "flush_interval -1",
+        "stream_timeout 5",
+        "header_up X a b",
+        "lb_policy cookie name secret",
+        "lb_policy nosuch plugin",
+        "transport nosuch {\na b c\n}",
+        "unhealthy_status 5xx 404",
+        "@bad status 4xx\nhandle_response @bad {\nabort\n}",
+    ] {
+        assert!(line(true, text).is_empty(), "{text}");
+    }
+    for text in [
+        "handle {$PAGES} {\n}",
+        "{$LINE} @a {\n}\nhandle @a {\n}",
+        "import pages.caddy\nhandle @somewhere {\n}",
+        "@a header !A",
+        "@a header A b X C d",
+        "redir /a /b {status}",
+        "redir /a /b 301 x",
+        "nosuch plugin @its {\n}",
+        "rewrite /a",
+        "@a path /a\nhandle {\nhandle @a {\n}\n}",
+    ] {
+        assert!(
+            line(false, text).is_empty(),
+            "{text}: {:?}",
+            line(false, text)
+        );
+    }
+    for file in [
+        // The last brace of the file closes both.
+        "a.com {\nreverse_proxy /ws/* app:8000 {\nlb_policy first\n}\n",
+        "a.com {\nbind 127.0.0.1\nreverse_proxy /ws/* app:8000\n}\na.com {\nbind 127.0.0.2\nabort\n}\n",
+        "a.com {\nreverse_proxy /ws/* app:8000\n}\nhttp://a.com {\nabort\n}\n",
+        "a.com/x {\nreverse_proxy /ws/* app:8000\n}\na.com/y {\nabort\n}\n",
+        "{$A} {\nreverse_proxy /ws/* app:8000\n}\n{$A} {\nabort\n}\n",
+    ] {
+        assert!(refused(file).is_empty(), "{file}: {:?}", refused(file));
+    }
+}
+
+#[test]
+fn a_whole_file_of_caddy_1_is_undecided() {
+    let file = "example.com {\nproxy /ws app:8000 {\nwebsocket\ntransparent\n}\n}\n";
+    let project = Project::in_memory([("Caddyfile", file)]).expect("project");
+    let outcome = check(&project, &Selection::default());
+    assert!(outcome.findings.is_empty());
+    assert!(
+        outcome
+            .undecided
+            .iter()
+            .any(|note| note.message.contains("Caddy 1"))
+    );
+    let toml = "[targets]\ncaddy = \"2.10\"\n";
+    let project =
+        Project::in_memory([("Caddyfile", file), ("wslint.toml", toml)]).expect("project");
+    assert_eq!(check(&project, &Selection::default()).findings.len(), 1);
+}
