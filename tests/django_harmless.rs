@@ -422,3 +422,32 @@ fn runserver_where_nothing_shows_that_it_fails() {
         assert_eq!(said(settings, &files), nothing, "{settings}{files:?}");
     }
 }
+
+/// `manage.py` sets Django up before it loads asgi.py, so that its imports may come in any order.
+#[test]
+fn what_only_manage_py_starts_may_import_models_first() {
+    let asgi = "\
+from channels.routing import ProtocolTypeRouter, URLRouter
+from django.contrib.auth.models import AnonymousUser
+from django.core.asgi import get_asgi_application
+application = ProtocolTypeRouter({'http': get_asgi_application()})
+";
+    let found = |procfile: &str| {
+        let settings = format!(
+            "{SETTINGS}INSTALLED_APPS = ['daphne', 'channels']\nASGI_APPLICATION = 'proj.asgi.application'\n"
+        );
+        let files = [
+            ("manage.py", "DJANGO_SETTINGS_MODULE = 'proj.settings'\n"),
+            ("proj/settings.py", settings.as_str()),
+            ("proj/asgi.py", asgi),
+            ("Procfile", procfile),
+        ];
+        let project = Project::in_memory(files).unwrap();
+        let findings = check(&project, &Selection::default()).findings;
+        findings
+            .iter()
+            .any(|finding| finding.rule == "django/apps-not-ready")
+    };
+    assert!(found(DAPHNE));
+    assert!(!found("web: python manage.py runserver 0.0.0.0:8000\n"));
+}

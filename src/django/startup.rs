@@ -271,6 +271,11 @@ impl Walk<'_> {
                 span,
             });
         }
+        // django-configurations makes an application of its own when one of these is imported
+        // (configurations/asgi.py and wsgi.py).
+        if matches!(module, "configurations.asgi" | "configurations.wsgi") {
+            self.set_up = true;
+        }
         let own = module.strip_prefix("django.contrib.").is_some_and(|rest| {
             matches!(
                 rest,
@@ -379,6 +384,13 @@ mod tests {
             ),
             (
                 &format!("{head}if x:\n    import django\n    django.setup()\nimport chat.routing"),
+                model,
+                false,
+            ),
+            (
+                &format!(
+                    "{head}from configurations.asgi import get_asgi_application\nimport chat.routing"
+                ),
                 model,
                 false,
             ),

@@ -2,6 +2,7 @@
 
 use super::routing::head;
 use crate::context::Context;
+use crate::django::command::Program;
 use crate::django::objects::Object;
 use crate::django::startup::Needs;
 use crate::finding::Report;
@@ -17,9 +18,16 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         let started = servers.iter().find(|command| {
             command.speaks_asgi() && model.object(command) == Some(Object::Application(at))
         });
-        // Where no command is known, an asgi.py is what servers load.
-        let is_entry =
-            servers.is_empty() && cx.project.source(application.source).name() == "asgi.py";
+        // Where no command is known, an asgi.py is what servers load; `manage.py` sets Django up.
+        let only_manage = || {
+            model.commands.iter().any(|command| {
+                command.program == Program::Runserver
+                    && model.is_started_by(cx.project, command, home)
+            })
+        };
+        let is_entry = servers.is_empty()
+            && cx.project.source(application.source).name() == "asgi.py"
+            && !only_manage();
         if started.is_none() && !is_entry {
             continue;
         }
