@@ -7,6 +7,7 @@ use crate::finding::Undecided;
 use crate::project::{Project, Suppressions};
 use crate::source::SourceId;
 use crate::stack::Traced;
+use crate::stack::redirected::{self, Redirected};
 use crate::stack::scheme::{self, Mistold};
 use crate::{caddy, django, nginx, parallel, stack};
 
@@ -27,6 +28,7 @@ pub struct Context<'a> {
     edge_hints: OnceLock<Vec<Hint>>,
     ways: OnceLock<Vec<Traced>>,
     mistold: OnceLock<Vec<Mistold>>,
+    redirected: OnceLock<Vec<Redirected>>,
 }
 
 impl<'a> Context<'a> {
@@ -61,6 +63,7 @@ impl<'a> Context<'a> {
             edge_hints: OnceLock::new(),
             ways: OnceLock::new(),
             mistold: OnceLock::new(),
+            redirected: OnceLock::new(),
         }
     }
 
@@ -87,6 +90,11 @@ impl<'a> Context<'a> {
     /// Applications that take a client which uses TLS for one that does not.
     pub(crate) fn mistold(&self) -> &[Mistold] {
         self.mistold.get_or_init(|| scheme::mistold(self))
+    }
+
+    /// Redirects to https inside a chain of the project's hops.
+    pub(crate) fn redirected(&self) -> &[Redirected] {
+        self.redirected.get_or_init(|| redirected::redirected(self))
     }
 
     /// What the models could not resolve, syntax errors among it.

@@ -7,6 +7,7 @@
 
 pub mod checks;
 mod first;
+pub(crate) mod redirected;
 pub(crate) mod scheme;
 mod served;
 mod topology;

@@ -117,6 +117,21 @@ pub(super) fn reached<'a, 's>(
     reached.filter(|one| !one.entrances.is_empty()).collect()
 }
 
+/// The ways in that lead to a proxy behind another one.
+pub(super) fn to_proxies<'s>(
+    stack: &'s Stack<'_>,
+    tracer: &Tracer<'_>,
+) -> Vec<(usize, &'s Entrance)> {
+    let graph = Graph::of(stack);
+    let inner: Vec<usize> = (0..stack.hops.len())
+        .filter(|hop| {
+            let dialled = graph.incoming[*hop].iter().any(|(from, _)| from != hop);
+            dialled && !stack.hops[*hop].is_application()
+        })
+        .collect();
+    entrances(stack, tracer, &graph.leading_to(&inner))
+}
+
 /// Every application route and every declared endpoint, through every way that leads there.
 pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
     let stack = Stack::of(cx);

@@ -1,6 +1,6 @@
 //! A proxy dials, over plain HTTP, a host that speaks TLS: port 80 there is nothing but a redirect.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::indented;
 use crate::caddy::address::{host_matches, is_public_name};
@@ -39,10 +39,16 @@ pub fn plain_http_upstream(cx: &Context<'_>, report: &mut Report<'_>) {
         if proxy.tls_transport {
             continue;
         }
+        let joined = |suspect: &Suspect<'_>| {
+            let mut redirects = cx.redirected().iter();
+            redirects.any(|one| one.dial == suspect.upstream.span)
+        };
         let suspects: Vec<Suspect<'_>> = proxy
             .upstreams
             .iter()
             .filter_map(|upstream| suspect(upstream, &sites))
+            // Told as a chain, where the project shows who redirects.
+            .filter(|suspect| !joined(suspect))
             .collect();
         if let Some(first) = suspects.first()
             && seen.insert(first.upstream.span)
@@ -50,6 +56,18 @@ pub fn plain_http_upstream(cx: &Context<'_>, report: &mut Report<'_>) {
             report.push(explain(cx, route, site, handler, proxy, &suspects, report));
         }
     }
+}
+
+/// The upstreams of which this rule proves that they redirect: sites of the project by their name.
+pub(crate) fn proved(cx: &Context<'_>) -> BTreeSet<Span> {
+    let sites = Sites::of(cx);
+    let proxies = route::proxies(&cx.caddy).filter(|(.., proxy)| !proxy.tls_transport);
+    let upstreams = proxies.flat_map(|(.., proxy)| &proxy.upstreams);
+    upstreams
+        .filter_map(|upstream| suspect(upstream, &sites))
+        .filter(|suspect| matches!(suspect.shown, Shown::Tls(..)))
+        .map(|suspect| suspect.upstream.span)
+        .collect()
 }
 
 /// Whether `upstream` is dialled over plain HTTP though it speaks TLS, for all we know.

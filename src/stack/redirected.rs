@@ -1,0 +1,218 @@
+//! Handshakes that a hop of the project sends on over plain HTTP, to another one that answers
+//! nothing there but a redirect to https.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Stack;
+use super::topology::Program;
+use super::ways;
+use crate::caddy::checks::plain_upstream::proved;
+use crate::context::Context;
+use crate::handshake::Outcome;
+use crate::nginx::way::{Cause, End};
+use crate::project::Project;
+use crate::source::Span;
+use crate::trace::{Asked, Run, Step, Tracer, Verdict, Way};
+
+/// Handshakes that are sent through one way in.
+const MAX_PATHS: usize = 16;
+
+/// Ways in that are tried.
+const MAX_ENTRANCES: usize = 512;
+
+/// A redirect inside the chain.
+#[derive(Clone, Debug)]
+pub(crate) struct Redirected {
+    /// Where the hop is dialled that redirects.
+    pub(crate) dial: Span,
+    /// The technology of the one that dials it.
+    pub(crate) dialler: &'static str,
+    /// The host and the port that are dialled.
+    pub(crate) address: String,
+    /// The technology of the one that redirects.
+    pub(crate) layer: &'static str,
+    /// The line that redirects, or the site that does by itself.
+    pub(crate) by: Span,
+    /// With which status.
+    pub(crate) status: u16,
+    /// The name under which the one that redirects speaks TLS, with the port if it is not 443.
+    pub(crate) over_tls: Option<String>,
+    /// The URL that a browser asks for.
+    pub(crate) url: String,
+    /// Where the client's TLS ends, if in the files.
+    pub(crate) ends_tls: Span,
+}
+
+/// Every redirect to https inside a chain, once for each place that dials it.
+pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
+    let stack = Stack::of(cx);
+    let through = to_proxies(cx, &stack);
+    let all = cx.ways().iter().map(|traced| &traced.way);
+    // What the rules of one technology prove by themselves is told by them.
+    let told = proved(cx);
+    let strays: BTreeSet<Span> = cx
+        .nginx
+        .strays
+        .iter()
+        .filter_map(|stray| match stray.way.end {
+            End::Answered {
+                cause: Cause::Redirect(item),
+                ..
+            } => Some(cx.nginx.view(stray.config).directive(item).head()),
+            _ => None,
+        })
+        .collect();
+    let mut found: BTreeMap<Span, Redirected> = BTreeMap::new();
+    for way in all.chain(&through) {
+        let run = way.decisive();
+        let Some((from, at)) = redirect(cx.project, run) else {
+            continue;
+        };
+        let (dials, answers) = (&run.steps[from], &run.steps[at]);
+        let Some(upstream) = &dials.followed else {
+            continue;
+        };
+        let by = answers
+            .passage
+            .because
+            .last()
+            .map_or(answers.at, |because| because.span);
+        if told.contains(&upstream.from) || strays.contains(&by) || !way.url.starts_with("wss://") {
+            continue;
+        }
+        let Outcome::Answers {
+            status: Some(status),
+        } = answers.passage.outcome
+        else {
+            continue;
+        };
+        let (host, port) = (&answers.arrived.host, answers.arrived.port);
+        let dialled = upstream.host.known().unwrap_or(host);
+        found.entry(upstream.from).or_insert_with(|| Redirected {
+            dial: upstream.from,
+            dialler: dials.layer,
+            address: if port == 80 {
+                dialled.clone()
+            } else {
+                format!("{dialled}:{port}")
+            },
+            layer: answers.layer,
+            by,
+            status,
+            over_tls: over_tls(&stack, answers, dialled),
+            url: way.url.clone(),
+            ends_tls: ends_tls(run),
+        });
+    }
+    found.into_values().collect()
+}
+
+/// The handshakes that the proxies' own files show, through every way in that leads to another
+/// proxy; those that go to it.
+fn to_proxies(cx: &Context<'_>, stack: &Stack<'_>) -> Vec<Way> {
+    let tracer = Tracer::new(cx, stack);
+    let mut found = Vec::new();
+    let entrances = ways::to_proxies(stack, &tracer);
+    for (entry, entrance) in entrances.into_iter().take(MAX_ENTRANCES) {
+        // A path, and the proxy that must take it for the evidence to hold.
+        let mut asked: Vec<(String, Option<Span>)> = cx
+            .project
+            .config
+            .endpoints
+            .iter()
+            .filter(|declared| declared.host().is_none())
+            .map(|declared| (declared.path().to_owned(), None))
+            .collect();
+        match &cx.topology.places[entry].program {
+            Program::Nginx(config) => {
+                let routes = cx
+                    .nginx
+                    .routes
+                    .iter()
+                    .filter(|route| route.config == *config);
+                let view = cx.nginx.view(*config);
+                asked.extend(routes.filter_map(|route| {
+                    let location = &view.config.locations[route.location as usize];
+                    Some((location.sample()?, Some(view.directive(route.pass).head())))
+                }));
+            }
+            Program::Caddy(config) => {
+                let routes = cx
+                    .caddy
+                    .routes
+                    .iter()
+                    .filter(|route| route.config == *config);
+                asked.extend(routes.map(|route| {
+                    let handlers = &cx.caddy.site(route).handlers;
+                    (route.path.clone(), Some(handlers.get(route.proxy).head))
+                }));
+            }
+            Program::Django { .. } => continue,
+        }
+        for (path, through) in asked.into_iter().take(MAX_PATHS) {
+            let way = tracer.through(entry, entrance, &path, Asked::Handshake);
+            let passes = |span: Span| {
+                let steps = way.runs[0].steps.iter();
+                let because = |step: &Step| {
+                    let mut spans = step.passage.because.iter().map(|because| because.span);
+                    spans.any(|because| because == span)
+                };
+                steps.take(2).any(because)
+            };
+            if through.is_none_or(passes) {
+                found.push(way);
+            }
+        }
+    }
+    found
+}
+
+/// The steps that send a lost handshake on over plain HTTP, and answer it with a redirect to https.
+fn redirect(project: &Project, run: &Run) -> Option<(usize, usize)> {
+    let at = run.lost_at.filter(|_| run.verdict == Verdict::Fails)?;
+    let from = at.checked_sub(1)?;
+    let (dials, answers) = (run.steps.get(from)?, run.steps.get(at)?);
+    let redirects = matches!(
+        answers.passage.outcome,
+        Outcome::Answers {
+            status: Some(300..=399)
+        }
+    );
+    let by_proxy = dials.layer != "edge" && matches!(answers.layer, "nginx" | "caddy");
+    if !redirects || !by_proxy || answers.arrived.tls {
+        return None;
+    }
+    let because = answers.passage.because.last()?;
+    let says = because.message.contains("https") || project.slice(because.span).contains("https");
+    says.then_some((from, at))
+}
+
+/// The name under which the hop of `step` speaks TLS.
+fn over_tls(stack: &Stack<'_>, step: &Step, dialled: &str) -> Option<String> {
+    let entrances = stack.entrances(step.hop?);
+    let named = |name: &str| {
+        let mut tls = entrances.iter().filter(|entrance| entrance.tls);
+        tls.find(|entrance| entrance.host == name)
+    };
+    let first = || {
+        let mut tls = entrances.iter().filter(|entrance| entrance.tls);
+        tls.find(|entrance| !entrance.host.is_empty() && !entrance.host.contains('*'))
+    };
+    let found = named(dialled)
+        .or_else(|| named(&step.arrived.host))
+        .or_else(first)?;
+    Some(match found.port {
+        443 => found.host.clone(),
+        port => format!("{}:{port}", found.host),
+    })
+}
+
+/// The edge, or the first server, that ends the client's TLS.
+fn ends_tls(run: &Run) -> Span {
+    let first = &run.steps[0];
+    let because = first.passage.because.first();
+    match first.layer {
+        "edge" => first.place,
+        _ => because.map_or(first.at, |because| because.span),
+    }
+}
