@@ -357,8 +357,11 @@ fn runserver_where_nothing_shows_that_it_fails() {
     assert_eq!(said(daphne, &[run, manage]), ["django/asgi-application"]);
     let nothing: [String; 0] = [];
     let silenced = format!("{behind}SILENCED_SYSTEM_CHECKS = ['daphne.E001']\n");
+    let debug = format!("{listed}if DEBUG:\n    INSTALLED_APPS.insert(0, 'daphne')\n");
     let more = format!("{listed}try:\n    from .local import *\nexcept ImportError:\n    pass\n");
     for (settings, files) in [
+        // Whoever develops has it.
+        (debug.as_str(), vec![run, four, manage]),
         // Nobody runs it, or not alone.
         (listed, vec![four, manage]),
         (daphne, vec![manage]),
