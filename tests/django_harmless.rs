@@ -360,6 +360,22 @@ fn runserver_where_nothing_shows_that_it_fails() {
     let debug = format!("{listed}if DEBUG:\n    INSTALLED_APPS.insert(0, 'daphne')\n");
     let more = format!("{listed}try:\n    from .local import *\nexcept ImportError:\n    pass\n");
     for (settings, files) in [
+        // The image's own command is not the one that runs.
+        (
+            listed,
+            vec![
+                four,
+                manage,
+                (
+                    "Dockerfile",
+                    "FROM python:3.12\nCMD [\"python\", \"manage.py\", \"runserver\", \"0.0.0.0:8000\"]\n",
+                ),
+                (
+                    "compose.yml",
+                    "services:\n  web:\n    build: .\n    command: daphne -b 0.0.0.0 proj.asgi:application\n",
+                ),
+            ],
+        ),
         // Whoever develops has it.
         (debug.as_str(), vec![run, four, manage]),
         // Nobody runs it, or not alone.

@@ -187,6 +187,17 @@ impl Topology {
         }
     }
 
+    /// Whether the command of a Dockerfile never runs: every service that is built from it has a
+    /// command of its own.
+    pub fn is_overridden(&self, dockerfile: SourceId) -> bool {
+        let built = |service: &&Service| {
+            let build = service.build.as_ref();
+            build.is_some_and(|build| build.dockerfile == Some(dockerfile))
+        };
+        let mut services = self.services.iter().filter(built).peekable();
+        services.peek().is_some() && services.all(|service| service.overrides)
+    }
+
     /// The compose services that `from` means by `host`: of its own compose file's folder, else
     /// of those nearest to it.
     pub(super) fn named(&self, from: usize, host: &str) -> Vec<usize> {

@@ -2,7 +2,6 @@
 
 use super::routing::head;
 use crate::context::Context;
-use crate::django::Model;
 use crate::django::command::{Command, Program};
 use crate::django::data::{Data, Possible, certain};
 use crate::django::settings::{Role, Settings};
@@ -59,10 +58,12 @@ fn major(cx: &Context<'_>, home: &str, package: &str) -> Option<u32> {
 }
 
 /// A `runserver` command of the application in `home`, unless its file starts an ASGI server
-/// beside it, which may take the sockets.
-fn command<'a>(model: &'a Model, project: &Project, home: &str) -> Option<&'a Command> {
+/// beside it, which may take the sockets, or a compose file never lets it run.
+fn command<'a>(cx: &'a Context<'_>, home: &str) -> Option<&'a Command> {
+    let (model, project) = (&cx.django, cx.project);
     model.commands.iter().find(|command| {
         command.program == Program::Runserver
+            && !cx.topology.is_overridden(command.span.source)
             && !command.flag("--noasgi")
             && model.is_started_by(project, command, home)
             && !model.commands.iter().any(|other| {
@@ -106,7 +107,7 @@ pub fn without_daphne(cx: &Context<'_>, report: &mut Report<'_>) {
         return;
     }
     for_each_application(cx, report, |report, settings, home, socket| {
-        let command = command(&cx.django, cx.project, home)?;
+        let command = command(cx, home)?;
         // Until version 3 Channels brought the ASGI `runserver` itself.
         if major(cx, home, "channels")? < 4 {
             return None;
@@ -180,7 +181,7 @@ pub fn order(cx: &Context<'_>, report: &mut Report<'_>) {
 pub fn application(cx: &Context<'_>, report: &mut Report<'_>) {
     for_each_application(cx, report, |report, settings, home, _| {
         let model = &cx.django;
-        let command = command(model, cx.project, home)?;
+        let command = command(cx, home)?;
         if major(cx, home, "daphne").is_some_and(|major| major < 4) {
             return None;
         }
