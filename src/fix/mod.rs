@@ -68,14 +68,20 @@ pub fn keep_what_holds(cx: &Context<'_>, outcome: &mut Outcome) {
     }
 }
 
-/// Lines that a fix writes end as those of its file do.
+/// Lines that a fix writes end as the line does at which they are written: a file may be of two
+/// minds.
 fn keep_line_ends(project: &Project, finding: &mut Finding) {
     for edit in finding.fix.iter_mut().flat_map(|fix| &mut fix.edits) {
         let text = &project.source(edit.span.source).text;
-        if text.contains("\r\n") {
-            // What is copied from the file has them already.
-            edit.text = edit.text.replace("\r\n", "\n").replace('\n', "\r\n");
-        }
+        let start = edit.span.start as usize;
+        let end = text[start..].find('\n').map(|at| start + at);
+        let end = end.or_else(|| text[..start].rfind('\n'));
+        // What is copied from the file may have them already.
+        let lines = edit.text.replace("\r\n", "\n");
+        edit.text = match end.is_some_and(|end| text[..end].ends_with('\r')) {
+            true => lines.replace('\n', "\r\n"),
+            false => lines,
+        };
     }
 }
 
@@ -303,6 +309,18 @@ mod tests {
         );
         assert_eq!(text.matches('\n').count(), text.matches("\r\n").count());
         assert!(!text.contains("\r\r"), "{text}");
+    }
+
+    #[test]
+    fn in_a_file_of_two_minds_the_lines_beside_decide() {
+        let file = "events {}\r\nhttp {\n    server {\n        location /ws/ {\n            proxy_pass http://app:8000;\n        }\n    }\n}\r\n";
+        let project = Project::in_memory([("nginx.conf", file)]).expect("valid");
+        let fixed = fix(project, &Selection::default(), false);
+        let text = &fixed.project.sources[0].text;
+        assert!(
+            fixed.count > 0 && text.matches("\r\n").count() == 2,
+            "{text:?}"
+        );
     }
 
     /// A fix of one edit at `find`, for the only finding of these files.

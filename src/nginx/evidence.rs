@@ -131,12 +131,38 @@ pub(super) fn switched_upstream(view: View<'_>, url: &str) -> Option<Evidence> {
     })
 }
 
-/// The well-known endpoint that a location names, if it also gets it.
+/// The well-known endpoint that a location names, if it also gets it and keeps it.
 pub(super) fn well_known(view: View<'_>, index: u32, location: &Location) -> Option<Evidence> {
+    well_known_path(view, index, location).filter(|_| !leads_elsewhere(view, location.item))
+}
+
+/// Whether an endpoint that a location names is one of sockets even where nothing there can
+/// upgrade: only some software has the path, or a map for the upgrade is there and nothing uses it.
+pub(super) fn is_meant(view: View<'_>, evidence: &Evidence) -> bool {
+    let unused = || {
+        upgrade_variable(view).is_some_and(|variable| {
+            let mut levels = (0..view.config.items.len() as u32).map(|item| view.directive(item));
+            !levels.any(|line| {
+                line.name() == "proxy_set_header"
+                    && line.args().iter().any(|word| {
+                        variables(&word.text)
+                            .iter()
+                            .any(|name| name.eq_ignore_ascii_case(variable))
+                    })
+            })
+        })
+    };
+    evidence.is_of_software()
+        || *view.config.unused_upgrade.get_or_init(unused)
+            && matches!(evidence, Evidence::WellKnown { .. })
+}
+
+/// The well-known endpoint that a location names, if it also gets it.
+pub(super) fn well_known_path(view: View<'_>, index: u32, location: &Location) -> Option<Evidence> {
     let path = location.sample()?;
     let endpoint = known_endpoint(&path)?;
     let files = matches!(&location.matcher, Matcher::Regex(pattern) if pattern.is_plain_http());
-    if files || leads_elsewhere(view, location.item) || turns_get_away(view, location) {
+    if files || turns_get_away(view, location) {
         return None;
     }
     let gets_it = match view.find_location(location.server, &path) {

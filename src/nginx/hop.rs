@@ -111,6 +111,13 @@ impl Hop for Nginx<'_> {
             };
         };
         let mut journey = self.journey(chosen, request);
+        if chosen.http2 && !chosen.tls && self.older_than_preface().is_none() {
+            let why = "before 1.25.1 a listener of plain HTTP/2 understands no HTTP/1.1, and the version of nginx is not known (`[targets] nginx`)";
+            journey.end = End::Undecided {
+                why: why.to_owned(),
+                item: ROOT,
+            };
+        }
         if let Some(unseen) = journey.unseen.take() {
             journey.end = End::Undecided {
                 why: unseen.why,
@@ -180,10 +187,13 @@ impl Nginx<'_> {
         if request.tls && (!chosen.tls || rejects()) {
             return Some((None, Answer::NoTls));
         }
-        let old = self
-            .target
-            .is_some_and(|target| target < PREFACE_IS_DETECTED);
-        (chosen.http2 && !chosen.tls && old).then_some((None, Answer::Http2Only))
+        (chosen.http2 && !chosen.tls && self.older_than_preface() == Some(true))
+            .then_some((None, Answer::Http2Only))
+    }
+
+    /// Whether the version is one that speaks nothing else at a listener of plain HTTP/2.
+    fn older_than_preface(&self) -> Option<bool> {
+        Some(self.target? < PREFACE_IS_DETECTED)
     }
 
     fn passage(&self, journey: Journey) -> Passage {

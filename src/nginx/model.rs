@@ -192,6 +192,8 @@ pub struct Config {
     pub locations: Vec<Location>,
     /// See [`upgrade_variable`](super::evidence::upgrade_variable).
     pub(super) upgrade_variable: OnceLock<Option<String>>,
+    /// That variable is used nowhere.
+    pub(super) unused_upgrade: OnceLock<bool>,
     /// See [`View::names`].
     pub(super) names: OnceLock<super::setting::Names>,
     /// Why nginx would not load it.
@@ -221,6 +223,7 @@ impl Config {
             servers: Vec::new(),
             locations: Vec::new(),
             upgrade_variable: OnceLock::new(),
+            unused_upgrade: OnceLock::new(),
             names: OnceLock::new(),
             refusals: Vec::new(),
             unseen_http: false,

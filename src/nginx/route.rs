@@ -5,7 +5,7 @@ use std::ops::Bound;
 
 use super::declared::Places;
 use super::evidence::{
-    error_page, intent, is_below_endpoint, redirects_all, switched_upstream, tried,
+    error_page, intent, is_below_endpoint, is_meant, redirects_all, switched_upstream, tried,
     upgrade_condition, upstream_names, well_known,
 };
 use super::headers::{Effective, Half, Line, Miss, Sent, handshakes, lines, sent};
@@ -319,7 +319,8 @@ fn candidates(view: View<'_>, requests: &[Request]) -> Vec<Candidate> {
                 if block == location.item {
                     evidence.extend(own_intent(view, block));
                     evidence.extend(
-                        well_known(view, index as u32, location).filter(Evidence::is_of_software),
+                        well_known(view, index as u32, location)
+                            .filter(|evidence| is_meant(view, evidence)),
                     );
                 }
                 candidates.push(Candidate {

@@ -8,7 +8,9 @@
 use std::cell::Cell;
 use std::collections::BTreeSet;
 
-use super::evidence::{error_page, intent, upgrade_condition};
+use super::evidence::{
+    error_page, intent, is_below_endpoint, is_meant, upgrade_condition, well_known_path,
+};
 use super::headers::{Line, handshakes, lines};
 use super::location::{self, Listen, Location, Matcher};
 use super::model::{ItemId, View};
@@ -162,10 +164,27 @@ impl Finder<'_> {
     /// Sends a location the paths that it names itself.
     fn own(&self, index: u32, location: &Location) -> Option<Stray> {
         let view = self.view;
-        let evidence = own_evidence(view, location)?;
+        let own = own_evidence(view, location);
+        let named = own.is_none();
+        let evidence = own.or_else(|| endpoint(view, index, location))?;
         let hosts = hosts(view, location.server);
-        let (tls, path, way) = self.sent(location.server, &hosts, &paths(location), Some(index))?;
+        let mut paths = paths(location);
+        if named {
+            // The name is the path that is known.
+            paths.truncate(1);
+        }
+        let (tls, path, way) = self.sent(location.server, &hosts, &paths, Some(index))?;
         match way.end {
+            // What only bears the name of an endpoint may well be closed, or moved, on purpose.
+            End::Answered {
+                cause: Cause::Loop(_),
+                ..
+            } => {}
+            End::Answered {
+                cause: Cause::Files(Some(_)),
+                status: Some(200),
+            } => {}
+            _ if named => return None,
             // The slash is missing only to a client that nobody has seen.
             End::Answered {
                 cause: Cause::Slash(_),
@@ -401,6 +420,21 @@ fn own_evidence(view: View<'_>, location: &Location) -> Option<Evidence> {
     // They may be there for the blocks within.
     let inner = location.children.is_empty();
     (inner || level.pass.is_some()).then_some(evidence)
+}
+
+/// The well-known endpoint that a location bears the name of, where it has no proxy that is a route
+/// already.
+fn endpoint(view: View<'_>, index: u32, location: &Location) -> Option<Evidence> {
+    let level = view.level(location.item);
+    let simple = location.children.is_empty() && location.blocks.is_empty() && !level.conditional;
+    let evidence = simple.then(|| well_known_path(view, index, location))??;
+    let passes = !level.handlers.is_empty();
+    let moves = !level.rewrites.is_empty();
+    match passes {
+        true => moves && !is_below_endpoint(location),
+        false => !is_below_endpoint(location) && is_meant(view, &evidence),
+    }
+    .then_some(evidence)
 }
 
 fn takes(location: &Location, path: &str) -> bool {

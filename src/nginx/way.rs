@@ -94,7 +94,9 @@ pub(super) fn ways(
 fn way(view: View<'_>, journey: &Journey) -> Way {
     let last = |what| journey.of(what).last().map(|event| event.item);
     let condition = last(What::If);
-    let tried = last(What::TryFiles);
+    // The first one had the path that was asked for; what it leads to may try files again.
+    let tried = journey.of(What::TryFiles).next().map(|event| event.item);
+    let tries = |item| journey.of(What::TryFiles).any(|event| event.item == item);
     let mut location = journey.location;
     let end = match &journey.end {
         _ if journey.unseen.is_some() => End::Undecided,
@@ -122,7 +124,7 @@ fn way(view: View<'_>, journey: &Journey) -> Way {
                 Answer::Denied => Some(Cause::Denied(*item)),
                 Answer::Internal => location.map(Cause::Internal),
                 // A page that is not there leads to itself; it is the same `try_files` that is at fault.
-                Answer::Loop if Some(*item) == tried => Some(Cause::Files(tried)),
+                Answer::Loop if tries(*item) => Some(Cause::Files(tried)),
                 Answer::Loop => Some(Cause::Loop(*item)),
                 Answer::TryFiles | Answer::File | Answer::NoLocation => Some(Cause::Files(tried)),
                 _ => None,

@@ -82,6 +82,21 @@ pub struct Step {
     pub rule: Option<String>,
 }
 
+impl Step {
+    /// The lines that set the headers of the upgrade as it leaves.
+    fn sent_by(&self) -> Vec<Span> {
+        let Outcome::Forwards { request, .. } = &self.passage.outcome else {
+            return Vec::new();
+        };
+        let lines = ["upgrade", "connection"].map(|name| request.lines(name));
+        lines
+            .into_iter()
+            .flatten()
+            .filter_map(|line| line.from)
+            .collect()
+    }
+}
+
 /// The way of one browser's handshake.
 #[derive(Clone, Debug)]
 pub struct Run {
@@ -656,6 +671,7 @@ fn names<'f>(findings: &'f [Finding], step: &Step) -> Option<&'f Finding> {
         .iter()
         .map(|because| because.span)
         .chain([step.at])
+        .chain(step.sent_by())
         .chain(step.followed.as_ref().map(|upstream| upstream.from))
         .collect();
     let touches = |span: Span| {
@@ -670,17 +686,20 @@ fn names<'f>(findings: &'f [Finding], step: &Step) -> Option<&'f Finding> {
         })
         .filter_map(|finding| {
             let primary = touches(finding.span);
+            // Of all that happened the last is nearest to the loss.
+            let last = step.passage.because.iter().rposition(|because| because.span == finding.span);
             let labels = finding
                 .labels
                 .iter()
                 .filter(|label| touches(label.span))
                 .count();
-            (primary || labels > 0).then_some((primary, finding.severity, labels, finding))
+            (primary || labels > 0).then_some((primary, finding.severity, last, labels, finding))
         })
         // The first of equals. A hint does not lose a handshake.
         .rev()
-        .max_by_key(|(primary, severity, labels, _)| {
-            (*severity != Severity::Info, *primary, *severity, *labels)
+        .max_by_key(|(primary, severity, last, labels, _)| {
+            let loses = *severity != Severity::Info;
+            (loses, *primary, *severity, *last, *labels)
         })
         .map(|(.., finding)| finding)
 }

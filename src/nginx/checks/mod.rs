@@ -87,7 +87,7 @@ fn lost<'a>(cx: &'a Context<'a>) -> impl Iterator<Item = (Place<'a>, &'a Loss)> 
 
 /// The routes that both headers of the upgrade get through.
 fn upgrading<'a>(cx: &'a Context<'a>) -> impl Iterator<Item = Place<'a>> {
-    places(cx).filter(|place| place.route.loss.is_none())
+    places(cx).filter(|place| place.route.loss.is_none() && !place.is_refused())
 }
 
 /// Findings by the place that one would change: one cause, one finding, with all its routes.

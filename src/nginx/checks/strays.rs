@@ -216,18 +216,26 @@ impl<'a> Astray<'a> {
     pub(super) fn block(&self, opening: &str) -> String {
         let view = self.view;
         let server = self.stray.server;
-        let mut passes = view
-            .config
-            .locations
-            .iter()
-            .filter(|location| location.server == server)
-            .filter_map(|location| view.level(location.item).pass)
-            .filter_map(|pass| view.directive(pass).arg(0));
-        let first = passes.next();
-        let pass = match first {
-            Some(url) if passes.all(|other| other == url) => url,
-            _ => "http://app:8000",
+        let url = |location: &Location| {
+            let pass = view.level(location.item).pass?;
+            let url = view.directive(pass).arg(0)?;
+            (!url.contains("$request_uri")).then_some(url)
         };
+        let here = || {
+            let locations = view.config.locations.iter();
+            locations.filter(|location| location.server == server)
+        };
+        // The one that handles the upgrade, then the one for everything, knows the application.
+        let pass = self
+            .right()
+            .and_then(url)
+            .or_else(|| {
+                here()
+                    .filter(|location| location.is_catch_all())
+                    .find_map(url)
+            })
+            .or_else(|| here().find_map(url))
+            .unwrap_or("http://127.0.0.1:8000");
         let authority = pass.find("://").map_or(0, |at| at + 3);
         let end = pass[authority..]
             .find('/')

@@ -115,14 +115,22 @@ impl Walk<'_, '_> {
             if self.named_file || path == "/" || self.is_aliased(&path) {
                 return self.index(&path);
             }
-            self.note(item, What::Handler, format!("has no folder `{path}`"));
+            self.note(
+                item,
+                What::Handler,
+                format!("looks for a folder `{path}`, which is taken not to be there"),
+            );
             return Step::Status(404, by, item);
         }
         if self.named_file {
             self.note(item, What::Handler, format!("sends the file `{path}`"));
             return Step::End(self.found(Answer::File, item));
         }
-        self.note(item, What::Handler, format!("has no file `{path}`"));
+        self.note(
+            item,
+            What::Handler,
+            format!("looks for a file `{path}`, which is taken not to be there"),
+        );
         Step::Status(404, by, item)
     }
 

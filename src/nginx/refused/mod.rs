@@ -13,7 +13,7 @@ use std::collections::{HashMap, HashSet};
 use super::model::{Context, Included, ItemId, ROOT, View};
 use crate::project::{Project, Version};
 use crate::source::Span;
-use crate::syntax::Directive;
+use crate::syntax::{Directive, Word};
 use table::{ANY, Contexts, Known, known};
 use value::is_placeholder;
 
@@ -168,15 +168,23 @@ impl<'a> Finder<'a> {
                 })
                 .unwrap_or(ROOT);
             let message = error.message.clone();
-            self.push(
-                level,
-                Words::new(
+            // The block that lacks its end may be none.
+            let rest = (0..items.len() as ItemId)
+                .filter(|item| items[*item as usize].tree == index)
+                .find_map(|item| {
+                    let name = self.view.directive(item).name_word()?;
+                    is_rest_of_quantifier(&name.text).then_some(name)
+                });
+            let words = match rest {
+                Some(name) => unquoted_brace(name),
+                None => Words::new(
                     error.span,
                     message.clone(),
                     "here nginx stops reading",
                     message,
                 ),
-            );
+            };
+            self.push(level, words);
         }
     }
 
@@ -313,6 +321,25 @@ impl<'a> Finder<'a> {
 
 /// What ngx_conf_handler asks of every directive: its place, its block, the number of its arguments;
 /// and what the handlers of plain values ask. The error is empty where it is not ours to judge.
+/// Whether a word is what is left of `{3}` in an expression, where the brace opened a block.
+fn is_rest_of_quantifier(name: &str) -> bool {
+    let rest = name.trim_start_matches(|c: char| c.is_ascii_digit() || c == ',');
+    rest.len() < name.len() && rest.starts_with('}')
+}
+
+fn unquoted_brace(word: &Word) -> Words {
+    Words::new(
+        word.span,
+        format!(
+            "the brace before `{}` begins a block, not a quantifier",
+            word.text
+        ),
+        "read as the name of a directive",
+        format!("unknown directive \"{}\"", word.text),
+    )
+    .help("quote an expression that holds a brace: location ~ \"^/ws/[0-9]{3}$\" {")
+}
+
 fn general(
     directive: Directive<'_>,
     context: Contexts,
@@ -349,6 +376,11 @@ fn general(
             || name.contains(['(', '$', '=', '"']);
         let is_ours =
             context != ANY && odd && directive.name_word().is_some() && !is_placeholder(name);
+        if let Some(word) = directive.name_word()
+            && is_rest_of_quantifier(name)
+        {
+            return Err(Some(unquoted_brace(word)));
+        }
         return Err(is_ours.then(|| {
             let words = Words::new(
                 name_span,
