@@ -147,6 +147,19 @@ impl Matcher {
         self.sorts_by.as_deref()
     }
 
+    /// Whether its only path begins with other letters than `path`, which is clean.
+    pub(super) fn surely_misses(&self, path: &str) -> bool {
+        let Some(pattern) = self.sorts_by.as_deref().filter(|_| !self.conditional) else {
+            return false;
+        };
+        let special = |byte: u8| !byte.is_ascii_alphanumeric() && !b"/-_.".contains(&byte);
+        pattern
+            .bytes()
+            .zip(path.bytes())
+            .take_while(|(own, _)| !special(*own))
+            .any(|(own, asked)| !own.eq_ignore_ascii_case(&asked) && asked.is_ascii())
+    }
+
     /// Whether both say the same, so that Caddy evaluates them once for neighbours.
     pub(super) fn same(&self, other: &Self) -> bool {
         self.said == other.said
@@ -491,13 +504,18 @@ fn any(
     doubt.map_or(Ok(false), Err)
 }
 
+/// Whether a path is what Go's `path.Clean` makes of it, but for a slash at its end.
+pub(super) fn is_clean(path: &str) -> bool {
+    !path.is_empty() && (!path.starts_with('/') || !path.contains("//") && !path.contains("/."))
+}
+
 /// `CleanPath`: an absolute path, with neither empty nor dotted parts.
 fn clean(path: &str) -> Cow<'_, str> {
     if path.is_empty() {
         // path.Clean; see `strip_prefix`.
         return Cow::Borrowed(".");
     }
-    if !path.starts_with('/') || !path.contains("//") && !path.contains("/.") {
+    if is_clean(path) {
         return Cow::Borrowed(path);
     }
     let mut parts: Vec<&str> = Vec::new();
@@ -548,11 +566,70 @@ pub(super) fn path_matches(pattern: &str, path: &str) -> bool {
     }
 }
 
+/// Go's `path.Match`: `*` and `?` stand for anything but `/`, `[a-z]` for one of these.
 fn glob(pattern: &str, path: &str) -> bool {
-    globset::GlobBuilder::new(pattern)
-        .literal_separator(true)
-        .build()
-        .is_ok_and(|glob| glob.compile_matcher().is_match(path))
+    let (pattern, path): (Vec<char>, Vec<char>) =
+        (pattern.chars().collect(), path.chars().collect());
+    let (mut at, mut from) = (0, 0);
+    // The last star, and where what it stands for ends.
+    let mut star: Option<(usize, usize)> = None;
+    while from < path.len() {
+        let next = match pattern.get(at) {
+            Some('*') => {
+                star = Some((at, from));
+                at += 1;
+                continue;
+            }
+            Some('?') if path[from] != '/' => Some(at + 1),
+            Some('[') => class(&pattern[at..], path[from]).map(|length| at + length),
+            Some('\\') if pattern.get(at + 1) == Some(&path[from]) => Some(at + 2),
+            Some(own) if *own == path[from] && *own != '?' => Some(at + 1),
+            _ => None,
+        };
+        match (next, star) {
+            (Some(next), _) => {
+                at = next;
+                from += 1;
+            }
+            (None, Some((own, end))) if path[end] != '/' => {
+                star = Some((own, end + 1));
+                (at, from) = (own + 1, end + 1);
+            }
+            _ => return false,
+        }
+    }
+    pattern[at..].iter().all(|rest| *rest == '*')
+}
+
+/// The length of the class `[…]` that `pattern` begins with, if it holds `character`.
+fn class(pattern: &[char], character: char) -> Option<usize> {
+    let end = 1
+        + pattern
+            .get(1..)?
+            .iter()
+            .skip(1)
+            .position(|own| *own == ']')?
+        + 1;
+    let inner = &pattern[1..end];
+    let (inner, negated) = match inner.split_first() {
+        Some(('^', rest)) => (rest, true),
+        _ => (inner, false),
+    };
+    let mut holds = false;
+    let mut rest = inner;
+    while let Some((first, after)) = rest.split_first() {
+        rest = match after {
+            ['-', last, after @ ..] => {
+                holds |= (*first..=*last).contains(&character);
+                after
+            }
+            after => {
+                holds |= *first == character;
+                after
+            }
+        };
+    }
+    (holds != negated && character != '/').then_some(end + 1)
 }
 
 /// `matchHeaders`: exact, or `*` at either end; with regard to case.
@@ -836,6 +913,16 @@ mod tests {
             ("/*", "/ws", true),
             ("/app/*/ws", "/app/1/ws", true),
             ("/app/*/ws", "/app/1/2/ws", false),
+            ("/a*b*c", "/axxbyyc", true),
+            ("/a*b*c", "/axxbyy", false),
+            ("/a*b*c", "/abbcc", true),
+            ("/v?/ws", "/v1/ws", true),
+            ("/v?/ws", "/v/ws", false),
+            ("/v[12]/ws", "/v2/ws", true),
+            ("/v[^12]/ws", "/v2/ws", false),
+            ("/v[0-9]/*/ws", "/V7/x/WS", true),
+            ("/ws//x", "/ws/x", false),
+            ("/ws/x", "/ws//x", true),
         ] {
             assert_eq!(path_matches(pattern, path), expected, "{pattern} {path}");
         }

@@ -25,13 +25,51 @@ use crate::syntax::{Node, Quote, SyntaxError, Tree, Word};
 /// More errors than this in one file say nothing new.
 const MAX_ERRORS: usize = 20;
 
+/// Words of one line beyond which nobody wrote it; the rest is not kept.
+const MAX_WORDS: usize = 20_000;
+
+/// Bytes of one line beyond which it is not read.
+const MAX_LINE: usize = 1 << 18;
+
 /// Parses a Caddyfile, or a fragment that another one imports.
 pub fn parse(source: &Source) -> Tree {
     let mut parser = Parser::new(source);
-    grammar::read(grammar::CADDYFILE, source.parsed_text(), |kind, range| {
+    let (text, cut) = without_long_lines(source.parsed_text());
+    for range in cut {
+        let message = "this line is too long: only its beginning is read".to_owned();
+        parser.misread(range, message);
+    }
+    grammar::read(grammar::CADDYFILE, &text, |kind, range| {
         parser.take(kind, range)
     });
     parser.finish()
+}
+
+/// `text` with blanks in place of what a line has beyond [`MAX_LINE`], but for the brace at its
+/// end: a tree of millions of words is not built. And where that was.
+fn without_long_lines(text: &str) -> (Cow<'_, str>, Vec<Range<usize>>) {
+    let mut cut: Vec<Range<usize>> = Vec::new();
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'\n', text.as_bytes()).chain([text.len()]) {
+        let line = &text[start..end];
+        if line.len() > MAX_LINE {
+            let from = line.bytes().skip(MAX_LINE).position(|byte| byte == b' ');
+            let rest = from.map_or(line.len(), |from| MAX_LINE + from);
+            let kept = line.trim_end();
+            let last = kept.len() - usize::from(kept.ends_with('{'));
+            cut.extend((rest < last).then_some(start + rest..start + last));
+        }
+        start = end + 1;
+    }
+    if cut.is_empty() {
+        return (Cow::Borrowed(text), cut);
+    }
+    let mut bytes = text.as_bytes().to_vec();
+    for range in &cut {
+        bytes[range.clone()].fill(b' ');
+    }
+    let text = String::from_utf8_lossy(&bytes).into_owned();
+    (Cow::Owned(text), cut)
 }
 
 /// A block that is open.
@@ -185,6 +223,16 @@ impl<'a> Parser<'a> {
             self.block_may_follow = None;
         }
         self.comma = None;
+        if self.words.len() >= MAX_WORDS {
+            if self.intact {
+                self.misread(
+                    range,
+                    format!("only the first {MAX_WORDS} words of this line are read"),
+                );
+            }
+            self.intact = false;
+            return;
+        }
         let span = self.span(range.clone());
         let raw = self.source.text.get(range.clone()).unwrap_or_default();
         let text = match quote {
@@ -655,6 +703,18 @@ mod tests {
         assert_eq!(shape("a {\n\tb # C:\\x\n\tc\n}"), "a{\n b|c");
         assert_eq!(shape("\u{feff}a {\r\n\tb\r\n}\r\n"), "a{\n b");
         assert_eq!(shape("a {\n\th {\n\t\tb\n\t} c\n}"), "a{\n h{\n  b\n c");
+    }
+
+    #[test]
+    fn an_endless_line_is_read_as_far_as_somebody_may_have_written_it() {
+        for count in [MAX_WORDS + 1, MAX_LINE] {
+            let text = format!("a {{\n\tb{} {{\n\t\tc\n\t}}\n\td\n}}\n", " x".repeat(count));
+            let tree = parse(&source(&text));
+            assert_eq!(tree.nodes[1].words.len(), MAX_WORDS, "{count}");
+            assert!(!tree.nodes[1].intact && tree.errors.iter().all(|error| !error.certain));
+            assert_eq!(&*tree.nodes[2].words[0].text, "c");
+            assert_eq!(&*tree.nodes[3].words[0].text, "d");
+        }
     }
 
     #[test]

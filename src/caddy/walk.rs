@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::expand::Word;
 use super::handler::{Action, Block, Handler, HandlerId, Handlers, UriEdit};
-use super::matcher::{Doubt, Tried, first_file};
+use super::matcher::{Doubt, Tried, first_file, is_clean};
 use super::placeholder::{Scene, fill};
 use super::proxy::{HANDSHAKE, HeaderLine, Proxy, apply, opens, rebuild};
 use super::response::HeaderOps;
@@ -133,6 +133,8 @@ enum Group {
 
 struct Walker<'a> {
     handlers: &'a Handlers,
+    /// Caddy's matchers see the path as it is.
+    is_clean: bool,
     frozen: bool,
     walk: Walk,
     /// The error that is being handled.
@@ -147,6 +149,7 @@ impl<'a> Walker<'a> {
     fn new(handlers: &'a Handlers, request: &Request, frozen: bool) -> Self {
         Self {
             handlers,
+            is_clean: is_clean(&request.path),
             frozen,
             walk: Walk {
                 end: End::Unhandled,
@@ -217,15 +220,23 @@ impl<'a> Walker<'a> {
         };
         // httptype.go, consolidateRoutes: neighbours of one group with the same matcher are one
         // route, whose matcher is evaluated once, before any of them runs.
-        let routes = list.chunk_by(|a, b| {
-            let same = group(*a) == group(*b) && group(*a) != Group::Alone;
-            same && handlers.get(*a).matcher.same(&handlers.get(*b).matcher)
-        });
+        let same = |a: HandlerId, b: HandlerId| {
+            let one = group(a) == group(b) && group(a) != Group::Alone;
+            one && handlers.get(a).matcher.same(&handlers.get(b).matcher)
+        };
         let (mut handled, mut rewritten) = (false, false);
-        for route in routes {
-            let Some(first) = route.first().map(|id| handlers.get(*id)) else {
+        let mut at = 0;
+        while let Some(id) = list.get(at) {
+            let first = handlers.get(*id);
+            // What differs in its first letters need not be looked at.
+            if self.is_clean && first.matcher.surely_misses(&self.walk.request.path) {
+                at += 1;
                 continue;
-            };
+            }
+            let rest = &list[at..];
+            let pairs = rest.windows(2).take_while(|pair| same(pair[0], pair[1]));
+            let route = &rest[..=pairs.count()];
+            at += route.len();
             // Of a group only the first route that matches runs.
             let done = match group(route[0]) {
                 Group::Handles => Some(&mut handled),
@@ -456,6 +467,7 @@ impl<'a> Walker<'a> {
                 format!("`handle_errors` takes the error {code}"),
             );
             self.walk.request = self.walk.asked.clone();
+            self.is_clean = is_clean(&self.walk.request.path);
             for key in ["err.status_code", "error.status_code"] {
                 self.walk
                     .found
@@ -692,6 +704,7 @@ impl<'a> Walker<'a> {
             to: to.clone(),
         });
         if !self.frozen {
+            self.is_clean = is_clean(&to);
             self.walk.request.path = to;
         }
     }
