@@ -4,8 +4,9 @@
 use std::collections::{HashMap, HashSet};
 
 use super::address::{Address, Ports};
-use super::expand::{Directive, Expander, Found, Trees, Word, find};
+use super::expand::{Directive, Expander, Trees, Word};
 use super::handler::{Builder, Handlers};
+use super::import::{Found, find};
 use super::order::{self, Order};
 use super::refused::{self, Refusal};
 use super::route::{self, Route, Served};

@@ -4,19 +4,21 @@
 //! is declared, a matcher for sockets, a header line that means to upgrade, a well-known path, an
 //! upstream that is named for it.
 
+mod evidence;
+mod served;
+
 use std::collections::{HashMap, HashSet};
 
-use super::expand::Word;
-use super::handler::{Action, Block, Handler, HandlerId, Handlers, UriEdit};
-use super::hop::{End, SiteHop, walk};
+use evidence::{evidence, sample, sample_paths};
+pub use served::{Served, served};
+
+use super::handler::{Action, Handler, HandlerId, Handlers};
+use super::hop::{End, walk};
 use super::matcher::{Doubt, Test};
 use super::model::{Model, Site};
-use super::proxy::{HeaderLine, Proxy};
+use super::proxy::Proxy;
 use crate::finding::Undecided;
-use crate::handshake::{
-    Browser, Endpoint, Evidence, Judged, Outcome, Request, Upstream, endpoints, judge,
-    known_endpoint,
-};
+use crate::handshake::{Browser, Evidence, Request, known_endpoint};
 use crate::project::Project;
 use crate::project::config::Declared;
 use crate::source::Span;
@@ -99,115 +101,6 @@ impl Route {
         let port = address.map_or(80, |address| address.listens(ports));
         Request::handshake(browser, tls, &self.host, port, &self.path)
     }
-}
-
-/// A route of the project's application, and a site through which its clients come.
-#[derive(Clone, Debug)]
-pub struct Served {
-    /// Index of the configuration in the model.
-    pub config: usize,
-    /// Index of the site in the configuration.
-    pub site: usize,
-    /// A path that the route takes.
-    pub path: String,
-    /// The route.
-    pub evidence: Evidence,
-    /// The address at which Caddy reaches the application.
-    pub dials: (String, u16),
-}
-
-/// Handshakes for routes of an application that are sent through sites, at most.
-const MAX_SERVED: usize = 2_000;
-
-/// The routes of the application that is reached at `dials`, each with the sites through which its
-/// clients come: those that let it through, else all that stand before it. `knows` says whether
-/// the application may have a route for a path. None where something before it changes paths:
-/// clients may ask for others than the application's.
-pub fn served(
-    model: &Model,
-    dials: &(String, u16),
-    routes: &[(String, Evidence)],
-    knows: &dyn Fn(&str) -> bool,
-) -> Vec<Served> {
-    let mut before = Vec::new();
-    let mut moves = false;
-    for (config, one) in model.configs.iter().enumerate() {
-        for (site, at) in one.sites.iter().enumerate() {
-            let mut ways = at.handlers.proxies();
-            let way = ways.find(|(_, _, proxy)| !proxy.is_subrequest && proxy.dials(dials));
-            if way.is_some() && !at.is_fragment() {
-                before.push((config, site));
-                moves |= at.handlers.all.iter().any(moves_path);
-            }
-        }
-    }
-    let mut found = Vec::new();
-    let most = MAX_SERVED / before.len().max(1);
-    for (path, evidence) in routes.iter().take(most) {
-        let (through, lost): (Vec<_>, Vec<_>) = before
-            .iter()
-            .partition(|(config, site)| lets_through(model, *config, *site, path, dials, knows));
-        let sites = match (through.is_empty(), moves) {
-            (false, _) => through,
-            (true, false) => lost,
-            (true, true) => continue,
-        };
-        found.extend(sites.into_iter().map(|(config, site)| Served {
-            config,
-            site,
-            path: path.clone(),
-            evidence: evidence.clone(),
-            dials: dials.clone(),
-        }));
-    }
-    found
-}
-
-/// Whether it makes another path of one, in a way that something before it may have prepared.
-fn moves_path(handler: &Handler) -> bool {
-    match &handler.action {
-        Action::Block(Block::HandlePath(_), _) => true,
-        Action::Rewrite(to) => to.text.contains(['{', '*']),
-        Action::Uri(edit) => !matches!(edit, UriEdit::Query(_)),
-        Action::Proxy(proxy) => proxy.rewrite.is_some() && !proxy.is_subrequest,
-        _ => false,
-    }
-}
-
-/// Whether a site may hand the handshake for `path` to the application as it is.
-fn lets_through(
-    model: &Model,
-    config: usize,
-    site: usize,
-    path: &str,
-    dials: &(String, u16),
-    knows: &dyn Fn(&str) -> bool,
-) -> bool {
-    let ports = &model.configs[config].options.ports;
-    let at = &model.configs[config].sites[site];
-    let address = at.addresses.first();
-    let tls = address.is_some_and(|address| address.is_tls(ports));
-    let port = address.map_or(80, |address| address.listens(ports));
-    let hop = SiteHop {
-        handlers: &at.handlers,
-        place: at.span,
-    };
-    Browser::ALL.into_iter().all(|browser| {
-        let request = Request::handshake(browser, tls, &host(at, &[]), port, path);
-        match hop.journey(&request).outcome {
-            Outcome::Answers { .. } => false,
-            Outcome::Undecided { .. } => true,
-            Outcome::Forwards { to, request, .. } => {
-                let there = |upstream: &Upstream| {
-                    upstream.host.known() == Some(&dials.0)
-                        && upstream.port.known() == Some(&dials.1)
-                };
-                to.iter().all(there)
-                    && knows(&request.path)
-                    && !matches!(judge(&request), Judged::Lost(_))
-            }
-        }
-    })
 }
 
 /// A URL that stands for a route, as one site is asked for it.
@@ -579,156 +472,6 @@ pub(super) fn undecided(model: &Model, routes: &[Route]) -> Vec<Undecided> {
     notes
 }
 
-/// The strongest evidence in the configuration itself.
-fn evidence(chain: &[&Handler], proxy: &Proxy, shared: &HashSet<Span>) -> Option<Evidence> {
-    let about_this = |line: &&HeaderLine| takes_every_path(chain) || !shared.contains(&line.span);
-    let intent = chain
-        .iter()
-        .find_map(|handler| intent(handler))
-        .or_else(|| {
-            proxy
-                .header_up
-                .iter()
-                .filter(about_this)
-                .find(|line| means_upgrade(line))
-                .map(|line| line.span)
-        });
-    if let Some(span) = intent {
-        return Some(Evidence::Intent { span });
-    }
-    let paths = chain.iter().flat_map(|handler| handler.matcher.paths());
-    if let Some((endpoint, span)) = paths
-        .filter_map(|pattern| Some((known_endpoint(pattern.known()?)?, pattern.span)))
-        .next()
-        .or_else(|| named_by_regexp(chain))
-    {
-        return Some(Evidence::WellKnown {
-            software: endpoint.software.to_owned(),
-            span,
-        });
-    }
-    proxy
-        .upstreams
-        .iter()
-        .find(|upstream| {
-            let host = upstream.host.as_deref();
-            host.is_some_and(|host| names_sockets_host(host, takes_every_path(chain)))
-        })
-        .map(|upstream| Evidence::UpstreamName {
-            span: upstream.span,
-        })
-}
-
-/// The well-known endpoint that a `path_regexp` on the way names, and nothing but such.
-fn named_by_regexp(chain: &[&Handler]) -> Option<(&'static Endpoint, Span)> {
-    sample_of_regexp(chain).map(|(endpoint, _, span)| (endpoint, span))
-}
-
-/// The same, with a path that it takes.
-fn sample_of_regexp(chain: &[&Handler]) -> Option<(&'static Endpoint, String, Span)> {
-    chain.iter().find_map(|handler| {
-        let regex = handler.matcher.tests.iter().find_map(|test| match test {
-            Test::PathRegexp(regex) => regex.as_ref(),
-            _ => None,
-        })?;
-        let broad = ["/", "/index.html", "/api/users"]
-            .iter()
-            .any(|path| regex.of.is_match(path));
-        if broad {
-            return None;
-        }
-        let (endpoint, path) = endpoints().iter().find_map(|endpoint| {
-            let below = endpoint.path.trim_end_matches('/');
-            [
-                endpoint.path.to_owned(),
-                format!("{below}/"),
-                format!("{below}/x"),
-            ]
-            .into_iter()
-            .find(|path| regex.of.is_match(path))
-            .map(|path| (endpoint, path))
-        })?;
-        Some((endpoint, path, handler.matcher.place()?))
-    })
-}
-
-/// Whether a matcher is one for sockets: by what it looks at, or by its name.
-fn intent(handler: &Handler) -> Option<Span> {
-    let matcher = &handler.matcher;
-    let looks = matcher.tests.iter().any(|test| match test {
-        Test::Header(field, values) => is_upgrade_field(field) && !values.is_empty(),
-        Test::HeaderRegexp(field, _) => is_upgrade_field(field),
-        Test::Protocol(name) => matches!(name.as_str(), "ws" | "wss" | "websocket"),
-        Test::Open(text) => {
-            let text = text.to_ascii_lowercase();
-            !text.contains('!')
-                && (text.contains("upgrade") && text.contains("websocket")
-                    || names_sockets(&text, SOCKET_NAMES))
-        }
-        _ => false,
-    });
-    let named = matcher
-        .name
-        .as_deref()
-        .is_some_and(|name| names_sockets(name, SOCKET_NAMES));
-    (looks || named).then(|| matcher.place()).flatten()
-}
-
-fn is_upgrade_field(field: &str) -> bool {
-    let field = field.to_ascii_lowercase();
-    matches!(field.as_str(), "upgrade" | "connection" | ":protocol")
-        || field.starts_with("sec-websocket-")
-}
-
-/// A `header_up` line that means to pass an upgrade on. One that empties or closes the connection
-/// is none: on a plain route that is right.
-fn means_upgrade(line: &HeaderLine) -> bool {
-    let Some(word) = line.word() else {
-        return false;
-    };
-    let field = line.field.to_ascii_lowercase();
-    let value = word.text.to_ascii_lowercase();
-    match field.as_str() {
-        "connection" => {
-            value.contains("upgrade")
-                || value.contains("connection}")
-                || value.contains("$http_connection")
-        }
-        "upgrade" => value.contains("upgrade") || value.contains("websocket"),
-        "sec-websocket-key" | "sec-websocket-version" => true,
-        _ => false,
-    }
-}
-
-/// Parts of names that say so.
-const SOCKET_NAMES: &[&str] = &["ws", "wss", "websocket", "websockets", "socketio", "sockjs"];
-
-/// Servers of sockets that serve pages as well.
-const SOCKET_SERVERS: &[&str] = &["daphne"];
-
-/// Whether a name has a part that says so: `ws`, `websockets`, but not `news` or `not_ws`.
-fn names_sockets(name: &str, parts: &[&str]) -> bool {
-    let name = name.to_ascii_lowercase();
-    let own = || name.split(|c: char| !c.is_ascii_alphanumeric());
-    let negated = own().any(|part| matches!(part, "not" | "no" | "non" | "without" | "except"));
-    !negated && own().any(|part| parts.contains(&part))
-}
-
-/// The same of an upstream's host, whose last label is a domain (`.ws` is one). What also serves
-/// pages is named for its sockets only where it gets everything.
-fn names_sockets_host(host: &str, everything: bool) -> bool {
-    let host = host.rsplit_once('.').map_or(host, |(host, _)| host);
-    names_sockets(host, SOCKET_NAMES) || everything && names_sockets(host, SOCKET_SERVERS)
-}
-
-/// Whether no matcher on the way names a path.
-fn takes_every_path(chain: &[&Handler]) -> bool {
-    let names = |word: &Word| !matches!(word.text.as_str(), "*" | "/*");
-    chain
-        .iter()
-        .all(|handler| !handler.matcher.paths().any(names))
-}
-
 /// The host that a client asks for to get there.
 fn host(site: &Site, chain: &[&Handler]) -> String {
     let named = chain.iter().find_map(|handler| {
@@ -748,48 +491,6 @@ fn host(site: &Site, chain: &[&Handler]) -> String {
         .map(|host| host.replace('*', "x"))
         .filter(|host| !host.contains('{'))
         .unwrap_or_default()
-}
-
-/// Paths that a client asks for to get there, by the innermost matcher that names any.
-fn sample_paths(chain: &[&Handler]) -> Vec<String> {
-    let mut paths: Vec<String> = chain
-        .iter()
-        .map(|handler| {
-            handler
-                .matcher
-                .paths()
-                .filter_map(|word| sample(word.known()?))
-                .collect::<Vec<_>>()
-        })
-        .find(|paths| !paths.is_empty())
-        .unwrap_or_default();
-    // The names of well-known endpoints are what the evidence is about, if there are others too.
-    if paths.iter().any(|path| known_endpoint(path).is_some()) {
-        paths.retain(|path| known_endpoint(path).is_some());
-    }
-    paths.truncate(8);
-    if paths.is_empty()
-        && let Some((_, path, _)) = sample_of_regexp(chain)
-    {
-        paths.push(path);
-    }
-    if paths.is_empty() && takes_every_path(chain) {
-        paths.push(ANY_PATH.to_owned());
-    }
-    paths
-}
-
-/// A path that `pattern` takes: `/ws` for `/ws*`, `/ws/` for `/ws/*`, `/x/ws` for `*/ws`.
-fn sample(pattern: &str) -> Option<String> {
-    if pattern.contains(['{', '?', '[']) || pattern == "*" || pattern == "/*" {
-        return None;
-    }
-    let path = pattern.strip_suffix('*').unwrap_or(pattern);
-    let path = match path.strip_prefix('*') {
-        Some(rest) => format!("/x{rest}"),
-        None => path.to_owned(),
-    };
-    Some(path.replace('*', "x"))
 }
 
 /// The proxies that have a route, each once, without those that a template may leave out.

@@ -7,8 +7,8 @@ use std::collections::HashSet;
 
 use super::address::{Address, host_matches};
 use super::hop::{End, Journey, SiteHop};
-use super::matcher::path_matches;
 use super::model::{AutoHttps, Certificates, Config, ServerOptions, Site};
+use super::path::path_matches;
 use crate::handshake::{Because, Outcome, Request};
 use crate::source::Span;
 
