@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Stack;
+use super::checks::backend_drift::drifts;
 use super::topology::Program;
 use super::ways;
 use crate::caddy::checks::plain_upstream::proved;
@@ -12,7 +13,7 @@ use crate::handshake::Outcome;
 use crate::nginx::way::{Cause, End};
 use crate::project::Project;
 use crate::source::Span;
-use crate::trace::{Asked, Run, Step, Tracer, Verdict, Way};
+use crate::trace::{Asked, Run, Step, Target, Tracer, Verdict, Way};
 
 /// Handshakes that are sent through one way in.
 const MAX_PATHS: usize = 16;
@@ -46,7 +47,8 @@ pub(crate) struct Redirected {
 /// Every redirect to https inside a chain, once for each place that dials it.
 pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
     let stack = Stack::of(cx);
-    let through = to_proxies(cx, &stack);
+    let mut through = to_proxies(cx, &stack);
+    through.extend(through_edge(cx, &stack));
     let all = cx.ways().iter().map(|traced| &traced.way);
     // What the rules of one technology prove by themselves is told by them.
     let told = proved(cx);
@@ -68,6 +70,10 @@ pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
         let Some((from, at)) = redirect(cx.project, run) else {
             continue;
         };
+        // Told of the one among several that differs.
+        if run.steps.iter().any(drifts) {
+            continue;
+        }
         let (dials, answers) = (&run.steps[from], &run.steps[at]);
         let Some(upstream) = &dials.followed else {
             continue;
@@ -88,8 +94,14 @@ pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
         };
         let (host, port) = (&answers.arrived.host, answers.arrived.port);
         let dialled = upstream.host.known().unwrap_or(host);
-        found.entry(upstream.from).or_insert_with(|| Redirected {
-            dial: upstream.from,
+        // What one would change: an edge's choice is not in a line of the proxy's.
+        let dial = if dials.layer == "edge" {
+            by
+        } else {
+            upstream.from
+        };
+        found.entry(dial).or_insert_with(|| Redirected {
+            dial,
             dialler: dials.layer,
             address: if port == 80 {
                 dialled.clone()
@@ -167,6 +179,34 @@ fn to_proxies(cx: &Context<'_>, stack: &Stack<'_>) -> Vec<Way> {
     found
 }
 
+/// The same handshakes where an edge that ends TLS goes on in plain HTTP: to whoever takes them at
+/// that port, which may be another server than the one that leads to the application.
+fn through_edge(cx: &Context<'_>, stack: &Stack<'_>) -> Vec<Way> {
+    if !cx.project.config.edge.speaks_plain_http() {
+        return Vec::new();
+    }
+    let tracer = Tracer::new(cx, stack);
+    let mut hosts: BTreeMap<&str, &str> = BTreeMap::new();
+    for traced in cx.ways() {
+        if let Some(entrance) = &traced.entrance
+            && entrance.tls
+            && !entrance.host.is_empty()
+            && !entrance.host.contains('*')
+        {
+            hosts.entry(&entrance.host).or_insert(&traced.path);
+        }
+    }
+    let targets = hosts
+        .into_iter()
+        .take(MAX_ENTRANCES)
+        .filter_map(|(host, path)| Target::parse(&format!("wss://{host}{path}")).ok());
+    let ways = targets.flat_map(|target| match &target.origin {
+        Some(origin) => tracer.url(&target, origin),
+        None => Vec::new(),
+    });
+    ways.collect()
+}
+
 /// The steps that send a lost handshake on over plain HTTP, and answer it with a redirect to https.
 fn redirect(project: &Project, run: &Run) -> Option<(usize, usize)> {
     let at = run.lost_at.filter(|_| run.verdict == Verdict::Fails)?;
@@ -178,7 +218,11 @@ fn redirect(project: &Project, run: &Run) -> Option<(usize, usize)> {
             status: Some(300..=399)
         }
     );
-    let by_proxy = dials.layer != "edge" && matches!(answers.layer, "nginx" | "caddy");
+    // An edge before Caddy is told by a rule of Caddy's.
+    let by_proxy = match dials.layer {
+        "edge" => answers.layer == "nginx",
+        _ => matches!(answers.layer, "nginx" | "caddy"),
+    };
     if !redirects || !by_proxy || answers.arrived.tls {
         return None;
     }

@@ -78,6 +78,8 @@ pub struct Step {
     pub passage: Passage,
     /// The upstream that the handshake was followed to.
     pub followed: Option<Upstream>,
+    /// What each of several upstreams makes of it, where they are not all the same.
+    pub siblings: Vec<Sibling>,
     /// The rule that names what is lost here.
     pub rule: Option<String>,
 }
@@ -95,6 +97,19 @@ impl Step {
             .filter_map(|line| line.from)
             .collect()
     }
+}
+
+/// One of several upstreams that a hop chooses from.
+#[derive(Clone, Debug)]
+pub struct Sibling {
+    /// The upstream.
+    pub upstream: Upstream,
+    /// What becomes of a handshake that it gets.
+    pub verdict: Verdict,
+    /// The status that it answers.
+    pub status: Option<u16>,
+    /// The technology that decides it, where, and why; `None` for one that is not in the files.
+    pub decided: Option<(&'static str, Because)>,
 }
 
 /// The way of one browser's handshake.
@@ -345,6 +360,7 @@ impl<'a> Tracer<'a> {
                 arrived: request,
                 passage,
                 followed: Some(followed),
+                siblings: Vec::new(),
                 rule: None,
             });
             request = next;
@@ -419,6 +435,7 @@ impl<'a> Tracer<'a> {
             arrived: request,
             passage,
             followed: None,
+            siblings: Vec::new(),
             rule: None,
         };
         let (to, sent, reply) = match &step.passage.outcome {
@@ -500,6 +517,36 @@ impl<'a> Tracer<'a> {
         };
         let (fail, open) = (lost(Verdict::Fails), lost(Verdict::Opens));
         let mixed = fail > 0 && open > 0;
+        if runs.len() > 1 {
+            let siblings = runs.iter().filter_map(|(upstream, is_outside, run)| {
+                // What lost it; of one that opens, its own first block.
+                let step = run.steps.get(run.lost_at.unwrap_or_default());
+                let decided = step.filter(|_| !is_outside).map(|step| {
+                    let mut because = step.passage.because.iter();
+                    // An application is what its command starts.
+                    let decides = match step.layer {
+                        "django" => because.next(),
+                        _ => because.next_back(),
+                    };
+                    let lost = decides.filter(|_| run.lost_at.is_some());
+                    let why = run.reasons.first().cloned();
+                    let because = Because {
+                        span: lost.map_or(step.at, |because| because.span),
+                        message: why
+                            .or(lost.map(|because| because.message.clone()))
+                            .unwrap_or_else(|| "takes it".to_owned()),
+                    };
+                    (step.layer, because)
+                });
+                Some(Sibling {
+                    upstream: (*upstream)?.clone(),
+                    verdict: run.verdict,
+                    status: run.status,
+                    decided,
+                })
+            });
+            step.siblings = siblings.collect();
+        }
         // What opens only on some of the upstreams fails as often as the others are chosen.
         let chosen = runs
             .into_iter()

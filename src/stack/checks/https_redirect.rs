@@ -10,16 +10,25 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         let Redirected {
             address, status, ..
         } = one;
-        let mut finding = report
-            .finding(
-                format!(
-                    "`{address}` is dialled over plain HTTP and answers every handshake with {status} to https://"
-                ),
-                one.dial,
-                "plain HTTP",
+        let edge = &cx.project.config.edge;
+        let mut finding = if one.dialler == "edge" {
+            let title = edge.innermost().map_or("the edge", |edge| edge.title);
+            let message = format!(
+                "{title} speaks plain HTTP to nginx, which answers every handshake with {status} to https://"
+            );
+            report.finding(message, one.by, by(one)).label(
+                one.ends_tls,
+                "ends the client's TLS and goes on in plain HTTP",
             )
-            .label(one.by, by(one))
-            .label(one.ends_tls, "the client's TLS ends here");
+        } else {
+            let message = format!(
+                "`{address}` is dialled over plain HTTP and answers every handshake with {status} to https://"
+            );
+            report
+                .finding(message, one.dial, "plain HTTP")
+                .label(one.by, by(one))
+                .label(one.ends_tls, "the client's TLS ends here")
+        };
         let whatever = match is_automatic(one) {
             true => ", whatever Host arrives and whatever X-Forwarded-Proto says",
             false => "",
@@ -28,6 +37,12 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             "the redirect goes by the connection that reaches it, not by the client's{whatever}; no browser follows one in a handshake, and the page sees close code 1006"
         ));
         finding = finding.note(format!("`wslint trace {}` shows the whole way", one.url));
+        if one.dialler == "edge" {
+            report.push(finding.help("let the edge speak TLS to nginx (Cloudflare: Full (strict)), and say so in wslint.toml:\n[edge]\ntls = true").help(
+                "or redirect only what the edge calls plain, and serve the sockets beside it:\nif ($http_x_forwarded_proto = http) {\n    return 301 https://$host$request_uri;\n}",
+            ));
+            continue;
+        }
         if let Some(name) = &one.over_tls {
             finding = finding.help(over_tls(cx, one, name));
         }

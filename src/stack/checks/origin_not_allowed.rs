@@ -1,0 +1,206 @@
+//! Pages of the host that the project serves may not open its sockets.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::context::Context;
+use crate::django::data::Data;
+use crate::django::origin::{entries, is_dead, validates};
+use crate::django::settings::Settings;
+use crate::finding::{Finding, Report};
+use crate::handshake::{Because, Entrance, Outcome};
+use crate::rule::Severity;
+use crate::source::Span;
+use crate::stack::{Stack, Traced};
+use crate::trace::{Asked, Run, Step, Tracer, Verdict};
+
+/// A validator that lets nobody of a host in.
+struct Closed<'a> {
+    traced: &'a Traced,
+    settings: &'a Settings,
+    /// The hosts that are served, and not let in.
+    hosts: BTreeSet<String>,
+}
+
+/// `stack/origin-not-allowed`.
+pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
+    let mut closed: BTreeMap<Span, Closed<'_>> = BTreeMap::new();
+    // Servers by one of whose names the sockets open.
+    let mut open: BTreeSet<Span> = BTreeSet::new();
+    for traced in cx.ways() {
+        let run = traced.way.decisive();
+        if run.verdict != Verdict::Fails {
+            open.extend(traced.entrance.as_ref().map(|entrance| entrance.span));
+        }
+        let named = |entrance: &Entrance| !entrance.host.is_empty() && !entrance.host.contains('*');
+        if !traced.entrance.as_ref().is_none_or(named) {
+            continue;
+        }
+        let Some((step, because)) = refused(run) else {
+            continue;
+        };
+        let mut production = cx.django.production();
+        let Some(settings) = production.find(|settings| settings.source == step.place.source)
+        else {
+            continue;
+        };
+        let one = closed.entry(because.span).or_insert_with(|| Closed {
+            traced,
+            settings,
+            hosts: BTreeSet::new(),
+        });
+        one.hosts.insert(run.steps[0].arrived.host.clone());
+    }
+    for (span, one) in closed {
+        let entrance = one.traced.entrance.as_ref();
+        if entrance.is_some_and(|entrance| open.contains(&entrance.span)) {
+            continue;
+        }
+        if let Some(finding) = explain(cx, report, span, &one) {
+            report.push(finding);
+        }
+    }
+}
+
+/// The validator that a run is lost at.
+fn refused(run: &Run) -> Option<(&Step, &Because)> {
+    let step = run.steps.get(run.lost_at?)?;
+    let by_proxy = run
+        .steps
+        .iter()
+        .any(|step| matches!(step.layer, "nginx" | "caddy"));
+    let closes = matches!(step.passage.outcome, Outcome::Answers { status: Some(403) });
+    if run.verdict != Verdict::Fails || step.layer != "django" || !by_proxy || !closes {
+        return None;
+    }
+    let because = step.passage.because.last()?;
+    because
+        .message
+        .starts_with("lets in no page of the origin")
+        .then_some((step, because))
+}
+
+fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) -> Option<Finding> {
+    let setting = one.settings.get("ALLOWED_HOSTS");
+    let value = setting.certain().filter(|value| value.span == span);
+    let origins: Vec<String> = one
+        .hosts
+        .iter()
+        .map(|host| format!("https://{host}"))
+        .collect();
+    let origin = origins.first()?;
+    let listed = origins.join("`, `");
+    let mut finding = match value {
+        Some(value) => {
+            // An empty list is told by a rule of its own.
+            let list = entries(&value.data, true).filter(|list| !list.is_empty())?;
+            let local = |entry: &str| {
+                matches!(
+                    entry,
+                    "localhost" | "127.0.0.1" | "[::1]" | "::1" | "0.0.0.0"
+                )
+            };
+            let finding = report
+                .finding(
+                    format!("no page of `{listed}` may open a socket: ALLOWED_HOSTS does not hold its host (403)"),
+                    span,
+                    "AllowedHostsOriginValidator compares the page's origin with these",
+                )
+                .note("Channels compares the Origin of the handshake with ALLOWED_HOSTS and closes it before it opens; pages themselves get 400 (DisallowedHost) under a host that is not in it")
+                .help(format!("add the host that is served:\n\"{}\"", one.hosts.first()?));
+            if value.is_default() || list.iter().all(|(entry, _)| local(entry)) {
+                finding.severity(Severity::Warning)
+            } else {
+                finding
+            }
+        }
+        None => {
+            let list = listed_origins(cx, span)?;
+            if list.iter().all(|entry| is_dead(entry).is_some())
+                || is_served(cx, &one.hosts, &list)
+                || !has_pages(cx, one)
+            {
+                return None;
+            }
+            let allowed = list.join("`, `");
+            report
+                .finding(
+                    format!("no page of `{listed}` may open a socket: the validator lets in `{allowed}` alone (403)"),
+                    span,
+                    "holds no origin that this project serves",
+                )
+                .severity(Severity::Warning)
+                .note("Channels compares the Origin of the handshake, which is that of the page, with these, scheme and port included, and closes it before it opens: the page sees close code 1006. It is right only if no page of this host opens sockets, but pages of those origins alone")
+                .help(format!("add the origin of the pages that are served beside the sockets:\n\"{origin}\""))
+        }
+    };
+    if let Some(entrance) = &one.traced.entrance {
+        finding = finding.label(entrance.span, format!("serves `{}`", entrance.host));
+    }
+    if let crate::handshake::Evidence::Application { span, .. } = &one.traced.evidence {
+        finding = finding.label(*span, "a route behind the validator");
+    }
+    Some(finding.note(format!(
+        "`wslint trace {}` shows the whole way",
+        one.traced.way.url
+    )))
+}
+
+/// The entries of the list at `span`.
+fn listed_origins(cx: &Context<'_>, span: Span) -> Option<Vec<String>> {
+    let wrappers = cx
+        .django
+        .applications
+        .iter()
+        .flat_map(|application| &application.wrappers);
+    let mut lists = wrappers.filter_map(|wrapper| {
+        let Data::Call(call) = &wrapper.data else {
+            return None;
+        };
+        let values = call.argument(1, "allowed_origins")?;
+        let list = values.iter().find(|value| value.span == span)?;
+        entries(&list.data, true).map(|list| {
+            list.into_iter()
+                .map(|(entry, _)| entry.to_owned())
+                .collect()
+        })
+    });
+    lists.next()
+}
+
+/// Whether a server of the project has one of these origins, whoever ends its TLS: its pages may be
+/// the ones.
+fn is_served(cx: &Context<'_>, hosts: &BTreeSet<String>, list: &[String]) -> bool {
+    let allowed = |host: &str| {
+        let is_in = |scheme: &str| {
+            let origin = format!("{scheme}://{host}");
+            validates(list.iter().map(String::as_str), Some(&origin)) != Some(false)
+        };
+        !host.is_empty() && (is_in("https") || is_in("http"))
+    };
+    let stack = Stack::of(cx);
+    hosts.iter().any(|host| allowed(host))
+        || (0..stack.hops.len()).any(|hop| {
+            let mut entrances = stack.entrances(hop).iter();
+            entrances.any(|entrance| allowed(&entrance.host))
+        })
+}
+
+/// Whether the host serves pages, and not an interface for the pages of another one alone.
+fn has_pages(cx: &Context<'_>, one: &Closed<'_>) -> bool {
+    let Some(entrance) = &one.traced.entrance else {
+        return true;
+    };
+    let stack = Stack::of(cx);
+    let tracer = Tracer::new(cx, &stack);
+    let way = tracer.through(one.traced.entry, entrance, "/", Asked::PageOverTls);
+    let [run, _] = &way.runs;
+    let Some(last) = run.steps.last() else {
+        return false;
+    };
+    match last.passage.outcome {
+        Outcome::Answers {
+            status: Some(status),
+        } => status < 300,
+        _ => true,
+    }
+}
