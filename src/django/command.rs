@@ -236,15 +236,19 @@ impl Command {
 
     /// The seconds between two pings on an open socket, where the command says them.
     pub fn ping(&self) -> Option<f64> {
-        let name = match self.program {
-            Program::Daphne => "--ping-interval",
-            Program::Uvicorn => "--ws-ping-interval",
-            Program::Hypercorn => "--websocket-ping-interval",
-            _ => return None,
-        };
-        let seconds: f64 = self.option(&[name])?.parse().ok()?;
+        let seconds: f64 = self.option(&[self.ping_option()?])?.parse().ok()?;
         // 0 is never for daphne, and for the others nothing that one would write.
         (seconds > 0.0).then_some(seconds)
+    }
+
+    /// The option that says how often the server pings.
+    pub fn ping_option(&self) -> Option<&'static str> {
+        match self.program {
+            Program::Daphne => Some("--ping-interval"),
+            Program::Uvicorn => Some("--ws-ping-interval"),
+            Program::Hypercorn => Some("--websocket-ping-interval"),
+            _ => None,
+        }
     }
 
     /// Whether it ends TLS itself, so that Django sees `https` without any header.

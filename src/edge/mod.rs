@@ -5,8 +5,6 @@
 
 pub mod hints;
 
-use std::cmp::Ordering;
-
 use crate::handshake::Protocol;
 use crate::source::Span;
 
@@ -92,12 +90,12 @@ pub struct EdgeChain {
 }
 
 /// How long the edges of a project let a socket be silent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub struct Idle {
     /// Seconds.
     pub seconds: u32,
     /// Whose limit it is; `None` where `[edge] idle-timeout` says it.
-    pub edge: Option<(&'static str, Limit)>,
+    pub edge: Option<&'static Edge>,
 }
 
 impl EdgeChain {
@@ -159,21 +157,17 @@ impl EdgeChain {
                 seconds,
                 edge: None,
             }),
+            // Of equals the outermost.
             None => self
                 .edges
                 .iter()
-                .filter_map(|edge| Some((edge.title, edge.idle?)))
-                .min_by(
-                    |(_, one), (_, other)| match one.seconds.cmp(&other.seconds) {
-                        // Of equals the outermost.
-                        Ordering::Equal => Ordering::Less,
-                        other => other,
-                    },
-                )
-                .map(|(title, limit)| Idle {
-                    seconds: limit.seconds,
-                    edge: Some((title, limit)),
-                }),
+                .filter_map(|edge| {
+                    Some(Idle {
+                        seconds: edge.idle?.seconds,
+                        edge: Some(edge),
+                    })
+                })
+                .min_by_key(|idle| idle.seconds),
         }
     }
 
@@ -254,7 +248,7 @@ mod tests {
         assert_eq!(chain.sends(), chain.sends_on_pages());
         assert_eq!(chain.idle().map(|idle| idle.seconds), Some(300));
         chain.idle_timeout = Some(0);
-        assert_eq!(chain.idle(), None);
+        assert!(chain.idle().is_none());
     }
 
     #[test]

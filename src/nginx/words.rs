@@ -75,7 +75,7 @@ pub fn variables(text: &str) -> Vec<&str> {
 
 /// A time as nginx reads it (ngx_parse_time): numbers with units, the greatest first; without a
 /// unit seconds.
-pub(super) fn milliseconds(text: &str) -> Option<u64> {
+pub(crate) fn milliseconds(text: &str) -> Option<u64> {
     let mut total: u64 = 0;
     let mut rest = text.trim();
     if rest.is_empty() {

@@ -4,6 +4,8 @@ use std::collections::HashSet;
 use std::time::Duration;
 
 use super::lost::evidence;
+use crate::caddy::expand::Directive;
+use crate::caddy::handler::Handler;
 use crate::caddy::route;
 use crate::context::Context;
 use crate::finding::Report;
@@ -11,7 +13,7 @@ use crate::handshake::known_endpoint;
 use crate::rule::Severity;
 
 /// A silence that any heartbeat breaks.
-const HEARTBEAT: Duration = Duration::from_secs(20);
+pub(crate) const HEARTBEAT: Duration = Duration::from_secs(20);
 /// Engine.IO's own (`pingInterval`, 25 s).
 const SOCKET_IO: Duration = Duration::from_secs(25);
 /// A life that somebody may have meant.
@@ -23,15 +25,7 @@ pub fn socket_lifetime(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut reloads = HashSet::new();
     for (route, _, handler, _) in route::proxies(&cx.caddy) {
         let lines = || handler.lines.iter().filter(|line| !line.conditional);
-        let transport = lines().find(|line| line.name() == "transport");
-        let read = transport
-            .into_iter()
-            .flat_map(|line| line.children())
-            .find(|line| line.name() == "read_timeout" && !line.conditional);
-        if let Some(line) = read
-            && let Some(limit) = line.args().first().and_then(|word| duration(word.known()?))
-            && !limit.is_zero()
-        {
+        if let Some((line, limit)) = read_timeout(handler) {
             let polls = known_endpoint(&route.path).filter(|endpoint| endpoint.polls_first);
             let needed = if polls.is_some() {
                 SOCKET_IO
@@ -102,6 +96,16 @@ pub fn socket_lifetime(cx: &Context<'_>, report: &mut Report<'_>) {
             );
         }
     }
+}
+
+/// The silence after which a proxy cuts a socket, and the line that says so.
+pub(crate) fn read_timeout(handler: &Handler) -> Option<(&Directive, Duration)> {
+    let mut lines = handler.lines.iter().filter(|line| !line.conditional);
+    let transport = lines.find(|line| line.name() == "transport")?;
+    let mut children = transport.children().iter();
+    let line = children.find(|line| line.name() == "read_timeout" && !line.conditional)?;
+    let limit = duration(line.args().first()?.known()?)?;
+    (!limit.is_zero()).then_some((line, limit))
 }
 
 /// A duration as Go and Caddy write it: `90s`, `1h30m`, `2d`.

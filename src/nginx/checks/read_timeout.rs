@@ -9,7 +9,7 @@ use crate::nginx::words::milliseconds;
 use crate::rule::Severity;
 
 /// Pings of servers come every 20 to 30 seconds; what is shorter cuts between two of them.
-const SHORT: u64 = 20_000;
+pub(crate) const SHORT: u64 = 20_000;
 
 /// Socket.IO's and Engine.IO's `pingInterval`.
 const SOCKET_IO_PING: u64 = 25_000;

@@ -3,4 +3,5 @@
 pub mod backend_drift;
 pub mod forwarded_proto;
 pub mod https_redirect;
+pub mod idle_timeout;
 pub mod origin_not_allowed;
