@@ -100,3 +100,40 @@ pub(super) fn into_handle(cx: &Context<'_>, handler: &Handler) -> Option<Edit> {
         text: format!("{head}\n{indent}{step}{body}\n{indent}}}"),
     })
 }
+
+/// Puts directives that need no matcher into one `handle`, where the first of them stands.
+pub(super) fn around(cx: &Context<'_>, handlers: &[&Handler]) -> Option<Edit> {
+    let first = handlers.first()?;
+    let indent = indent(cx, first.span)?;
+    let step = step(indent);
+    let own = |handler: &&Handler| {
+        let text = cx.project.slice(handler.span);
+        let moved = text.replace('\n', &format!("\n{step}"));
+        format!("{indent}{step}{moved}\n")
+    };
+    let body: String = handlers.iter().map(own).collect();
+    Some(Edit {
+        span: first.span,
+        text: format!("handle {{\n{body}{indent}}}"),
+    })
+}
+
+/// Whether two places stand in the same block of one file.
+pub(super) fn in_one_block(cx: &Context<'_>, a: Span, b: Span) -> bool {
+    let (first, second) = if a <= b { (a, b) } else { (b, a) };
+    if first.source != second.source {
+        return false;
+    }
+    let text = &cx.project.source(first.source).text;
+    let Some(between) = text.get(first.end as usize..second.start as usize) else {
+        return false;
+    };
+    let mut depth = 0_i32;
+    for word in between.split_whitespace() {
+        depth += i32::from(word == "{") - i32::from(word == "}");
+        if depth < 0 {
+            return false;
+        }
+    }
+    depth == 0
+}

@@ -2,13 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use super::indented;
+use super::{indented, mend};
 use crate::caddy::handler::{Action, Block, Handler, HandlerId, Handlers};
 use crate::caddy::hop::{End, PathChange, Walk, walk};
 use crate::caddy::route::Route;
 use crate::caddy::{Matcher, Site, Test};
 use crate::context::Context;
-use crate::finding::{Label, Report};
+use crate::finding::{Edit, Label, Report};
 use crate::handshake::{Browser, Request};
 use crate::source::Span;
 
@@ -236,7 +236,56 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
             matcher.text
         ));
     }
-    report.push(finding.help(help(cx, losses)));
+    finding = finding.help(help(cx, losses));
+    if let Some(edits) = handles(cx, losses) {
+        let title = "put the sockets and the pages into a `handle` each";
+        finding = finding.fix(mend::safe(title, edits));
+    }
+    report.push(finding);
+}
+
+/// A `handle` around the sockets' proxies, and one around the pages' `try_files` and `file_server`:
+/// where these are all that answers in their block, nothing else changes.
+fn handles(cx: &Context<'_>, losses: &[Loss<'_>]) -> Option<Vec<Edit>> {
+    let first = losses.first()?;
+    let handlers = &first.site.handlers;
+    let by = handlers.get(first.change.by);
+    if !matches!(by.action, Action::TryFiles(_)) || by.in_route || by.conditional {
+        return None;
+    }
+    let list = match by.parent.map(|id| &handlers.get(id).action) {
+        Some(Action::Block(_, list)) => list,
+        Some(_) => return None,
+        None => &handlers.top,
+    };
+    let mut edits = Vec::new();
+    let mut pages = vec![by];
+    for &id in list.iter().filter(|id| **id != first.change.by) {
+        let handler = handlers.get(id);
+        let lost = losses.iter().any(|loss| loss.route.proxy == id);
+        match &handler.action {
+            Action::Pass | Action::Headers(_) | Action::Vars(_) => continue,
+            Action::Proxy(_) if lost && !handler.matcher.tests.is_empty() => {
+                edits.push(mend::into_handle(cx, handler)?);
+            }
+            Action::FileServer if handler.matcher.tests.is_empty() && pages.len() == 1 => {
+                edits.extend(mend::delete_lines(cx, &[handler.span])?);
+                pages.push(handler);
+            }
+            _ => return None,
+        }
+        if handler.conditional || !mend::in_one_block(cx, by.span, handler.span) {
+            return None;
+        }
+    }
+    // `try_files` takes no matcher: what was meant for one stays behind.
+    let plain = !cx.project.slice(by.head).contains('@');
+    if edits.len() + 1 == pages.len() || !plain {
+        return None;
+    }
+    edits.push(mend::around(cx, &pages)?);
+    edits.sort_by_key(|edit| edit.span);
+    Some(edits)
 }
 
 fn names_path(matcher: &Matcher) -> bool {

@@ -492,6 +492,47 @@ fn a_line_that_many_sites_import_is_told_once() {
 }
 
 #[test]
+fn sockets_and_pages_get_a_handle_each() {
+    let fixes = |file: &str| {
+        let project = Project::in_memory([("Caddyfile", file)]).expect("project");
+        let outcome = check(&project, &Selection::default());
+        let own = outcome.findings.iter();
+        own.filter(|finding| finding.rule == "caddy/rewritten-before-proxy")
+            .map(|finding| finding.fix.is_some())
+            .collect::<Vec<_>>()
+    };
+    let (pages, sockets) = (
+        "\ttry_files {path} /index.html\n",
+        "\treverse_proxy /ws/* app:1\n",
+    );
+    for (body, fixed) in [
+        (
+            format!("\troot * /srv\n{pages}{sockets}\tfile_server\n"),
+            true,
+        ),
+        (format!("{sockets}\tencode gzip\n{pages}"), true),
+        // Another directive that answers would lose its requests to the new block.
+        (format!("{pages}{sockets}\treverse_proxy app:2\n"), false),
+        (
+            format!("{pages}{sockets}\trespond /health ok\n\tfile_server\n"),
+            false,
+        ),
+        // Inside `route` the order is the file's.
+        (
+            format!("\troute {{\n{pages}{sockets}\tfile_server\n\t}}\n"),
+            false,
+        ),
+    ] {
+        let file = format!("http://localhost {{\n{body}}}\n");
+        assert_eq!(fixes(&file), [fixed], "{file}");
+    }
+    // What several sites import is not one site's to change.
+    let shared =
+        format!("(spa) {{\n{pages}\tfile_server\n}}\na.test {{\n\timport spa\n{sockets}}}\n");
+    assert_eq!(fixes(&shared), [false]);
+}
+
+#[test]
 fn a_matcher_that_never_matches_beside_another_proxy() {
     for (rest, rules) in [
         (
