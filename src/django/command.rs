@@ -309,6 +309,8 @@ pub struct Environment {
     pub forwarded_allow_ips: Vec<Word>,
     /// `DJANGO_SETTINGS_MODULE`, wherever it is set.
     pub settings: Vec<Word>,
+    /// `DJANGO_CONFIGURATION`: the class of settings, for django-configurations.
+    pub configuration: Vec<Word>,
 }
 
 /// The server commands of a source.
@@ -380,7 +382,11 @@ pub fn environment(source: &Source) -> Environment {
         if line.trim_start().starts_with('#') {
             continue;
         }
-        for name in ["FORWARDED_ALLOW_IPS", "DJANGO_SETTINGS_MODULE"] {
+        for name in [
+            "FORWARDED_ALLOW_IPS",
+            "DJANGO_SETTINGS_MODULE",
+            "DJANGO_CONFIGURATION",
+        ] {
             let Some(at) = line.find(name) else { continue };
             let rest = &line[at + name.len()..];
             // `NAME=value`, `NAME: value`, `NAME value` (Dockerfile), `"NAME": "value"`.
@@ -400,6 +406,8 @@ pub fn environment(source: &Source) -> Environment {
             };
             if name == "FORWARDED_ALLOW_IPS" {
                 environment.forwarded_allow_ips.push(word);
+            } else if name == "DJANGO_CONFIGURATION" {
+                environment.configuration.push(word);
             } else if is_dotted(&word.text) {
                 environment.settings.push(word);
             }

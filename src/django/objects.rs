@@ -77,8 +77,10 @@ fn judge(applications: &[Application], value: &Possible) -> Option<Object> {
                 .flatten();
         };
         match call.function.data.symbol().as_str() {
-            "django.core.asgi.get_asgi_application" => return Some(Object::Asgi(value.span)),
-            "django.core.wsgi.get_wsgi_application" => return Some(Object::Wsgi(value.span)),
+            "django.core.asgi.get_asgi_application"
+            | "configurations.asgi.get_asgi_application" => return Some(Object::Asgi(value.span)),
+            "django.core.wsgi.get_wsgi_application"
+            | "configurations.wsgi.get_wsgi_application" => return Some(Object::Wsgi(value.span)),
             // They hand on what they do not serve, and know nothing of WebSockets.
             "django.contrib.staticfiles.handlers.ASGIStaticFilesHandler"
             | "django.contrib.staticfiles.handlers.StaticFilesHandler"

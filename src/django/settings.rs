@@ -4,7 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::command;
 use super::data::{Data, Possible, certain};
-use super::evaluate::{Evaluated, Open, Program, is_development};
+use super::evaluate::{
+    Configuration, Evaluated, Open, Program, configurations, is_development, set_up,
+};
 use crate::project::Project;
 use crate::source::{Kind, Source, SourceId, Span};
 
@@ -303,7 +305,7 @@ pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
         let folder = project.source(*id).folder();
         siblings.entry(folder).or_default().push(*id);
     }
-    let mut found: Vec<Settings> = Vec::new();
+    let mut found = classes(project, program);
     for id in &candidates {
         let source = project.source(*id);
         let name = named.get(id);
@@ -373,31 +375,14 @@ fn named(project: &Project, program: &Program<'_>) -> HashMap<SourceId, Named> {
         }
     }
     for source in project.of_kind(Kind::Python) {
-        let mut from = 0;
-        while let Some(at) = source.text[from..].find("DJANGO_SETTINGS_MODULE") {
-            let after = from + at + "DJANGO_SETTINGS_MODULE".len();
-            from = after;
-            // `"DJANGO_SETTINGS_MODULE", "proj.settings"`: the next string of the same statement.
-            let rest = &source.text[after..];
-            let end = rest
-                .len()
-                .min(rest.find('\n').map_or(rest.len(), |line| line + 120));
-            let Some(rest) = (0..=end).rev().find_map(|end| rest.get(..end)) else {
-                continue;
-            };
-            let mut parts = rest.split(['"', '\'']);
-            let mut offset = after + parts.next().map_or(0, |part| part.len() + 1);
-            for part in parts.take(3) {
-                if command::is_dotted(part) && part.contains("settings")
-                    || command::is_dotted(part) && part.contains('.')
-                {
-                    let span = Span::new(source.id, offset..offset + part.len());
-                    add(part, span, false);
-                    break;
-                }
-                offset += part.len() + 1;
+        assigned(source, "DJANGO_SETTINGS_MODULE", |word, span| {
+            let is_module =
+                command::is_dotted(word) && (word.contains("settings") || word.contains('.'));
+            if is_module {
+                add(word, span, false);
             }
-        }
+            is_module
+        });
     }
     // An entry point's word counts before manage.py's, which is a developer's tool.
     let is_entry =
@@ -406,6 +391,129 @@ fn named(project: &Project, program: &Program<'_>) -> HashMap<SourceId, Named> {
         found.retain(|id, name| is_entry(id, name));
     }
     found
+}
+
+/// Looks for what a module sets an environment variable to: each string that follows its name is
+/// offered to `take` until it takes one.
+fn assigned(source: &Source, variable: &str, mut take: impl FnMut(&str, Span) -> bool) {
+    let mut from = 0;
+    while let Some(at) = source.text[from..].find(variable) {
+        let after = from + at + variable.len();
+        from = after;
+        // `"DJANGO_SETTINGS_MODULE", "proj.settings"`: the next string of the same statement.
+        let rest = &source.text[after..];
+        let end = rest
+            .len()
+            .min(rest.find('\n').map_or(rest.len(), |line| line + 120));
+        let Some(rest) = (0..=end).rev().find_map(|end| rest.get(..end)) else {
+            continue;
+        };
+        let mut parts = rest.split(['"', '\'']);
+        let mut offset = after + parts.next().map_or(0, |part| part.len() + 1);
+        for part in parts.take(3) {
+            if take(part, Span::new(source.id, offset..offset + part.len())) {
+                break;
+            }
+            offset += part.len() + 1;
+        }
+    }
+}
+
+/// The settings that are classes (django-configurations).
+fn classes(project: &Project, program: &Program<'_>) -> Vec<Settings> {
+    let uses = |source: &&Source| source.text.contains("configurations");
+    let mut all: Vec<Configuration> = project
+        .of_kind(Kind::Python)
+        .filter(uses)
+        .flat_map(|source| configurations(program, source.id))
+        .collect();
+    if all.is_empty() {
+        return Vec::new();
+    }
+    // A configuration may be subclassed in a module that does not name the package.
+    let of_others = project
+        .of_kind(Kind::Python)
+        .filter(|source| !uses(source))
+        .flat_map(|source| configurations(program, source.id));
+    all.extend(of_others);
+    let mut words: Vec<(String, Span, bool)> = Vec::new();
+    for source in project.of_kind(Kind::Command) {
+        let found = command::environment(source).configuration;
+        words.extend(found.into_iter().map(|word| (word.text, word.span, true)));
+    }
+    for source in project.of_kind(Kind::Python) {
+        let by_entry = stem(source) != "manage";
+        assigned(source, "DJANGO_CONFIGURATION", |word, span| {
+            let is_class = word.starts_with(|char: char| char.is_alphabetic());
+            if is_class {
+                words.push((word.to_owned(), span, by_entry));
+            }
+            is_class
+        });
+    }
+    let name = |one: &Configuration, by_entry: bool| {
+        let path = &project.source(one.span.source).path;
+        let word = words.iter().find(|(word, span, entry)| {
+            *word == one.class.name
+                && *entry == by_entry
+                && super::is_within(path, project.source(span.source).folder())
+        });
+        word.map(|(_, span, _)| *span)
+    };
+    let develops = |one: &Configuration| {
+        is_development(&words_of(&one.class.name))
+            || is_for_development(project.source(one.span.source))
+    };
+    let by_entry: Vec<bool> = all
+        .iter()
+        .map(|one| name(one, true).is_some() && !develops(one))
+        .collect();
+    let home = |one: &Configuration| super::home(project, project.source(one.span.source));
+    let mut found = Vec::new();
+    for one in &all {
+        let named_beside = all
+            .iter()
+            .zip(&by_entry)
+            .any(|(other, named)| *named && other.span != one.span && home(other) == home(one));
+        let inherited = all
+            .iter()
+            .any(|other| !develops(other) && other.descends(one));
+        let entry = name(one, true);
+        let role = if develops(one) {
+            Role::Other
+        } else if entry.is_some() {
+            Role::Production
+        } else if inherited {
+            Role::Inherited
+        } else if named_beside {
+            Role::Other
+        } else {
+            Role::Production
+        };
+        let evaluated = set_up(program, one);
+        let whole =
+            evaluated.get("ROOT_URLCONF").is_some() || evaluated.get("INSTALLED_APPS").is_some();
+        found.push(Settings {
+            source: one.span.source,
+            role,
+            named: entry.or_else(|| name(one, false)),
+            evaluated,
+            whole,
+        });
+    }
+    found
+}
+
+/// `LocalDev` as `Local_Dev`.
+fn words_of(name: &str) -> String {
+    let mut words = String::new();
+    for char in name.chars() {
+        if char.is_uppercase() && !words.is_empty() {
+            words.push('_');
+        }
+        words.push(char);
+    }
+    words
 }
 
 /// The module's name: the file's, or the package's for `__init__.py`.
@@ -550,6 +658,60 @@ mod tests {
             ("SECURE_SSL_REDIRECT = True\nMIDDLEWARE = ['a']", "no"),
         ] {
             assert_eq!(redirects(code), expected, "{code}");
+        }
+    }
+
+    #[test]
+    fn classes_are_settings() {
+        let common = "from configurations import Configuration, values\nclass Common(Configuration):\n    ROOT_URLCONF = 'p.urls'\n    \
+             ALLOWED_HOSTS = values.ListValue(['a.example'])\n    SECURE_SSL_REDIRECT = values.BooleanValue(True, environ_prefix=None)\n    \
+             APPS = ['a']\n    def OWN(self):\n        return 1\n\
+             class Dev(Common):\n    DEBUG = True\n\
+             class Prod(Common):\n    APPS = Common.APPS + ['b']\n    SECURE_SSL_REDIRECT = values.BooleanValue(False, environ=False)\n\
+             class Staging(Prod):\n    ALLOWED_HOSTS = values.SecretValue()\n";
+        for (manage, wsgi, expected) in [
+            ("", "", "Staging"),
+            ("Dev", "", "Staging"),
+            ("Dev", "Prod", "Prod"),
+        ] {
+            let text = |name: &str| {
+                format!(
+                    "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings')\nos.environ.setdefault('DJANGO_CONFIGURATION', '{name}')\n"
+                )
+            };
+            let (manage, wsgi) = (text(manage), text(wsgi));
+            let project = Project::in_memory([
+                ("p/settings.py", common),
+                ("manage.py", manage.as_str()),
+                ("p/wsgi.py", wsgi.as_str()),
+            ])
+            .unwrap();
+            let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
+            let found = find(&project, &mut program);
+            let production: Vec<_> = found
+                .iter()
+                .filter(|settings| settings.role == Role::Production)
+                .collect();
+            let [production] = production.as_slice() else {
+                panic!("{expected}: {found:?}");
+            };
+            let value = |name: &str| {
+                let setting = production.get(name);
+                let value = certain(&setting.values).cloned().unwrap();
+                (value.data.truth(), value.is_default())
+            };
+            let hosts = match expected {
+                "Staging" => (None, true),
+                _ => (Some(true), true),
+            };
+            assert_eq!(value("ALLOWED_HOSTS"), hosts, "{expected}");
+            assert_eq!(value("SECURE_SSL_REDIRECT"), (Some(false), false));
+            assert_eq!(value("OWN"), (None, false));
+            assert_eq!(value("CHANNEL_LAYERS"), (Some(false), false));
+            assert!(matches!(
+                &production.get("APPS").certain().unwrap().data,
+                Data::Sequence(list) if list.items.len() == 2
+            ));
         }
     }
 }

@@ -296,6 +296,8 @@ fn is_django(bytes: &[u8]) -> bool {
         b"re_path",
         b"socketio",
         b"simple_websocket",
+        b"DJANGO_CONFIGURATION",
+        b"configurations import",
     ];
     MARKS.iter().any(|mark| memmem::find(bytes, mark).is_some())
 }

@@ -1,7 +1,7 @@
 //! ASGI modules, routes, consumers and server commands at random, and requests for them.
 
 use crate::random::Random;
-use crate::settings::indented;
+use crate::settings::{self, indented};
 
 /// What the server of the project hands on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -375,7 +375,7 @@ fn wrapped(random: &mut Random, inner: String) -> String {
 }
 
 /// An application, with the files of one.
-pub(crate) fn generate(random: &mut Random) -> Application {
+pub(crate) fn generate(random: &mut Random, classes: bool) -> Application {
     let (routing, import, routes) = routing(random);
     let mut asgi = String::from("import os\n");
     let setup = "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings')\n";
@@ -462,8 +462,23 @@ pub(crate) fn generate(random: &mut Random) -> Application {
         ("Procfile", format!("web: {procfile}\n")),
         ("requirements.txt", "Django==5.2.19\nchannels==4.3.2\ndaphne==4.2.3\nuvicorn[standard]==0.54.0\nwebsockets==17.4\ngunicorn==27.0.1\nuvicorn-worker==0.4.0\n".to_owned()),
     ];
+    // Settings that are classes are set up by functions of django-configurations.
+    let for_classes = |text: String| {
+        let name = settings::CONFIGURATION;
+        let also = format!("{setup}os.environ.setdefault('DJANGO_CONFIGURATION', '{name}')\n");
+        text.replace(setup, &also)
+            .replace("django.core.asgi", "configurations.asgi")
+            .replace("django.core.wsgi", "configurations.wsgi")
+    };
+    let files = files.map(|(path, text)| {
+        let text = match classes {
+            true => for_classes(text),
+            false => text,
+        };
+        (path.to_owned(), text)
+    });
     Application {
-        files: files.map(|(path, text)| (path.to_owned(), text)).into(),
+        files: files.into(),
         target,
         speaks,
     }

@@ -41,6 +41,12 @@ pub(crate) fn fits(values: &[Possible], real: &Json, empty: bool) -> Fit {
 
 fn same(data: &Data, real: &Json, empty: bool) -> Fit {
     let equal = |equal: bool| if equal { Fit::Yes } else { Fit::No };
+    if let Some(default) = real.get("default") {
+        return match data {
+            Data::Absent => Fit::Yes,
+            _ => same(data, default, empty),
+        };
+    }
     // A list that holds itself.
     if real.get("other").is_some_and(|other| other == "deep") {
         return Fit::Unknown;

@@ -32,6 +32,8 @@ import channels.generic.websocket
 import channels.routing
 import channels.security.websocket
 import channels.sessions
+import configurations.importer
+from django.conf import global_settings
 
 SECONDS = 20
 
@@ -59,16 +61,17 @@ def known(value):
 
 
 def settings(task):
+    if task["configuration"]:
+        configurations.importer.install()
     module = importlib.import_module(task["settings"])
-    if task.get("configuration"):
-        import configurations
-
-        configurations.setup()
-        module = sys.modules[task["settings"]]
-    return {
-        name: known(getattr(module, name)) if hasattr(module, name) else {"absent": True}
-        for name in task["names"]
-    }
+    found = {}
+    for name in task["names"]:
+        value = getattr(module, name, None)
+        found[name] = known(value) if hasattr(module, name) else {"absent": True}
+        # A class of settings has Django's defaults as well.
+        if task["configuration"] and value is getattr(global_settings, name, module):
+            found[name] = {"default": found[name]}
+    return found
 
 
 def scope(request, kind):
@@ -192,7 +195,7 @@ def project(task):
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
     plain = dict(os.environ, DJANGO_SETTINGS_MODULE=task["settings"])
-    if task.get("configuration"):
+    if task["configuration"]:
         plain["DJANGO_CONFIGURATION"] = task["configuration"]
     found = []
     for environment in task["environments"]:

@@ -19,6 +19,7 @@ use std::time::Instant;
 
 use serde_json::{Value as Json, json};
 use wslint::context::Context;
+use wslint::django::settings::Role;
 use wslint::project::Project;
 
 use application::{Application, Asked, Speaks};
@@ -26,7 +27,10 @@ use compare::Fit;
 use random::Random;
 
 /// Attempts to make a disagreement smaller.
-const CUTS: usize = 120;
+const CUTS: usize = 60;
+
+/// After so many disagreements a worker ends: they have few causes.
+const ENOUGH: usize = 4;
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -72,7 +76,7 @@ fn agree() -> Result<(), libtest_mimic::Failed> {
             let mut found = Found::default();
             loop {
                 let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= first + count || found.disagreements.len() >= 20 {
+                if seed >= first + count || found.disagreements.len() >= ENOUGH {
                     return Ok(found);
                 }
                 one(seed, &mut python, &mut found)?;
@@ -123,7 +127,7 @@ fn agree() -> Result<(), libtest_mimic::Failed> {
     let mut wrong = Vec::new();
     if !all.disagreements.is_empty() {
         wrong.push(format!("{} disagreements", all.disagreements.len()));
-        wrong.extend(all.disagreements.into_iter().take(8));
+        wrong.extend(all.disagreements.into_iter().take(2 * ENOUGH));
     }
     if unknown >= 8.0 || others >= 25.0 || undecided >= 25.0 {
         wrong.push("too much is undecided (WSLINT_REASONS=1 tells what)".to_owned());
@@ -147,22 +151,25 @@ struct Generated {
     target: &'static str,
     speaks: Speaks,
     asked: Vec<Asked>,
+    /// Whether the settings are classes.
+    classes: bool,
 }
 
 fn generate(seed: u64) -> Generated {
     let mut random = Random::new(seed);
-    let mut files = settings::files(&mut random);
+    let (mut files, classes) = settings::files(&mut random);
     let Application {
         files: more,
         target,
         speaks,
-    } = application::generate(&mut random);
+    } = application::generate(&mut random, classes);
     files.extend(more);
     Generated {
         files,
         target,
         speaks,
         asked: application::requests(&mut random),
+        classes,
     }
 }
 
@@ -201,7 +208,8 @@ impl Generated {
         let cx = Context::resolve(&project);
         let of = cx.django.settings.iter().find(|settings| {
             let path = &project.source(settings.source).path;
-            path == "p/settings.py" || path == "p/settings/__init__.py"
+            let is_it = path == "p/settings.py" || path == "p/settings/__init__.py";
+            is_it && (!self.classes || settings.role == Role::Production)
         });
         let Some(of) = of else {
             return Ok(Some("no settings are found".to_owned()));
@@ -424,6 +432,7 @@ impl Python {
         let task = json!({
             "folder": folder,
             "settings": "p.settings",
+            "configuration": generated.classes.then_some(settings::CONFIGURATION),
             "names": names,
             "environments": environments,
             "requests": requests.collect::<Vec<_>>(),

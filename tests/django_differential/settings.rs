@@ -58,8 +58,62 @@ LOGGING_CONFIG = None
 INSTALLED_APPS = ['channels', 'django.contrib.auth', 'django.contrib.contenttypes', 'django.contrib.sessions']
 ";
 
-/// The files of settings: `p/settings.py` and what it imports.
-pub(crate) fn files(random: &mut Random) -> Vec<(String, String)> {
+/// The class of the settings where they are classes.
+pub(crate) const CONFIGURATION: &str = "Production";
+
+/// The files of settings: `p/settings.py` and what it imports; and whether they are classes.
+pub(crate) fn files(random: &mut Random) -> (Vec<(String, String)>, bool) {
+    if random.chance(12) {
+        let files = vec![("p/settings.py".to_owned(), classes(random))];
+        return (files, true);
+    }
+    (modules(random), false)
+}
+
+/// Settings as django-configurations has them.
+fn classes(random: &mut Random) -> String {
+    let mut text = format!(
+        "{HEAD}{}from configurations import Configuration, values\n",
+        helpers(random)
+    );
+    let foundation = format!("{FOUNDATION}DEBUG = False\n{MIDDLEWARE}");
+    let mut common = indented(&foundation);
+    for _ in 0..1 + random.below(3) {
+        common.push_str(&indented(&attribute(random)));
+    }
+    text.push_str(&format!("class Common(Configuration):\n{common}"));
+    text.push_str("class Plain:\n");
+    text.push_str(&indented(&attribute(random)));
+    text.push_str("class Development(Common):\n    DEBUG = True\n");
+    let bases = random.pick(&["Common", "Common", "Plain, Common", "Common, Plain"]);
+    text.push_str(&format!("class Production({bases}):\n"));
+    for _ in 0..1 + random.below(4) {
+        text.push_str(&indented(&attribute(random)));
+    }
+    if random.chance(10) {
+        text.push_str("    @classmethod\n    def setup(cls):\n        super().setup()\n        cls.SECURE_SSL_REDIRECT = True\n");
+    }
+    text
+}
+
+/// One attribute of a class of settings.
+fn attribute(random: &mut Random) -> String {
+    match random.below(12) {
+        0 => "SECURE_SSL_REDIRECT = values.BooleanValue(True)\n",
+        1 => "SECURE_SSL_REDIRECT = values.BooleanValue(False, environ_name='REDIRECT', environ_prefix=None)\n",
+        2 => "ALLOWED_HOSTS = values.ListValue(['example.com', '.example.org'])\n",
+        3 => "ALLOWED_HOSTS = values.ListValue(('example.com',), environ_name='HOSTS', environ_prefix='')\n",
+        4 => "SECURE_PROXY_SSL_HEADER = values.TupleValue(('HTTP_X_FORWARDED_PROTO', 'https'))\n",
+        5 => "A = values.Value('a', environ_name='V1', environ_prefix=None)\nB = values.IntegerValue(3)\nC = values.DictValue({'k': 'v'})\n",
+        6 => "CHANNEL_LAYERS = values.DictValue({'default': {'BACKEND': 'channels.layers.InMemoryChannelLayer'}}, environ=False)\n",
+        7 => "@property\ndef ALLOWED_HOSTS(self):\n    return ['example.com']\n",
+        8 => "def D(self):\n    return [1]\n",
+        _ => return idiom_alone(random),
+    }
+    .to_owned()
+}
+
+fn modules(random: &mut Random) -> Vec<(String, String)> {
     let mut files = Vec::new();
     let mut base = String::from(HEAD);
     base.push_str(helpers(random));

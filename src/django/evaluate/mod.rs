@@ -9,6 +9,7 @@
 mod builtins;
 mod calls;
 mod changes;
+mod configurations;
 mod environment;
 mod expressions;
 mod imports;
@@ -16,6 +17,8 @@ mod methods;
 mod statements;
 #[cfg(test)]
 mod tests;
+
+pub use self::configurations::{Configuration, configurations, set_up};
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;

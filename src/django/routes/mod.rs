@@ -456,7 +456,10 @@ fn socketio(router: &Call) -> Option<Span> {
 
 /// Whether a call makes Django's own ASGI application.
 pub(super) fn is_django(call: &Call) -> bool {
-    call.function.data.symbol() == "django.core.asgi.get_asgi_application"
+    matches!(
+        call.function.data.symbol().as_str(),
+        "django.core.asgi.get_asgi_application" | "configurations.asgi.get_asgi_application"
+    )
 }
 
 fn follow(router: &Call, walk: &mut Walk<'_>, sure: bool) -> WebSocket {
