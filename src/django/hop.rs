@@ -269,7 +269,7 @@ impl<'a> Django<'a> {
             );
             return self.as_http(request, because);
         }
-        let installed = self.model.installed(self.project, self.home());
+        let installed = self.model.installed(self.home());
         if let Some(Arrival::Http { because, how, sure }) =
             without_library(command, &installed.websocket_library())
         {

@@ -10,6 +10,7 @@ pub mod command;
 pub mod consumer;
 pub mod data;
 pub mod evaluate;
+mod homes;
 mod hop;
 pub mod modules;
 pub mod objects;
@@ -68,6 +69,8 @@ pub struct Model {
     pub environment: Environment,
     /// The folders of the applications, sorted: see [`home`].
     homes: Vec<String>,
+    /// What belongs to each application, by its folder.
+    by_home: HashMap<String, homes::Home>,
     /// How much of its path is the folder of the application that a Python source belongs to.
     home_of: HashMap<SourceId, usize>,
     /// What the target of a server command names, by that target.
@@ -187,7 +190,7 @@ impl Model {
         let scheme_is_set =
             homes_of(&|source| !of_settings.contains(&source.id) && servers::sets_scheme(source));
         let names_websockets = homes_of(&servers::names_websockets);
-        Self {
+        let mut model = Self {
             settings,
             applications,
             routes,
@@ -198,6 +201,7 @@ impl Model {
             commands,
             environment,
             homes,
+            by_home: HashMap::new(),
             home_of: project
                 .of_kind(Kind::Python)
                 .map(|source| (source.id, home(project, source).len()))
@@ -209,7 +213,9 @@ impl Model {
             names_websockets,
             requirements: Requirements::read(project),
             undecided,
-        }
+        };
+        model.by_home = model.by_home(project);
+        model
     }
 
     /// The application object that a command's target names, where the files show it.
@@ -218,23 +224,8 @@ impl Model {
     }
 
     /// What shows that the application in `home` serves sockets: a route, or a consumer.
-    pub fn sockets(&self, project: &Project, home: &str) -> Option<Span> {
-        let route = self
-            .routes
-            .iter()
-            .filter(|route| {
-                route.certain
-                    && self.home(project, self.applications[route.application].source) == home
-            })
-            .map(|route| route.span)
-            .next();
-        let consumer = || {
-            self.consumers
-                .iter()
-                .map(|consumer| consumer.span)
-                .find(|span| self.home(project, span.source) == home)
-        };
-        route.or_else(consumer)
+    pub fn sockets(&self, home: &str) -> Option<Span> {
+        self.by_home.get(home)?.sockets
     }
 
     /// What the module of a server's target does before Django is set up.
@@ -278,7 +269,7 @@ impl Model {
                 .innermost(folder)
                 .is_none_or(|owner| owner == home || !is_within(owner, home));
         }
-        is_within(home, folder) && self.only_one_below(folder)
+        is_within(home, folder) && self.first_below(folder).is_some()
     }
 
     /// Whether a file in `folder` may speak of the application in `home`: it lies in no other's.
@@ -303,8 +294,8 @@ impl Model {
         Some(folder)
     }
 
-    /// Whether exactly one application lies in `folder`, itself none, or below it.
-    fn only_one_below(&self, folder: &str) -> bool {
+    /// The only application in `folder`, itself none, or below it.
+    fn first_below(&self, folder: &str) -> Option<&str> {
         let below = if folder.is_empty() {
             String::new()
         } else {
@@ -312,8 +303,11 @@ impl Model {
         };
         let first = self.homes.partition_point(|home| *home < below);
         let mut found = self.homes[first..].iter();
-        found.next().is_some_and(|home| home.starts_with(&below))
-            && found.next().is_none_or(|home| !home.starts_with(&below))
+        let only = found.next().filter(|home| home.starts_with(&below))?;
+        found
+            .next()
+            .is_none_or(|home| !home.starts_with(&below))
+            .then_some(only)
     }
 }
 

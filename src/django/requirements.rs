@@ -6,7 +6,7 @@
 use super::evaluate::is_development;
 use super::servers;
 use crate::project::{Project, Version};
-use crate::source::{Kind, Source, SourceId, Span};
+use crate::source::{Kind, Source, Span};
 
 /// Packages that we look for.
 const PACKAGES: &[&str] = &[
@@ -82,9 +82,9 @@ pub struct Requirements {
     /// In the order of files and lines.
     pub packages: Vec<Package>,
     /// The folders of files (also a Dockerfile, a script) that ask for a WebSocket library.
-    libraries: Vec<String>,
+    pub(super) libraries: Vec<String>,
     /// The folders of files that may install one, and that nobody has read.
-    unread: Vec<String>,
+    pub(super) unread: Vec<String>,
 }
 
 /// Files that say what is installed, in a way that we don't read.
@@ -158,33 +158,6 @@ impl Requirements {
             packages,
             libraries,
             unread,
-        }
-    }
-
-    /// What those files ask for that speak of an application, and what those may install that
-    /// lie in a folder which may be its own.
-    #[must_use]
-    pub fn only(
-        &self,
-        concerns: impl Fn(SourceId) -> bool,
-        may_concern: impl Fn(&str) -> bool,
-    ) -> Self {
-        let folders = |folders: &[String]| {
-            folders
-                .iter()
-                .filter(|folder| may_concern(folder))
-                .cloned()
-                .collect()
-        };
-        Self {
-            packages: self
-                .packages
-                .iter()
-                .filter(|package| concerns(package.span.source))
-                .cloned()
-                .collect(),
-            libraries: folders(&self.libraries),
-            unread: folders(&self.unread),
         }
     }
 

@@ -119,15 +119,11 @@ impl Model {
                 // application's, or the only command of this file runs with Django's settings.
                 let package = target.text.split(['.', ':']).next().unwrap_or_default();
                 let package = format!("/{package}/");
-                let sources = self.settings.iter().map(|settings| settings.source);
-                let sources = sources.chain(
-                    self.applications
-                        .iter()
-                        .map(|application| application.source),
-                );
-                let holds = sources
-                    .map(|id| project.source(id))
-                    .filter(|source| self::home(project, source) == home)
+                let modules = self.by_home.get(home).map(|home| home.modules.as_slice());
+                let holds = modules
+                    .unwrap_or_default()
+                    .iter()
+                    .map(|id| project.source(*id))
                     .any(|source| format!("/{}/", source.folder()).contains(&package));
                 let in_file = |span: Span| span.source == file;
                 let with_settings = self
@@ -150,6 +146,13 @@ impl Model {
         }
     }
 
+    /// The commands that may start the application in `home`.
+    fn near(&self, home: &str) -> impl Iterator<Item = &Command> {
+        let near = self.by_home.get(home).into_iter();
+        near.flat_map(|home| &home.commands)
+            .map(|at| &self.commands[*at])
+    }
+
     /// Whether the command surely starts the application in `home`.
     pub fn is_started_by(&self, project: &Project, command: &Command, home: &str) -> bool {
         self.starts(project, command, home) == Starts::Yes
@@ -159,8 +162,7 @@ impl Model {
     /// are no others.
     pub fn servers(&self, project: &Project, home: &str) -> Vec<&Command> {
         let mut servers: Vec<&Command> = self
-            .commands
-            .iter()
+            .near(home)
             .filter(|command| {
                 command.program != Program::Runserver
                     && self.starts(project, command, home) == Starts::Yes
@@ -177,7 +179,7 @@ impl Model {
 
     /// Whether some command serves the sockets of the application in `home`, or may.
     pub fn sockets_are_served(&self, project: &Project, home: &str) -> bool {
-        let installed = self.installed(project, home);
+        let installed = self.installed(home);
         let library = installed.websocket_library();
         let takes = |command: &Command| {
             let object = match self.object(command) {
@@ -194,8 +196,7 @@ impl Model {
         let develops = |command: &Command| is_for_development(project.source(command.span.source));
         self.servers(project, home).into_iter().any(takes)
             || self
-                .commands
-                .iter()
+                .near(home)
                 .any(|command| match self.starts(project, command, home) {
                     Starts::Yes => command.program == Program::Runserver && !develops(command),
                     Starts::Perhaps => command.speaks_asgi() || command.may_speak_asgi(),
@@ -204,11 +205,11 @@ impl Model {
     }
 
     /// What is installed for the application in `home`.
-    pub fn installed(&self, project: &Project, home: &str) -> Requirements {
-        self.requirements.only(
-            |file| self.concerns(project.source(file).folder(), home),
-            |folder| self.may_concern(folder, home),
-        )
+    pub fn installed(&self, home: &str) -> Requirements {
+        self.by_home
+            .get(home)
+            .map(|home| home.installed.clone())
+            .unwrap_or_default()
     }
 
     /// Whether anything shows that the application in `home` has to do with WebSockets, so that a
@@ -222,22 +223,18 @@ impl Model {
             || project
                 .of_kind(Kind::Nginx)
                 .any(|source| source.text.contains("Upgrade") || source.text.contains("upgrade"))
-            || self
-                .installed(project, home)
-                .packages
-                .iter()
-                .any(|package| {
-                    matches!(
-                        package.name,
-                        "channels" | "daphne" | "python-socketio" | "simple-websocket"
-                    )
-                })
+            || self.installed(home).packages.iter().any(|package| {
+                matches!(
+                    package.name,
+                    "channels" | "daphne" | "python-socketio" | "simple-websocket"
+                )
+            })
     }
 
     /// How a handshake reaches Django under `settings`: as a WebSocket if any server sees to it.
     pub fn arrival<'a>(&'a self, project: &Project, settings: &Settings) -> Arrival<'a> {
         let home = self.home(project, settings.source);
-        let installed = self.installed(project, home);
+        let installed = self.installed(home);
         let library = installed.websocket_library();
         let mut uvicorn = None;
         let mut http = None;

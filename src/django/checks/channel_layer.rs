@@ -22,7 +22,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     let model = &cx.django;
     for settings in model.production() {
         let home = model.home(cx.project, settings.source);
-        let Some(socket) = model.sockets(cx.project, home) else {
+        let Some(socket) = model.sockets(home) else {
             continue;
         };
         let setting = settings.get("CHANNEL_LAYERS");

@@ -133,7 +133,7 @@ fn sent(cx: &Context<'_>, settings: &Settings) -> Option<Sent> {
         });
     }
     let home = cx.django.home(cx.project, settings.source);
-    let version = cx.django.installed(cx.project, home).version("django-csp");
+    let version = cx.django.installed(home).version("django-csp");
     // django-csp 4 refuses the names of version 3 (csp.E001) and ignores them.
     if version.is_some_and(|[major, ..]| major >= 4) {
         return None;

@@ -21,7 +21,7 @@ pub fn missing(cx: &Context<'_>, report: &mut Report<'_>) {
         .filter(|application| application.websocket != WebSocket::Nothing)
     {
         let home = model.home(cx.project, application.source);
-        let installed = model.installed(cx.project, home);
+        let installed = model.installed(home);
         let library = installed.websocket_library();
         let servers = model.servers(cx.project, home);
         // Another server may be there for the sockets.

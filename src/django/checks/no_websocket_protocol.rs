@@ -19,7 +19,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             .zip(&model.applications)
             .filter(|(_, application)| model.home(cx.project, application.source) == home)
             .collect();
-        let socket = model.sockets(cx.project, home);
+        let socket = model.sockets(home);
         for (at, application) in &here {
             let started = servers.iter().find(|command| {
                 command.speaks_asgi() && model.object(command) == Some(Object::Application(*at))

@@ -78,13 +78,13 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut seen: Vec<Span> = Vec::new();
     for application in &model.applications {
         let home = model.home(cx.project, application.source);
-        if model.sockets(cx.project, home).is_none() {
+        if model.sockets(home).is_none() {
             continue;
         }
         let Some(startup) = model.startup(application.source) else {
             continue;
         };
-        let installed = model.installed(cx.project, home);
+        let installed = model.installed(home);
         for imported in &startup.imports {
             let Some((package, since, module, name, instead)) =
                 REMOVED.iter().find(|(_, _, module, name, _)| {

@@ -417,7 +417,7 @@ pub(super) fn is_channels_3(project: &Project, model: &Model, route: &Route) -> 
     let Some(application) = model.applications.get(route.application) else {
         return false;
     };
-    let installed = model.installed(project, model.home(project, application.source));
+    let installed = model.installed(model.home(project, application.source));
     if let Some([major, ..]) = project
         .config
         .targets

@@ -53,7 +53,7 @@ fn major(cx: &Context<'_>, home: &str, package: &str) -> Option<u32> {
     let declared = (package == "channels")
         .then_some(targets.channels)
         .flatten();
-    let installed = || cx.django.installed(cx.project, home).version(package);
+    let installed = || cx.django.installed(home).version(package);
     declared.or_else(installed).map(|[major, ..]| major)
 }
 
@@ -82,7 +82,7 @@ fn for_each_application(
 ) {
     let model = &cx.django;
     for home in model.homes() {
-        let Some(socket) = model.sockets(cx.project, home) else {
+        let Some(socket) = model.sockets(home) else {
             continue;
         };
         let findings: Option<Vec<Finding>> = model

@@ -10,7 +10,7 @@ use crate::finding::Report;
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     let model = &cx.django;
     for home in model.homes() {
-        let Some(socket) = model.sockets(cx.project, home) else {
+        let Some(socket) = model.sockets(home) else {
             continue;
         };
         if model.sockets_are_served(cx.project, home) {

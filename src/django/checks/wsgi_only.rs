@@ -19,7 +19,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         }) else {
             continue;
         };
-        if model.sockets(cx.project, home).is_none() || model.sockets_are_served(cx.project, home) {
+        if model.sockets(home).is_none() || model.sockets_are_served(cx.project, home) {
             continue;
         }
         let servers = model.servers(cx.project, home);
