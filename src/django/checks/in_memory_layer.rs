@@ -93,7 +93,7 @@ fn used(cx: &Context<'_>, home: &str) -> Option<Span> {
 }
 
 /// How many processes a command surely starts, if there are several, and the word that says so.
-fn workers(command: &Command) -> Option<(u32, Span)> {
+pub(crate) fn workers(command: &Command) -> Option<(u32, Span)> {
     let names: &[&str] = match command.program {
         Program::Gunicorn | Program::Hypercorn => &["--workers", "-w"],
         Program::Uvicorn => &["--workers"],

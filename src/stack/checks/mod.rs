@@ -5,3 +5,4 @@ pub mod forwarded_proto;
 pub mod https_redirect;
 pub mod idle_timeout;
 pub mod origin_not_allowed;
+pub mod sticky_sessions;
