@@ -231,9 +231,9 @@ fn is_status(text: &str) -> bool {
         .is_ok()
 }
 
-/// Digits and dots, and then perhaps a unit.
+/// Digits and dots, and then perhaps a unit; `unlimited` for buffers.
 fn is_size(text: &str) -> bool {
-    text.starts_with(|first: char| first.is_ascii_digit() || first == '.')
+    text == "unlimited" || text.starts_with(|first: char| first.is_ascii_digit() || first == '.')
 }
 
 /// Go's `time.ParseDuration`, and `d`.
