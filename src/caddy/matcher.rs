@@ -153,6 +153,10 @@ impl Matcher {
         let Some(pattern) = self.sorts_by.as_deref().filter(|_| !self.conditional) else {
             return false;
         };
+        let tested = |test: &Test| matches!(test, Test::Path(paths) if paths.len() == 1);
+        if !self.tests.iter().any(tested) {
+            return false;
+        }
         let special = |byte: u8| !byte.is_ascii_alphanumeric() && !b"/-_.".contains(&byte);
         pattern
             .bytes()

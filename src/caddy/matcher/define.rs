@@ -44,10 +44,11 @@ pub(in crate::caddy) fn define(directive: &Directive) -> Matcher {
 fn only_path(directive: &Directive) -> Option<Arc<str>> {
     let inline = directive.args().first().filter(|word| word.text == "path");
     let inline = inline.into_iter().flat_map(|_| &directive.args()[1..]);
+    // The block of an inline `not` holds what must not be.
     let lines = directive
         .children()
         .iter()
-        .filter(|line| line.name() == "path");
+        .filter(|line| line.name() == "path" && directive.args().is_empty());
     let mut patterns = inline.chain(lines.flat_map(Directive::args));
     match (patterns.next(), patterns.next()) {
         (Some(path), None) => Some(path.text.as_str().into()),
