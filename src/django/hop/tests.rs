@@ -1,0 +1,215 @@
+//! Requests, with what the hop answers.
+
+use super::*;
+use crate::handshake::{Browser, Header as Line};
+use crate::value::Value;
+
+fn status(files: &[(&str, &str)], path: &str, forwarded: Option<&str>) -> Option<u16> {
+    let project = Project::in_memory(files.iter().copied()).unwrap();
+    let model = Model::resolve(&project);
+    let settings = model.production().next().unwrap();
+    let django = Django::new(&project, &model, settings, Rc::from([]));
+    let mut request = Request::handshake(Browser::Chrome, false, "example.com", 80, path);
+    request.headers.extend(forwarded.map(|value| Line {
+        name: "X-Forwarded-Proto".into(),
+        value: Value::Known(value.into()),
+        from: None,
+    }));
+    match django.receive(&request).outcome {
+        Outcome::Answers { status } => status,
+        _ => None,
+    }
+}
+
+#[test]
+fn it_answers_as_the_servers_did() {
+    let settings = |header: &str| {
+        format!(
+            "ROOT_URLCONF = 'p.urls'\nALLOWED_HOSTS = ['*']\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n\
+             SECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = {header}\n"
+        )
+    };
+    let right = settings("('HTTP_X_FORWARDED_PROTO', 'https')");
+    let broken = settings("('HTTP_X_FORWARDED_PROTO')");
+    let exempt = format!("{right}SECURE_REDIRECT_EXEMPT = [r'^ws/']\n");
+    let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+        application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', None)])})\n";
+    let wsgi = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80\n");
+    let daphne = ("Procfile", "web: daphne p.asgi:application\n");
+    for (settings, server, path, forwarded, expected) in [
+        (&right, daphne, "/ws/", None, Some(101)),
+        (&right, daphne, "/other/", None, Some(500)),
+        (&broken, daphne, "/ws/", None, Some(101)),
+        (&right, wsgi, "/ws/", None, Some(301)),
+        (&right, wsgi, "/ws/", Some("wss"), Some(301)),
+        (&right, wsgi, "/ws/", Some("https, http"), None),
+        (&broken, wsgi, "/ws/", Some("https"), Some(500)),
+        (&exempt, wsgi, "/ws/", None, None),
+        (&exempt, wsgi, "/other/", None, Some(301)),
+    ] {
+        let files = [
+            ("p/settings.py", settings.as_str()),
+            ("p/asgi.py", asgi),
+            ("p/wsgi.py", "x"),
+            server,
+        ];
+        assert_eq!(
+            status(&files, path, forwarded),
+            expected,
+            "{server:?} {path} {forwarded:?}"
+        );
+    }
+    // Nothing that could be called stands behind the route.
+    let uncalled = asgi.replace("None", "Chat.as_asgi");
+    let uncalled = format!(
+        "from channels.generic.websocket import WebsocketConsumer\nclass Chat(WebsocketConsumer): pass\n{uncalled}"
+    );
+    for (asgi, expected) in [
+        (uncalled.clone(), Some(500)),
+        (uncalled.replace("as_asgi", "as_asgi()"), Some(101)),
+    ] {
+        let files = [
+            ("p/settings.py", right.as_str()),
+            ("p/asgi.py", asgi.as_str()),
+            daphne,
+        ];
+        assert_eq!(status(&files, "/ws/", None), expected, "{asgi}");
+    }
+}
+
+#[test]
+fn every_layer_of_an_application_has_its_answer() {
+    let head = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+        from django.core.asgi import get_asgi_application\nfrom django.core.wsgi import get_wsgi_application\n\
+        from channels.security.websocket import AllowedHostsOriginValidator, OriginValidator\n\
+        from channels.generic.websocket import WebsocketConsumer, AsyncWebsocketConsumer\n\
+        class C(WebsocketConsumer): pass\n\
+        class Mute(WebsocketConsumer):\n    def connect(self):\n        self.room = 'a'\n\
+        class Wrong(AsyncWebsocketConsumer):\n    def connect(self):\n        self.accept()\n\
+        routes = [path('ws/', C.as_asgi()), path('mute/', Mute.as_asgi()), path('wrong/', Wrong.as_asgi())]\n";
+    let routed = "application = ProtocolTypeRouter({'http': get_asgi_application(), 'websocket': URLRouter(routes)})";
+    let daphne = "web: daphne p.asgi:application\n";
+    let gunicorn = "web: gunicorn p.asgi --bind 0.0.0.0:80\n";
+    let validated = |by: &str| format!("application = ProtocolTypeRouter({{'websocket': {by}}})");
+    let open = "ALLOWED_HOSTS = ['*']\n";
+    for (settings, asgi, procfile, path, expected) in [
+        (open, routed, daphne, "/ws/", "101"),
+        (open, routed, daphne, "/mute/", "none"),
+        (open, routed, daphne, "/wrong/", "500"),
+        (open, routed, daphne, "/", "500"),
+        (
+            open,
+            "application = get_asgi_application()",
+            daphne,
+            "/ws/",
+            "500",
+        ),
+        (
+            open,
+            "application = ProtocolTypeRouter({'websocket': get_asgi_application()})",
+            daphne,
+            "/ws/",
+            "500",
+        ),
+        (
+            open,
+            "application = get_wsgi_application()",
+            daphne,
+            "/ws/",
+            "500",
+        ),
+        (
+            open,
+            "application = get_wsgi_application()",
+            "web: hypercorn p.asgi:application\n",
+            "/ws/",
+            "403",
+        ),
+        (open, routed, gunicorn, "/ws/", "500"),
+        (
+            open,
+            "application = get_wsgi_application()",
+            gunicorn,
+            "/other/",
+            "404",
+        ),
+        (
+            "ALLOWED_HOSTS = ['a.example']\n",
+            "application = get_wsgi_application()",
+            gunicorn,
+            "/ws/",
+            "400",
+        ),
+        (
+            "ALLOWED_HOSTS = ['a.example']\n",
+            &validated("AllowedHostsOriginValidator(URLRouter(routes))"),
+            daphne,
+            "/ws/",
+            "403",
+        ),
+        (
+            "ALLOWED_HOSTS = ['.example.com']\n",
+            &validated("AllowedHostsOriginValidator(URLRouter(routes))"),
+            daphne,
+            "/ws/",
+            "101",
+        ),
+        (
+            "import os\nALLOWED_HOSTS = os.environ['HOSTS'].split(',')\n",
+            &validated("AllowedHostsOriginValidator(URLRouter(routes))"),
+            daphne,
+            "/ws/",
+            "undecided",
+        ),
+        (
+            open,
+            &validated("OriginValidator(URLRouter(routes), ['wss://example.com'])"),
+            daphne,
+            "/ws/",
+            "403",
+        ),
+        (
+            open,
+            "async def application(scope, receive, send):\n    if scope['type'] == 'websocket':\n        await sockets(scope, receive, send)\n\
+             sockets = URLRouter(routes)",
+            daphne,
+            "/ws/",
+            "101",
+        ),
+        (
+            open,
+            "django = get_asgi_application()\nasync def application(scope, receive, send):\n    if scope['type'] == 'http':\n        await django(scope, receive, send)\n    else:\n        raise NotImplementedError",
+            daphne,
+            "/ws/",
+            "500",
+        ),
+    ] {
+        let settings = format!(
+            "ROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.common.CommonMiddleware']\n{settings}"
+        );
+        let asgi = format!("{head}{asgi}\n");
+        let files = [
+            ("p/settings.py", settings.as_str()),
+            ("p/asgi.py", asgi.as_str()),
+            (
+                "p/urls.py",
+                "from django.urls import path\nurlpatterns = [path('admin/', x)]\n",
+            ),
+            ("Procfile", procfile),
+        ];
+        let project = Project::in_memory(files).unwrap();
+        let model = Model::resolve(&project);
+        let settings = model.production().next().unwrap();
+        let django = Django::new(&project, &model, settings, Rc::from([]));
+        let request = Request::handshake(Browser::Chrome, false, "example.com", 80, path);
+        let passage = django.receive(&request);
+        let answered = match &passage.outcome {
+            Outcome::Answers {
+                status: Some(status),
+            } => status.to_string(),
+            Outcome::Answers { status: None } => "none".to_owned(),
+            _ => "undecided".to_owned(),
+        };
+        assert_eq!(answered, expected, "{asgi} {procfile} {path}: {passage:?}");
+    }
+}

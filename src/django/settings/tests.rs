@@ -1,0 +1,171 @@
+//! Modules and classes of settings, with the roles and values that they have.
+
+use super::*;
+
+fn roles(files: &[(&str, &str)]) -> Vec<(String, Role)> {
+    let project = Project::in_memory(files.iter().copied()).unwrap();
+    let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
+    find(&project, &mut program)
+        .into_iter()
+        .map(|settings| (project.source(settings.source).path.clone(), settings.role))
+        .collect()
+}
+
+fn role(files: &[(&str, &str)], path: &str) -> Role {
+    roles(files)
+        .into_iter()
+        .find(|(found, _)| found == path)
+        .unwrap()
+        .1
+}
+
+#[test]
+fn production_is_what_the_entry_point_names() {
+    let base = ("p/settings/base.py", "INSTALLED_APPS = []\n");
+    let prod = ("p/settings/production.py", "from .base import *\n");
+    let dev = ("p/settings/dev.py", "from .base import *\nDEBUG = True\n");
+    let stage = ("p/settings/stage.py", "from .base import *\n");
+    let wsgi = (
+        "p/wsgi.py",
+        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings.production')\n",
+    );
+    let all = [base, prod, dev, stage, wsgi];
+    assert_eq!(role(&all, base.0), Role::Inherited);
+    assert_eq!(role(&all, prod.0), Role::Production);
+    assert_eq!(role(&all, dev.0), Role::Other);
+    assert_eq!(role(&all, stage.0), Role::Other);
+    assert_eq!(role(&[base, dev], base.0), Role::Production);
+    assert_eq!(role(&[base, stage], stage.0), Role::Production);
+    let manage = (
+        "manage.py",
+        "os.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings.dev')\n",
+    );
+    assert_eq!(role(&[base, dev, prod, manage], prod.0), Role::Production);
+    let docker = (
+        "Dockerfile",
+        "ENV DJANGO_SETTINGS_MODULE=p.settings.stage\n",
+    );
+    assert_eq!(role(&[base, stage, docker], stage.0), Role::Production);
+}
+
+#[test]
+fn exempt_paths_are_not_redirected() {
+    for (code, expected) in [
+        ("", Some(false)),
+        ("SECURE_REDIRECT_EXEMPT = [r'^ws/']", Some(true)),
+        ("SECURE_REDIRECT_EXEMPT = [r'^/ws/']", Some(false)),
+        ("SECURE_REDIRECT_EXEMPT = ['*']", None),
+        ("SECURE_REDIRECT_EXEMPT = other()", None),
+    ] {
+        let code = format!("ROOT_URLCONF = 'u'\n{code}\n");
+        let project = Project::in_memory([("p/settings.py", code.as_str())]).unwrap();
+        let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
+        assert_eq!(
+            find(&project, &mut program)[0].exempts("/ws/chat/"),
+            expected,
+            "{code}"
+        );
+    }
+}
+
+fn redirects(code: &str) -> &'static str {
+    let code = format!(
+        "ROOT_URLCONF = 'u'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n{code}\n"
+    );
+    let project = Project::in_memory([("p/settings.py", code.as_str())]).unwrap();
+    let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
+    match find(&project, &mut program)[0].redirects() {
+        Redirects::Yes(_) => "yes",
+        Redirects::Perhaps(_) => "perhaps",
+        Redirects::Unknown => "unknown",
+        Redirects::No => "no",
+    }
+}
+
+#[test]
+fn redirects_are_known_as_far_as_the_files_say() {
+    for (code, expected) in [
+        ("SECURE_SSL_REDIRECT = True", "yes"),
+        ("SECURE_SSL_REDIRECT = 'False'", "yes"),
+        ("SECURE_SSL_REDIRECT = False", "no"),
+        ("", "no"),
+        (
+            "DEBUG = False\nif not DEBUG: SECURE_SSL_REDIRECT = True",
+            "yes",
+        ),
+        (
+            "import os\nSECURE_SSL_REDIRECT = os.environ.get('X', 'True') == 'True'",
+            "perhaps",
+        ),
+        (
+            "import os\nSECURE_SSL_REDIRECT = os.environ.get('X') == 'True'",
+            "unknown",
+        ),
+        (
+            "import os\nSECURE_SSL_REDIRECT = bool(os.environ.get('X', ''))",
+            "unknown",
+        ),
+        ("if x: SECURE_SSL_REDIRECT = True", "perhaps"),
+        (
+            "SECURE_SSL_REDIRECT = True\ntry:\n    from .local import *\nexcept ImportError: pass",
+            "perhaps",
+        ),
+        ("SECURE_SSL_REDIRECT = True\nMIDDLEWARE = ['a']", "no"),
+    ] {
+        assert_eq!(redirects(code), expected, "{code}");
+    }
+}
+
+#[test]
+fn classes_are_settings() {
+    let common = "from configurations import Configuration, values\nclass Common(Configuration):\n    ROOT_URLCONF = 'p.urls'\n    \
+         ALLOWED_HOSTS = values.ListValue(['a.example'])\n    SECURE_SSL_REDIRECT = values.BooleanValue(True, environ_prefix=None)\n    \
+         APPS = ['a']\n    def OWN(self):\n        return 1\n\
+         class Dev(Common):\n    DEBUG = True\n\
+         class Prod(Common):\n    APPS = Common.APPS + ['b']\n    SECURE_SSL_REDIRECT = values.BooleanValue(False, environ=False)\n\
+         class Staging(Prod):\n    ALLOWED_HOSTS = values.SecretValue()\n";
+    for (manage, wsgi, expected) in [
+        ("", "", "Staging"),
+        ("Dev", "", "Staging"),
+        ("Dev", "Prod", "Prod"),
+    ] {
+        let text = |name: &str| {
+            format!(
+                "import os\nos.environ.setdefault('DJANGO_SETTINGS_MODULE', 'p.settings')\nos.environ.setdefault('DJANGO_CONFIGURATION', '{name}')\n"
+            )
+        };
+        let (manage, wsgi) = (text(manage), text(wsgi));
+        let project = Project::in_memory([
+            ("p/settings.py", common),
+            ("manage.py", manage.as_str()),
+            ("p/wsgi.py", wsgi.as_str()),
+        ])
+        .unwrap();
+        let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
+        let found = find(&project, &mut program);
+        let production: Vec<_> = found
+            .iter()
+            .filter(|settings| settings.role == Role::Production)
+            .collect();
+        let [production] = production.as_slice() else {
+            panic!("{expected}: {found:?}");
+        };
+        let value = |name: &str| {
+            let setting = production.get(name);
+            let value = certain(&setting.values).cloned().unwrap();
+            (value.data.truth(), value.is_default())
+        };
+        let hosts = match expected {
+            "Staging" => (None, true),
+            _ => (Some(true), true),
+        };
+        assert_eq!(value("ALLOWED_HOSTS"), hosts, "{expected}");
+        assert_eq!(value("SECURE_SSL_REDIRECT"), (Some(false), false));
+        assert_eq!(value("OWN"), (None, false));
+        assert_eq!(value("CHANNEL_LAYERS"), (Some(false), false));
+        assert!(matches!(
+            &production.get("APPS").certain().unwrap().data,
+            Data::Sequence(list) if list.items.len() == 2
+        ));
+    }
+}
