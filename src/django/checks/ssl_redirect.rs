@@ -11,7 +11,7 @@ use crate::django::{Https, Spared};
 use crate::edge::hints;
 use crate::finding::Report;
 use crate::rule::Severity;
-use crate::source::Span;
+use crate::source::{SourceId, Span};
 
 /// `django/ssl-redirect-loop`.
 pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
@@ -63,10 +63,11 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
             continue;
         }
         let who = subject(spared);
-        let proved = certain && edge.speaks_plain_http();
+        let ends_tls = ends_tls(cx, settings.source);
+        let proved = certain && (edge.speaks_plain_http() || ends_tls.is_some());
         let mut finding = report.finding(
             if proved {
-                format!("SECURE_SSL_REDIRECT is on and Django trusts no header: behind this edge {who} is redirected to itself")
+                format!("SECURE_SSL_REDIRECT is on and Django trusts no header: behind what ends TLS here {who} is redirected to itself")
             } else {
                 format!("SECURE_SSL_REDIRECT is on and Django trusts no header: behind anything that ends TLS {who} is redirected to itself")
             },
@@ -102,6 +103,12 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
                 format!("{} ends the client's TLS here{how}", edge.title()),
             );
         }
+        if let (false, Some(server)) = (edge.ends_tls(), ends_tls) {
+            finding = finding.label(
+                server,
+                "ends the client's TLS, and speaks plain http to what is behind it",
+            );
+        }
         finding = finding.note("Django sees only its own connection: where a balancer or a proxy has ended TLS, that is plain http however the client came, so the redirect to https comes back as the same request");
         finding = honest(cx, settings, finding, Fate::Loop);
         let sends = edge.sends();
@@ -110,7 +117,7 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
         } else {
             "tell Django which header says that the client used TLS, if what ends TLS sets it on every request:\nSECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")".to_owned()
         });
-        if !edge.is_there() {
+        if !edge.is_there() && ends_tls.is_none() {
             finding = hints::ask(cx, finding);
         }
         let reopened = settings
@@ -122,6 +129,22 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
             reopened.as_ref().map(|(span, why)| (*span, why.as_str())),
         ));
     }
+}
+
+/// The server of the project that surely ends a client's TLS before the application of these
+/// settings, and goes on in plain HTTP.
+fn ends_tls(cx: &Context<'_>, settings: SourceId) -> Option<Span> {
+    cx.ways().iter().find_map(|traced| {
+        let [run, _] = &traced.way.runs;
+        let at = run.steps.iter().position(|step| step.layer == "django")?;
+        let application = &run.steps[at];
+        if application.place.source != settings || application.arrived.tls {
+            return None;
+        }
+        let last = run.steps[..at].iter().rev().find(|step| step.arrived.tls)?;
+        let because = last.passage.because.first();
+        (last.layer != "edge").then(|| because.map_or(last.at, |because| because.span))
+    })
 }
 
 /// Why the setting can't be known, and where that shows.
@@ -213,6 +236,33 @@ mod tests {
         );
         let gunicorn = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80\n");
         assert_eq!(said(on, &[alb, gunicorn]), [Severity::Error]);
+    }
+
+    #[test]
+    fn a_proxy_of_the_project_that_ends_tls_is_proof() {
+        let asgi = (
+            "p/asgi.py",
+            "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+             application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', f)])})\n",
+        );
+        let daphne = (
+            "Procfile",
+            "web: daphne -b 0.0.0.0 -p 8000 p.asgi:application\n",
+        );
+        for (listen, expected) in [
+            ("listen 443 ssl;", Severity::Error),
+            ("listen 80;", Severity::Warning),
+        ] {
+            let nginx = format!(
+                "events {{}}\nhttp {{ server {{ {listen} location / {{ proxy_pass http://127.0.0.1:8000; }} }} }}\n"
+            );
+            let files = [asgi, daphne, ("nginx.conf", nginx.as_str())];
+            assert_eq!(
+                said("SECURE_SSL_REDIRECT = True", &files),
+                [expected],
+                "{listen}"
+            );
+        }
     }
 
     #[test]
