@@ -139,6 +139,11 @@ fn the_trace_of_the_first_incident_is_its_report() {
             &format!("{} | SECURE_SSL_REDIRECT = True", number(&redirect)),
             "answers 301 to https://shop.example.com/ws/chat/lobby/: to itself",
             "301 in place of 101, which it follows nowhere, and the page sees close code 1006",
+            "what to change:",
+            &format!("django/no-websocket-library  {uvicorn}"),
+            "uvicorn[standard]",
+            &format!("django/proxy-header-not-sent  {header}"),
+            "SECURE_PROXY_SSL_HEADER = (\"HTTP_X_FORWARDED_PROTO\", \"https\")",
         ],
     );
 }
@@ -168,6 +173,10 @@ fn the_trace_of_the_second_incident_is_its_report() {
             ),
             "automatic HTTPS: on port 80 there is nothing but a redirect to https://, whatever Host or X-Forwarded-Proto says",
             "308 in place of 101, which it follows nowhere, and the page sees close code 1006",
+            "what to change:",
+            &line("balancer/Caddyfile", "reverse_proxy"),
+            "reverse_proxy https://inscribe-1.example.com https://inscribe-2.example.com https://inscribe-3.example.com {",
+            "header_up Host {upstream_hostport}",
         ],
     );
 }

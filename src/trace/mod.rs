@@ -2,9 +2,11 @@
 //!
 //! Only the [`Stack`] knows which technologies there are; the rest knows hops.
 
+mod causes;
 mod edge;
 mod target;
 
+pub use causes::name_rules;
 pub use target::{Origin, Target};
 
 use std::collections::BTreeSet;
@@ -16,7 +18,6 @@ use crate::handshake::{
     Because, Browser, Entrance, Header, Hop, Judged, Outcome, Passage, Reply, Request, Upstream,
     judge,
 };
-use crate::rule::Severity;
 use crate::source::Span;
 use crate::stack::{First, Stack};
 use crate::value::Value;
@@ -140,6 +141,8 @@ pub struct Way {
     /// Whether the first hop answers by itself; of a path that every server is asked for, those
     /// that pass it on mean it.
     pub answers_itself: bool,
+    /// What a check found on it, where the handshake is lost: the lines to change.
+    pub causes: Vec<Finding>,
 }
 
 impl Way {
@@ -624,6 +627,7 @@ fn way(url: String, entrance: Option<Span>, runs: [Run; 2]) -> Way {
         runs,
         // A URL leads to whoever takes it.
         answers_itself: answers_itself && entrance.is_some(),
+        causes: Vec::new(),
     }
 }
 
@@ -707,70 +711,5 @@ fn round(step: &Step, layer: &str) -> Run {
     Run {
         verdict: Verdict::Fails,
         ..undecided(why)
-    }
-}
-
-/// The finding that names what a step loses: of its technology, on its lines.
-fn names<'f>(findings: &'f [Finding], step: &Step) -> Option<&'f Finding> {
-    let lines: Vec<Span> = step
-        .passage
-        .because
-        .iter()
-        .map(|because| because.span)
-        .chain([step.at])
-        .chain(step.sent_by())
-        .chain(step.followed.as_ref().map(|upstream| upstream.from))
-        .collect();
-    let touches = |span: Span| {
-        lines.iter().any(|line| {
-            line.source == span.source && line.start < span.end && span.start < line.end
-        })
-    };
-    findings
-        .iter()
-        .filter(|finding| {
-            matches!(finding.rule.split('/').next(), Some(group) if group == step.layer || group == "stack")
-        })
-        .filter_map(|finding| {
-            let primary = touches(finding.span);
-            // Of all that happened the last is nearest to the loss.
-            let last = step.passage.because.iter().rposition(|because| because.span == finding.span);
-            let labels = finding
-                .labels
-                .iter()
-                .filter(|label| touches(label.span))
-                .count();
-            (primary || labels > 0).then_some((primary, finding.severity, last, labels, finding))
-        })
-        // The first of equals. A hint does not lose a handshake.
-        .rev()
-        .max_by_key(|(primary, severity, last, labels, _)| {
-            let loses = *severity != Severity::Info;
-            (loses, *primary, *severity, *last, *labels)
-        })
-        .map(|(.., finding)| finding)
-}
-
-/// Gives each step of `way` that loses the handshake the rule that says so, of what a check with
-/// the traced URL as a declared endpoint found.
-pub fn name_rules(way: &mut Way, findings: &[Finding]) {
-    for run in &mut way.runs {
-        if run.verdict != Verdict::Fails {
-            continue;
-        }
-        let Some(lost_at) = run.lost_at else { continue };
-        // Where nothing names it at the place of the loss, what was done to it before may.
-        let mut named = None;
-        for at in (0..=lost_at.min(run.steps.len().saturating_sub(1))).rev() {
-            let Some(step) = run.steps.get_mut(at) else {
-                continue;
-            };
-            if let Some(finding) = names(findings, step)
-                && named.is_none_or(|name: &Finding| name.rule == finding.rule)
-            {
-                step.rule = Some(finding.rule.to_string());
-                named = Some(finding);
-            }
-        }
     }
 }

@@ -77,6 +77,7 @@ pub(super) fn write(
         write_step(project, run, number, step, &ink, out)?;
     }
     write_end(way, run, &ink, out)?;
+    write_causes(project, way, &ink, out)?;
     if ways.len() > 1 {
         write_others(ways, &ink, out)?;
     }
@@ -370,6 +371,30 @@ fn write_end(way: &Way, run: &Run, ink: &Ink, out: &mut dyn Write) -> io::Result
             way.runs[0].verdict.name(),
             way.runs[1].verdict.name()
         )?;
+    }
+    Ok(())
+}
+
+/// What one would change, as `check` says it.
+fn write_causes(project: &Project, way: &Way, ink: &Ink, out: &mut dyn Write) -> io::Result<()> {
+    if way.causes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "\nwhat to change:")?;
+    for finding in &way.causes {
+        let place = visible(&project.place(finding.span));
+        writeln!(out, "\n{}  {place}", ink.bold(&finding.rule))?;
+        writeln!(out, "  {}", visible(&finding.message))?;
+        for help in &finding.help {
+            for (number, line) in visible(help).lines().enumerate() {
+                let margin = if number == 0 {
+                    "  = help: "
+                } else {
+                    "          "
+                };
+                writeln!(out, "{}", format!("{margin}{line}").trim_end())?;
+            }
+        }
     }
     Ok(())
 }
