@@ -79,6 +79,7 @@ pub fn check_resolved(context: &Context<'_>, selection: &Selection) -> Outcome {
             outcome.undecided.extend(undecided);
         }
     }
+    supersede(&mut outcome.findings);
     finish(outcome, project, selection)
 }
 
@@ -100,6 +101,26 @@ fn run(rule: &Rule, context: &Context<'_>) -> (Vec<Finding>, Vec<Undecided>) {
         Check::Query(query) => query.run(context.project, &mut report),
     }
     report.into_parts()
+}
+
+/// One cause, one finding: what a whole stack proves at a place, a milder guess about a single file
+/// at that place need not repeat.
+fn supersede(findings: &mut Vec<Finding>) {
+    let proved: BTreeSet<(Span, Severity)> = findings
+        .iter()
+        .filter(|finding| finding.rule.starts_with("stack/"))
+        .map(|finding| (finding.span, finding.severity))
+        .collect();
+    if proved.is_empty() {
+        return;
+    }
+    findings.retain(|finding| {
+        let mut here = proved.range((finding.span, finding.severity)..);
+        let milder = here
+            .next()
+            .is_some_and(|(span, severity)| *span == finding.span && *severity > finding.severity);
+        finding.rule.starts_with("stack/") || !milder
+    });
 }
 
 /// A comment suppresses a finding at any line that it points at in its own file: one would write

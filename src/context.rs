@@ -6,9 +6,9 @@ use crate::edge::hints::{self, Hint};
 use crate::finding::Undecided;
 use crate::project::{Project, Suppressions};
 use crate::source::SourceId;
-use crate::stack::Traced;
 use crate::stack::redirected::{self, Redirected};
 use crate::stack::scheme::{self, Mistold};
+use crate::stack::{Lost, Traced};
 use crate::{caddy, django, nginx, parallel, stack};
 
 /// The project with its models.
@@ -29,6 +29,7 @@ pub struct Context<'a> {
     ways: OnceLock<Vec<Traced>>,
     mistold: OnceLock<Vec<Mistold>>,
     redirected: OnceLock<Vec<Redirected>>,
+    lost: OnceLock<Vec<Lost>>,
 }
 
 impl<'a> Context<'a> {
@@ -64,6 +65,7 @@ impl<'a> Context<'a> {
             ways: OnceLock::new(),
             mistold: OnceLock::new(),
             redirected: OnceLock::new(),
+            lost: OnceLock::new(),
         }
     }
 
@@ -95,6 +97,11 @@ impl<'a> Context<'a> {
     /// Redirects to https inside a chain of the project's hops.
     pub(crate) fn redirected(&self) -> &[Redirected] {
         self.redirected.get_or_init(|| redirected::redirected(self))
+    }
+
+    /// The routes of applications that a proxy before them loses.
+    pub fn lost(&self) -> &[Lost] {
+        self.lost.get_or_init(|| stack::lost(self))
     }
 
     /// What the models could not resolve, syntax errors among it.

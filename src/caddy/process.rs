@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use super::handler::{Action, Block};
 use super::hop::upstreams;
 use super::{Address, Config, Site};
 use crate::handshake::{Dial, Entrance, Hop, Passage, Request, Takes};
@@ -71,6 +72,23 @@ impl Hop for Caddy<'_> {
             })
         });
         proxies.collect()
+    }
+
+    fn paths(&self, entrance: &Entrance) -> BTreeSet<String> {
+        let sites = self.config.sites.iter();
+        sites
+            .filter(|site| site.span.contains(entrance.span))
+            .flat_map(|site| &site.handlers.all)
+            .flat_map(|handler| {
+                let named = handler.matcher.paths().map(|word| word.text.as_str());
+                let stripped = match &handler.action {
+                    Action::Block(Block::HandlePath(prefix), _) => Some(prefix.as_str()),
+                    _ => None,
+                };
+                named.chain(stripped)
+            })
+            .map(|path| path.trim_end_matches('*').to_owned())
+            .collect()
     }
 
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes {

@@ -193,14 +193,31 @@ impl<'a> Django<'a> {
         servers.into_iter().find(serves).or(first)
     }
 
+    /// Where nothing shows how it is started: what no ASGI server opens is lost anyway.
     fn without_command(&self, request: &Request) -> Passage {
         if !is_handshake(request) {
             return self.as_http(request, Vec::new());
         }
-        undecided(
-            "no server command shows how the handshake reaches Django",
-            Vec::new(),
-        )
+        match self.model.only_application(self.project, self.home()) {
+            Some(at) if !self.is_started_elsewhere => {
+                let mut passage = self.as_websocket(at, request);
+                let message =
+                    "no server command is in the files: taken to be started by an ASGI server";
+                let span = self.model.applications[at].span;
+                passage.because.insert(
+                    0,
+                    Because {
+                        span,
+                        message: message.to_owned(),
+                    },
+                );
+                passage
+            }
+            _ => undecided(
+                "no server command shows how the handshake reaches Django",
+                Vec::new(),
+            ),
+        }
     }
 
     /// What becomes of the request in the server that `command` starts.
@@ -312,19 +329,10 @@ impl<'a> Django<'a> {
                     "Django's own application takes HTTP alone: it raises ValueError",
                 ),
             ),
-            _ => {
-                let home = self.home();
-                let mut applications =
-                    (0..)
-                        .zip(&self.model.applications)
-                        .filter(|(_, application)| {
-                            self.model.home(self.project, application.source) == home
-                        });
-                match (applications.next(), applications.next()) {
-                    (Some((at, _)), None) => self.as_websocket(at, request),
-                    _ => undecided("the files show no single ASGI application", Vec::new()),
-                }
-            }
+            _ => match self.model.only_application(self.project, self.home()) {
+                Some(at) => self.as_websocket(at, request),
+                None => undecided("the files show no single ASGI application", Vec::new()),
+            },
         }
     }
 

@@ -51,6 +51,8 @@ use crate::source::{Kind, Source, SourceId, Span};
 pub struct Model {
     /// The settings modules, those that run in production first.
     pub settings: Vec<Settings>,
+    /// What stands for the settings of applications that have none in the files.
+    unseen: Vec<Settings>,
     /// The ASGI applications.
     pub applications: Vec<Application>,
     /// Their WebSocket routes, in the order in which they are tried.
@@ -166,6 +168,15 @@ impl Model {
             .collect();
         homes.sort();
         homes.dedup();
+        let mut known: BTreeSet<&str> = settings
+            .iter()
+            .map(|settings| home(project, project.source(settings.source)))
+            .collect();
+        let unseen = applications
+            .iter()
+            .filter(|own| known.insert(home(project, project.source(own.source))))
+            .map(|own| Settings::unseen(own.source))
+            .collect();
         let entries = commands
             .iter()
             .filter_map(|command| Some(command.target.as_ref()?.text.as_str()))
@@ -192,6 +203,7 @@ impl Model {
         let names_websockets = homes_of(&servers::names_websockets);
         let mut model = Self {
             settings,
+            unseen,
             applications,
             routes,
             misuses,
@@ -241,6 +253,37 @@ impl Model {
     /// Where an `asgi.py` serves Django alone.
     pub fn plain(&self) -> &[Span] {
         &self.plain
+    }
+
+    /// The ASGI application in `home`: its only one, or that of its only `asgi.py`, which is what
+    /// servers are given.
+    pub fn only_application(&self, project: &Project, home: &str) -> Option<usize> {
+        let own: Vec<usize> = self
+            .applications
+            .iter()
+            .enumerate()
+            .filter(|(_, own)| self.home(project, own.source) == home)
+            .map(|(at, _)| at)
+            .collect();
+        if let [only] = own.as_slice() {
+            return Some(*only);
+        }
+        let mut usual = own
+            .into_iter()
+            .filter(|at| project.source(self.applications[*at].source).name() == "asgi.py");
+        let first = usual.next()?;
+        usual.next().is_none().then_some(first)
+    }
+
+    /// The settings that each application may run with, those in production first; for one that
+    /// has none in the files, what stands for them.
+    pub fn all_settings(&self) -> impl Iterator<Item = &Settings> {
+        let is_production = |settings: &&Settings| settings.role == Role::Production;
+        let others = self
+            .settings
+            .iter()
+            .filter(move |settings| !is_production(settings));
+        self.production().chain(others).chain(&self.unseen)
     }
 
     /// The settings that run in production.

@@ -65,6 +65,17 @@ impl Setting<'_> {
 }
 
 impl Settings {
+    /// Those of an application whose settings are not in the files; `source` is a module of its.
+    pub(super) fn unseen(source: SourceId) -> Self {
+        Self {
+            source,
+            role: Role::Production,
+            named: None,
+            evaluated: Evaluated::default(),
+            whole: false,
+        }
+    }
+
     /// The setting of that name.
     pub fn get(&self, name: &str) -> Setting<'_> {
         match self.evaluated.get(name) {

@@ -312,6 +312,10 @@ pub trait Hop {
     fn dials(&self) -> Vec<Dial> {
         Vec::new()
     }
+    /// The paths, or their beginnings, that the blocks of one of its entrances name.
+    fn paths(&self, _entrance: &Entrance) -> BTreeSet<String> {
+        BTreeSet::new()
+    }
     /// Whether it takes a request for `host` at `port`.
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes;
     /// What becomes of `request` here.

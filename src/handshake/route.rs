@@ -52,6 +52,11 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// Whether a route of an application in the project shows it.
+    pub fn is_applications(&self) -> bool {
+        matches!(self, Self::Application { .. })
+    }
+
     /// Whether it is the path of one piece of software, and not one that many things are called.
     pub fn is_of_software(&self) -> bool {
         matches!(self, Self::WellKnown { software, .. } if !software.starts_with("the usual"))

@@ -1,6 +1,9 @@
 //! nginx as a hop: which server a request meets, and what becomes of it there.
 
+use std::collections::BTreeSet;
+
 use super::listener::{By, Chosen};
+use super::location::Matcher;
 use super::model::{ROOT, View};
 use super::phases::{self, Answer, End, Event, Journey, Module, What};
 use crate::handshake::{Because, Dial, Entrance, Hop, Outcome, Passage, Reply, Request, Takes};
@@ -43,7 +46,7 @@ impl Hop for Nginx<'_> {
             // Without a `listen` nginx takes port 80.
             let unwritten = (!server.says_listen).then_some(80);
             let written = server.listens.iter().map(|listen| listen.port);
-            let ports: std::collections::BTreeSet<_> = written.chain(unwritten).collect();
+            let ports: BTreeSet<_> = written.chain(unwritten).collect();
             for port in ports {
                 let hosts = server.names.iter().map(|name| sample(name));
                 let unnamed = ["localhost", ""].map(str::to_owned);
@@ -66,6 +69,21 @@ impl Hop for Nginx<'_> {
 
     fn dials(&self) -> Vec<Dial> {
         phases::dials(self.view)
+    }
+
+    fn paths(&self, entrance: &Entrance) -> BTreeSet<String> {
+        let of_entrance = |server: u32| {
+            let item = self.view.config.servers[server as usize].item;
+            item == ROOT || self.view.directive(item).head() == entrance.span
+        };
+        let locations = self.view.config.locations.iter();
+        locations
+            .filter(|location| of_entrance(location.server))
+            .filter_map(|location| match &location.matcher {
+                Matcher::Exact(path) | Matcher::Prefix { path, .. } => Some(path.clone()),
+                _ => None,
+            })
+            .collect()
     }
 
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes {

@@ -7,6 +7,7 @@
 
 pub mod checks;
 mod first;
+mod lost;
 pub(crate) mod redirected;
 pub(crate) mod scheme;
 mod served;
@@ -14,6 +15,7 @@ mod topology;
 mod ways;
 
 pub use first::First;
+pub use lost::{Lost, lost};
 pub use served::{behind_caddy, served, served_by_caddy};
 pub use topology::Topology;
 pub use ways::{Traced, ways};
@@ -62,6 +64,7 @@ impl<'a> Stack<'a> {
     pub fn of(cx: &'a Context<'a>) -> Self {
         let topology = &cx.topology;
         let faults: Rc<[django::Fault]> = django::faults(cx).into();
+        let settings: Vec<_> = cx.django.all_settings().collect();
         let hops: Vec<Box<dyn Hop + 'a>> = topology
             .places
             .iter()
@@ -75,13 +78,13 @@ impl<'a> Stack<'a> {
                         config: &cx.caddy.configs[*config],
                     }),
                     Program::Django {
-                        settings,
+                        settings: number,
                         commands,
                         is_started_elsewhere,
                     } => Box::new(Django {
                         project: cx.project,
                         model: &cx.django,
-                        settings: &cx.django.settings[*settings],
+                        settings: settings[*number],
                         servers: commands
                             .iter()
                             .map(|command| &cx.django.commands[*command])
@@ -125,7 +128,11 @@ impl<'a> Stack<'a> {
         let port = *upstream.port.known()?;
         let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
         if is_loopback(&host) {
-            return self.on_this_machine(from, upstream.tls, port);
+            let found = self.on_this_machine(from, upstream.tls, port);
+            return found.or_else(|| {
+                let hop = self.one_application(from, upstream)?;
+                Some(Behind { hop, port })
+            });
         }
         let services = self.topology.named(from, &host);
         if !services.is_empty() {

@@ -216,7 +216,7 @@ mod tests {
             .findings
             .iter()
             .map(|finding| finding.rule.to_string())
-            .filter(|rule| rule.starts_with("nginx"))
+            .filter(|rule| rule.starts_with("nginx") || rule.starts_with("stack"))
             .collect()
     }
 
@@ -228,7 +228,7 @@ mod tests {
     fn the_one_application_is_behind_the_one_upstream() {
         let plain = conf("location / { proxy_pass http://web:8000; }");
         let found = rules(&[("nginx.conf", &plain), ("site/asgi.py", ASGI)]);
-        assert_eq!(found, ["nginx/upgrade-not-forwarded"]);
+        assert_eq!(found, ["stack/route-not-forwarded"]);
         assert!(rules(&[("nginx.conf", &plain)]).is_empty());
     }
 
@@ -248,11 +248,7 @@ mod tests {
             "services:\n  backend:\n    command: daphne -p 8000 site.asgi:application\n",
             "services:\n  web:\n    environment:\n      A: b\n    command: >\n      daphne site.asgi:application\n",
         ] {
-            assert_eq!(
-                started(command),
-                ["nginx/upgrade-not-forwarded"],
-                "{command}"
-            );
+            assert_eq!(started(command), ["stack/route-not-forwarded"], "{command}");
         }
         assert!(
             started("services:\n  other:\n    command: daphne -p 9000 site.asgi:application\n")

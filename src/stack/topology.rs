@@ -27,7 +27,7 @@ pub(super) enum Program {
     Caddy(usize),
     /// A Django application under one of its settings modules.
     Django {
-        /// The settings.
+        /// The settings, of all that applications may run with.
         settings: usize,
         /// The commands that start it here.
         commands: Vec<usize>,
@@ -339,23 +339,11 @@ fn applications(project: &Project, django: &django::Model, services: &[Service])
     let built = built(project, django, services);
     let mut places = Vec::new();
     let mut homes = BTreeSet::new();
-    // Of several settings modules of one application, what runs in production comes first.
-    let is_production = |settings: &&django::settings::Settings| {
-        django
-            .production()
-            .any(|other| std::ptr::eq(other, *settings))
-    };
-    let (first, rest): (Vec<_>, Vec<_>) = django.settings.iter().partition(is_production);
-    for settings in first.into_iter().chain(rest) {
+    for (number, settings) in django.all_settings().enumerate() {
         let home = django.home(project, settings.source);
         if !homes.insert(home) {
             continue;
         }
-        let number = django
-            .settings
-            .iter()
-            .position(|other| other.source == settings.source)
-            .unwrap_or_default();
         let place = |commands: Vec<usize>, services: Vec<usize>, is_started_elsewhere| Place {
             program: Program::Django {
                 settings: number,

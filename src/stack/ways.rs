@@ -255,18 +255,8 @@ pub(super) fn routes(
         )
         .collect();
     if started.is_empty() {
-        let own = cx
-            .django
-            .applications
-            .iter()
-            .enumerate()
-            .filter(|(_, own)| {
-                super::topology::ending(cx.django.home(cx.project, own.source)) == home
-            });
-        let own: Vec<usize> = own.map(|(index, _)| index).collect();
-        if let [only] = own.as_slice() {
-            started.insert(*only);
-        }
+        let folder = home.trim_end_matches('/');
+        started.extend(cx.django.only_application(cx.project, folder));
     }
     let routes = cx.django.routes.iter().enumerate().filter(|(_, route)| {
         route.certain

@@ -7,7 +7,7 @@ use crate::rule::Severity;
 use crate::source::Span;
 
 /// The finding that names what a step loses: of its technology, on its lines.
-fn names<'f>(findings: &'f [Finding], step: &Step) -> Option<&'f Finding> {
+pub(crate) fn names<'f>(findings: &'f [Finding], step: &Step) -> Option<&'f Finding> {
     let lines: Vec<Span> = step
         .passage
         .because

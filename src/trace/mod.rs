@@ -7,6 +7,7 @@ mod edge;
 mod target;
 
 pub use causes::name_rules;
+pub(crate) use causes::names;
 pub use target::{Origin, Target};
 
 use std::collections::BTreeSet;

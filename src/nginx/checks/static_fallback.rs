@@ -13,6 +13,8 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         report,
         Kind::Files,
         |astray| match astray.stray.way.end {
+            // Of what the application alone shows, stack/route-not-forwarded speaks.
+            _ if astray.stray.evidence.is_applications() => None,
             End::Answered {
                 cause: Cause::Files(tried),
                 ..

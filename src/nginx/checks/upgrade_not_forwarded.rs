@@ -3,6 +3,7 @@
 use super::{Causes, REFUSAL, lost, with_help};
 use crate::context::Context;
 use crate::finding::Report;
+use crate::handshake::Evidence;
 use crate::nginx::headers::Half;
 use crate::nginx::route::Loss;
 
@@ -13,6 +14,10 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         let Loss::Both { connection } = loss else {
             continue;
         };
+        // Of what the application alone shows, stack/route-not-forwarded speaks.
+        if place.route.evidence.iter().all(Evidence::is_applications) {
+            continue;
+        }
         causes.add(place.pass(), None, || {
             let message = format!(
                 "no WebSocket opens through {}: its Upgrade and Connection headers do not reach the upstream",

@@ -1,8 +1,184 @@
-//! The checks of the rules that no single file shows, one place per rule.
+//! Rules about what no single file shows: each names a loss on the whole way of a handshake.
 
 pub mod backend_drift;
 pub mod forwarded_proto;
 pub mod https_redirect;
 pub mod idle_timeout;
 pub mod origin_not_allowed;
+pub mod path_mismatch;
+pub mod route_not_forwarded;
 pub mod sticky_sessions;
+pub mod unknown_host;
+
+use super::Traced;
+use super::lost::Lost;
+use crate::context::Context;
+use crate::finding::Finding;
+use crate::handshake::{Evidence, Outcome};
+use crate::source::Span;
+use crate::trace::{Run, Step};
+
+/// Routes that one finding points at.
+const MAX_LABELS: usize = 4;
+
+/// A loss, with everything that a message about it needs.
+struct Told<'a, 'p> {
+    cx: &'a Context<'p>,
+    lost: &'a Lost,
+    /// The way on which the first route is lost.
+    traced: &'a Traced,
+}
+
+impl<'a, 'p> Told<'a, 'p> {
+    fn new(cx: &'a Context<'p>, lost: &'a Lost) -> Option<Self> {
+        let traced = cx.ways().get(*lost.ways.first()?)?;
+        Some(Self { cx, lost, traced })
+    }
+
+    fn run(&self) -> &'a Run {
+        &self.traced.way.runs[0]
+    }
+
+    fn step(&self) -> &'a Step {
+        &self.run().steps[self.lost.step]
+    }
+
+    /// Where no socket opens: `` at `/ws/chat/` and 2 other routes ``.
+    fn at(&self) -> String {
+        let path = &self.traced.path;
+        match self.lost.ways.len() {
+            1 => format!("at `{path}`"),
+            2 => format!("at `{path}` and another route"),
+            count => format!("at `{path}` and {} other routes", count - 1),
+        }
+    }
+
+    /// The text of a place on one line, as short as it can be pointed at.
+    fn quote(&self, span: Span) -> String {
+        let text = self.cx.project.slice(span);
+        let line = text.lines().next().unwrap_or_default();
+        let words: Vec<&str> = line.split_whitespace().collect();
+        words.join(" ").trim_end_matches([';', '{', ' ']).to_owned()
+    }
+
+    /// Labels at the routes, and at the hops before the one that loses them.
+    fn because(&self, mut finding: Finding) -> Finding {
+        for way in self.lost.ways.iter().take(MAX_LABELS) {
+            if let Some(Evidence::Application { pattern, span }) =
+                self.cx.ways().get(*way).map(|traced| &traced.evidence)
+            {
+                let message = format!("the application serves WebSockets at `{pattern}`");
+                finding = label(finding, *span, message);
+            }
+        }
+        let before = &self.run().steps[..self.lost.step];
+        for step in before.iter().filter(|step| step.hop.is_some()) {
+            finding = label(
+                finding,
+                super::lost::pass(self.cx, step),
+                "passes it on".to_owned(),
+            );
+        }
+        finding
+    }
+
+    /// What the browser meets with.
+    fn met(&self) -> String {
+        let last = self.run().steps.last();
+        let by = match last.map(|step| (step.layer, &step.passage.outcome)) {
+            Some((layer, Outcome::Answers { .. })) => name(layer),
+            _ => "the upstream",
+        };
+        match self.run().status {
+            Some(status) => {
+                format!("{by} answers {status} in place of 101, and the page sees close code 1006")
+            }
+            None => format!("whatever {by} answers is no 101, and the page sees close code 1006"),
+        }
+    }
+
+    /// How to see it for oneself.
+    fn trace(&self) -> String {
+        format!("`wslint trace {}` shows the whole way", self.traced.way.url)
+    }
+
+    /// The beginning that the paths of all its routes share, up to a slash.
+    fn prefix(&self) -> String {
+        let paths: Vec<&str> = self
+            .lost
+            .ways
+            .iter()
+            .filter_map(|way| Some(self.cx.ways().get(*way)?.path.as_str()))
+            .collect();
+        let first = paths.first().copied().unwrap_or("/");
+        let ends: Vec<usize> = first
+            .char_indices()
+            .filter(|(_, c)| *c == '/')
+            .map(|(at, _)| at + 1)
+            .collect();
+        // The last part of a path is often a name or a number.
+        let shared = ends
+            .into_iter()
+            .rev()
+            .filter(|end| *end < first.len() || first.matches('/').count() == 2)
+            .find(|end| paths.iter().all(|path| path.starts_with(&first[..*end])));
+        first[..shared.unwrap_or(1)].to_owned()
+    }
+
+    /// The application's address, as the first proxy dials it.
+    fn address(&self) -> Option<String> {
+        let stack = super::Stack::of(self.cx);
+        let hop = self.step().hop?;
+        let leads = |to: &crate::handshake::Upstream| {
+            let behind = stack.behind(hop, to)?;
+            let place = &self.cx.topology.places[behind.hop];
+            (Some(&place.folder) == self.traced.application.as_ref()).then_some(behind.hop)
+        };
+        let dials = stack.dials(hop).iter();
+        let to: Vec<_> = dials
+            .filter(|dial| {
+                leads(&dial.to).is_some_and(|hop| super::lost::takes_sockets(&stack, hop))
+            })
+            .collect();
+        let to = &to.first()?.to;
+        let (host, port) = (to.host.known()?, to.port.known()?);
+        Some(match host.strip_prefix("unix:") {
+            Some(path) if self.step().layer == "caddy" => format!("unix/{path}"),
+            Some(_) => host.clone(),
+            None => format!("{host}:{port}"),
+        })
+    }
+
+    /// A block of its own for sockets below `prefix`, as the losing proxy writes it.
+    fn block(&self, prefix: &str) -> Option<String> {
+        let address = self.address()?;
+        let prefix = if prefix == "/" {
+            &self.traced.path
+        } else {
+            prefix
+        };
+        Some(match self.step().layer {
+            "caddy" => format!("handle {prefix}* {{\n\treverse_proxy {address}\n}}"),
+            _ => format!(
+                "location {prefix} {{\n    proxy_pass http://{address};\n    proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection \"upgrade\";\n    proxy_set_header Host $host;\n}}"
+            ),
+        })
+    }
+}
+
+/// Adds a label, unless the finding points there already.
+fn label(finding: Finding, span: Span, message: String) -> Finding {
+    if finding.spans().any(|known| known == span) {
+        return finding;
+    }
+    finding.label(span, message)
+}
+
+/// A technology's name in a sentence.
+fn name(layer: &str) -> &str {
+    match layer {
+        "caddy" => "Caddy",
+        "django" => "the application",
+        other => other,
+    }
+}

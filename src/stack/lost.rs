@@ -1,0 +1,434 @@
+//! Routes of an application that no handshake reaches through a proxy of the project: where they
+//! are lost, and how.
+
+use std::collections::BTreeMap;
+
+use super::topology::Program;
+use super::{Stack, Traced};
+use crate::context::Context;
+use crate::finding::{Finding, Report};
+use crate::handshake::{Entrance, Evidence, Judged, Outcome, Takes, judge};
+use crate::parallel;
+use crate::rule::{Check, Severity, rules};
+use crate::source::{SourceId, Span};
+use crate::trace::{Asked, Run, Step, Tracer, Verdict, names};
+
+/// Paths that one entrance names and that are tried as what clients ask for.
+const MAX_PATHS: usize = 32;
+
+/// How a route is lost.
+#[derive(Clone, Debug)]
+pub(super) enum How {
+    /// A proxy passes the handshake on without its upgrade.
+    Plain,
+    /// A proxy answers by itself.
+    Answered(u16),
+    /// It arrives whole, where nobody takes it: another server than the one for sockets, or
+    /// another application.
+    Elsewhere,
+    /// It arrives whole under a path that no route takes.
+    Moved {
+        /// That path.
+        arrives: String,
+    },
+    /// A proxy behind the first has no address for the host that is asked for.
+    UnknownHost {
+        /// The host that would do.
+        known: String,
+        /// Where that is written.
+        place: Span,
+    },
+}
+
+/// Routes that are lost for one cause.
+#[derive(Clone, Debug)]
+pub struct Lost {
+    /// How the first of them is lost.
+    pub(super) how: How,
+    /// The step at which it is.
+    pub(super) step: usize,
+    /// The bytes that one would change.
+    pub(super) span: Span,
+    /// The block that passes sockets on to the application, under another path than the route's.
+    pub(super) beside: Option<Beside>,
+    /// The routes, each with the first way on which it is lost, as indices of [`Context::ways`].
+    pub(super) ways: Vec<usize>,
+}
+
+/// A block that forwards upgrades to the application.
+#[derive(Clone, Debug)]
+pub(super) struct Beside {
+    pub(super) span: Span,
+    /// The path that it names.
+    pub(super) path: String,
+}
+
+/// What becomes of a route on one way.
+enum Fate {
+    /// It gets there, as far as proxies are concerned; or other rules judge what happens.
+    Arrives,
+    /// The files do not say.
+    Unclear,
+    /// It is lost at this step.
+    Lost(How, usize),
+}
+
+/// Every cause for which routes are lost, if no rule about a single file names it.
+pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
+    let ways = cx.ways();
+    let mut of_route: BTreeMap<(usize, &str, usize), Vec<usize>> = BTreeMap::new();
+    for (index, traced) in ways.iter().enumerate() {
+        if let (Some(application), Some(route)) = (&traced.application, traced.route) {
+            let own = of_route.entry((traced.entry, application, route));
+            own.or_default().push(index);
+        }
+    }
+    // Where all handshakes open there is nothing to ask.
+    of_route.retain(|_, own| {
+        let opens = |index: &usize| ways[*index].way.runs[0].verdict == Verdict::Opens;
+        !own.iter().any(opens)
+    });
+    if of_route.is_empty() {
+        return Vec::new();
+    }
+    let stack = Stack::of(cx);
+    let tracer = Tracer::new(cx, &stack);
+    let mut found: Vec<Lost> = Vec::new();
+    let mut others: Option<Vec<Finding>> = None;
+    for own in of_route.values() {
+        let fates: Vec<(usize, Fate)> = own
+            .iter()
+            .map(|index| {
+                (
+                    *index,
+                    fate(&stack, &ways[*index], &ways[*index].way.runs[0]),
+                )
+            })
+            .collect();
+        if !fates.iter().all(|(_, fate)| matches!(fate, Fate::Lost(..))) {
+            continue;
+        }
+        let Some((index, Fate::Lost(how, step))) = fates.into_iter().next() else {
+            continue;
+        };
+        let traced = &ways[index];
+        let run = &traced.way.runs[0];
+        let beside = match beside(&stack, &tracer, traced) {
+            Beyond::Reached => continue,
+            Beyond::Beside(beside) if !matches!(how, How::Moved { .. }) => Some(beside),
+            _ => None,
+        };
+        let others = others.get_or_insert_with(|| of_single_files(cx));
+        if is_named(others, traced, step) {
+            continue;
+        }
+        let mut one = Lost {
+            span: place(cx, &how, run, step),
+            how,
+            step,
+            beside,
+            ways: vec![index],
+        };
+        if let Some(beside) = &one.beside {
+            one.span = beside.span;
+            if matches!(one.how, How::Answered(_)) {
+                let arrives = format!("{}{}", beside.path.trim_end_matches('/'), traced.path);
+                one.how = How::Moved { arrives };
+            }
+        }
+        let same = |known: &&mut Lost| {
+            known.span == one.span
+                && std::mem::discriminant(&known.how) == std::mem::discriminant(&one.how)
+        };
+        match found.iter_mut().find(same) {
+            Some(known) => known.ways.push(index),
+            None => found.push(one),
+        }
+    }
+    found
+}
+
+/// What the rules about single files find, whether they are selected or not: what one of them
+/// names needs no other name.
+fn of_single_files(cx: &Context<'_>) -> Vec<Finding> {
+    let single: Vec<_> = rules()
+        .iter()
+        .filter(|rule| {
+            !matches!(rule.group(), "stack" | "wslint") && rule.severity == Severity::Error
+        })
+        .collect();
+    let found = parallel::map(&single, cx.project.pays_threads(), |rule| {
+        let mut report = Report::new(rule);
+        if let Check::Function(check) = &rule.check {
+            check(cx, &mut report);
+        }
+        report.into_parts().0
+    });
+    let errors = found.into_iter().flatten();
+    errors
+        .filter(|finding| finding.severity == Severity::Error)
+        .collect()
+}
+
+/// Whether one of these findings names what happens at a step or before it, or says of the route
+/// what a proxy on its way does.
+fn is_named(findings: &[Finding], traced: &Traced, step: usize) -> bool {
+    let run = &traced.way.runs[0];
+    let steps = || run.steps.iter().take(step + 1);
+    if steps().any(|step| names(findings, step).is_some()) {
+        return true;
+    }
+    let Evidence::Application { span: route, .. } = &traced.evidence else {
+        return false;
+    };
+    let proxies: Vec<SourceId> = steps()
+        .filter(|step| step.hop.is_some())
+        .map(|step| step.at.source)
+        .collect();
+    findings.iter().any(|finding| {
+        finding.spans().any(|span| span == *route)
+            && finding.spans().any(|span| proxies.contains(&span.source))
+    })
+}
+
+/// Whether a step is the application that a way leads to.
+fn is_own(stack: &Stack<'_>, traced: &Traced, step: &Step) -> bool {
+    step.hop.is_some_and(|hop| {
+        let place = &stack.topology.places[hop];
+        matches!(place.program, Program::Django { .. })
+            && Some(&place.folder) == traced.application.as_ref()
+    })
+}
+
+fn fate(stack: &Stack<'_>, traced: &Traced, run: &Run) -> Fate {
+    let Some(last) = run.steps.last() else {
+        return Fate::Unclear;
+    };
+    let end = run.steps.len() - 1;
+    if run.verdict == Verdict::Opens {
+        return Fate::Arrives;
+    }
+    // What opens on one of several backends is no question of the way there.
+    let drifts = run.steps.iter().any(|step| {
+        let mut siblings = step.siblings.iter();
+        siblings.any(|sibling| sibling.verdict == Verdict::Opens)
+    });
+    if run.verdict == Verdict::Undecided || drifts {
+        return Fate::Unclear;
+    }
+    // The step that makes a plain request of a handshake.
+    let spoils = || {
+        let arrives_whole = |step: &Step| !matches!(judge(&step.arrived), Judged::Lost(_));
+        run.steps.iter().rposition(arrives_whole)
+    };
+    if is_own(stack, traced, last) {
+        return match judge(&last.arrived) {
+            Judged::Lost(_) => match spoils() {
+                Some(at) => Fate::Lost(How::Plain, at),
+                None => Fate::Unclear,
+            },
+            Judged::Undecided(..) => Fate::Unclear,
+            _ if end > 0 && is_for_pages(stack, traced, last) => {
+                Fate::Lost(How::Elsewhere, end - 1)
+            }
+            _ => match moved(stack, traced, run) {
+                Some(at) => {
+                    let arrives = last.arrived.path.clone();
+                    Fate::Lost(How::Moved { arrives }, at)
+                }
+                None => Fate::Arrives,
+            },
+        };
+    }
+    match &last.passage.outcome {
+        Outcome::Forwards { .. } => match run.lost_at {
+            Some(at) if at == end && spoils() == Some(end) => Fate::Lost(How::Plain, at),
+            _ => Fate::Unclear,
+        },
+        // Redirects, refusals and failures are other rules'.
+        Outcome::Answers {
+            status: Some(status @ (200..300 | 400 | 402 | 404..500)),
+        } => {
+            let hop = last.hop.map(|hop| &stack.hops[hop]);
+            if hop.is_some_and(|hop| hop.is_application()) {
+                return match end.checked_sub(1) {
+                    Some(at) => Fate::Lost(How::Elsewhere, at),
+                    None => Fate::Unclear,
+                };
+            }
+            match unknown_host(stack, run) {
+                Some(how) => Fate::Lost(how, end - 1),
+                None => Fate::Lost(How::Answered(*status), end),
+            }
+        }
+        _ => Fate::Unclear,
+    }
+}
+
+/// Whether the application's server takes no sockets here, and another one of its does.
+fn is_for_pages(stack: &Stack<'_>, traced: &Traced, step: &Step) -> bool {
+    let commands = |hop: usize| match &stack.topology.places[hop].program {
+        Program::Django { commands, .. } => commands.as_slice(),
+        _ => &[],
+    };
+    let of = |hop: usize| commands(hop).iter().map(|at| &stack.django.commands[*at]);
+    let here = step.hop.is_some_and(|hop| {
+        of(hop).len() > 0 && of(hop).all(|one| !one.speaks_asgi() && !one.may_speak_asgi())
+    });
+    here && (0..stack.hops.len()).any(|hop| {
+        Some(&stack.topology.places[hop].folder) == traced.application.as_ref()
+            && of(hop).any(|one| one.serves_websockets())
+    })
+}
+
+/// Whether a hop is an application that is not known to take no sockets.
+pub(super) fn takes_sockets(stack: &Stack<'_>, hop: usize) -> bool {
+    match &stack.topology.places[hop].program {
+        Program::Django { commands, .. } => {
+            let mut own = commands.iter().map(|at| &stack.django.commands[*at]);
+            commands.is_empty() || own.any(|one| one.speaks_asgi() || one.may_speak_asgi())
+        }
+        _ => false,
+    }
+}
+
+/// The step that changes the path into one that no route takes.
+fn moved(stack: &Stack<'_>, traced: &Traced, run: &Run) -> Option<usize> {
+    let path = |step: usize| run.steps.get(step).map(|step| step.arrived.path.as_str());
+    let end = run.steps.len() - 1;
+    let arrives = path(end)?;
+    if arrives == traced.path.split('?').next().unwrap_or_default() {
+        return None;
+    }
+    let route = stack.django.routes.get(traced.route?)?;
+    let own = stack.django.routes.iter();
+    let mut own = own.filter(|other| other.application == route.application);
+    if own.any(|other| other.matches(arrives) != Some(false)) {
+        return None;
+    }
+    (0..end).rev().find(|at| path(*at) != Some(arrives))
+}
+
+/// Whether the last hop would take the handshake if it were asked for another host.
+fn unknown_host(stack: &Stack<'_>, run: &Run) -> Option<How> {
+    let last = run.steps.last()?;
+    let before = run.steps.len().checked_sub(2)?;
+    let hop = last.hop?;
+    run.steps[before].hop?;
+    let (tls, port) = (last.arrived.tls, last.arrived.port);
+    if stack.hops[hop].takes(tls, &last.arrived.host, port) == Takes::ByName {
+        return None;
+    }
+    let named = |entrance: &&Entrance| {
+        entrance.tls == tls && entrance.port == port && !entrance.host.is_empty()
+    };
+    let mut entrances = stack.entrances(hop).iter().filter(named);
+    entrances.find_map(|entrance| {
+        let mut request = last.arrived.clone();
+        request.host.clone_from(&entrance.host);
+        request.authority.clone_from(&entrance.host);
+        let Outcome::Forwards { request, .. } = stack.hops[hop].receive(&request).outcome else {
+            return None;
+        };
+        matches!(judge(&request), Judged::Opens).then(|| How::UnknownHost {
+            known: entrance.host.clone(),
+            place: entrance.span,
+        })
+    })
+}
+
+/// What other paths lead to.
+enum Beyond {
+    /// The route: clients are meant to ask for another path than the application's.
+    Reached,
+    /// The application, and no route of it.
+    Beside(Beside),
+    Nothing,
+}
+
+/// Where the paths that this entrance names lead, with the route's path behind them.
+fn beside(stack: &Stack<'_>, tracer: &Tracer<'_>, traced: &Traced) -> Beyond {
+    let Some(entrance) = &traced.entrance else {
+        return Beyond::Nothing;
+    };
+    let Some(route) = traced
+        .route
+        .and_then(|route| stack.django.routes.get(route))
+    else {
+        return Beyond::Nothing;
+    };
+    let mut beside = None;
+    let paths = stack.hops[traced.entry].paths(entrance);
+    let named = paths
+        .iter()
+        .filter(|path| path.starts_with('/') && *path != "/");
+    for path in named.take(MAX_PATHS) {
+        // A prefix that the route begins with is none that clients put before it.
+        let before = (!traced.path.starts_with(path.as_str()))
+            .then(|| format!("{}{}", path.trim_end_matches('/'), traced.path));
+        for asked in before.iter().chain([path]) {
+            let way = tracer.through(traced.entry, entrance, asked, Asked::Handshake);
+            let run = &way.runs[0];
+            let Some(last) = run.steps.last().filter(|last| is_own(stack, traced, last)) else {
+                continue;
+            };
+            if !matches!(judge(&last.arrived), Judged::Opens) || is_for_pages(stack, traced, last) {
+                continue;
+            }
+            let opens = matches!(last.passage.outcome, Outcome::Answers { status: Some(101) });
+            if opens || route.matches(&last.arrived.path) != Some(false) {
+                return Beyond::Reached;
+            }
+            let at = run.steps.iter().find(|step| step.hop.is_some());
+            // Caddy forwards every upgrade; in nginx somebody wrote it down.
+            if let (None, Some(at)) = (&beside, at)
+                && at.layer == "nginx"
+            {
+                beside = Some(Beside {
+                    span: at.at,
+                    path: path.clone(),
+                });
+            }
+        }
+    }
+    beside.map_or(Beyond::Nothing, Beyond::Beside)
+}
+
+/// The bytes that one would change.
+fn place(cx: &Context<'_>, how: &How, run: &Run, step: usize) -> Span {
+    let step = &run.steps[step];
+    match how {
+        How::Answered(_) if step.layer == "caddy" => {
+            let last = step.passage.because.last();
+            last.map_or(step.at, |because| because.span)
+        }
+        How::Answered(_) => step.at,
+        How::Moved { .. } => mover(cx, step).unwrap_or_else(|| pass(cx, step)),
+        How::Plain | How::Elsewhere | How::UnknownHost { .. } => pass(cx, step),
+    }
+}
+
+/// The directive that a line of a step begins with.
+fn directive<'a>(cx: &'a Context<'_>, span: Span) -> &'a str {
+    let text = cx.project.slice(span);
+    text.split_whitespace().next().unwrap_or_default()
+}
+
+/// The line that passes the request on.
+pub(super) fn pass(cx: &Context<'_>, step: &Step) -> Span {
+    let spans = step.passage.because.iter().map(|because| because.span);
+    let pass = spans
+        .rev()
+        .find(|span| directive(cx, *span).ends_with("_pass"));
+    let followed = step.followed.as_ref().map(|upstream| upstream.from);
+    pass.or(followed).unwrap_or(step.at)
+}
+
+/// The line that changes the path.
+fn mover(cx: &Context<'_>, step: &Step) -> Option<Span> {
+    const MOVERS: [&str; 4] = ["rewrite", "uri", "handle_path", "try_files"];
+    let spans = step.passage.because.iter().map(|because| because.span);
+    spans
+        .rev()
+        .find(|span| MOVERS.contains(&directive(cx, *span)))
+}
