@@ -321,6 +321,18 @@ impl Model {
             .is_none_or(|owner| is_within(home, owner) || is_within(owner, home))
     }
 
+    /// Whether the application in `home` is the one that what lies in `folder` (a proxy's
+    /// configuration, a file that sets an edge up) can be about: the only one near it.
+    pub fn is_meant_in(&self, mut folder: &str, home: &str) -> bool {
+        if let Some(owner) = self.innermost(folder) {
+            return owner == home;
+        }
+        while !folder.is_empty() && self.below(folder).next().is_none() {
+            folder = folder.rsplit_once('/').map_or("", |(parent, _)| parent);
+        }
+        self.first_below(folder) == Some(home)
+    }
+
     /// The application whose folder holds this one most closely.
     fn innermost<'a>(&self, mut folder: &'a str) -> Option<&'a str> {
         let is_home = |folder: &str| {
@@ -339,18 +351,21 @@ impl Model {
 
     /// The only application in `folder`, itself none, or below it.
     fn first_below(&self, folder: &str) -> Option<&str> {
+        let mut below = self.below(folder);
+        let only = below.next()?;
+        below.next().is_none().then_some(only)
+    }
+
+    /// The applications below `folder`.
+    fn below(&self, folder: &str) -> impl Iterator<Item = &str> {
         let below = if folder.is_empty() {
             String::new()
         } else {
             format!("{folder}/")
         };
         let first = self.homes.partition_point(|home| *home < below);
-        let mut found = self.homes[first..].iter();
-        let only = found.next().filter(|home| home.starts_with(&below))?;
-        found
-            .next()
-            .is_none_or(|home| !home.starts_with(&below))
-            .then_some(only)
+        let homes = self.homes[first..].iter().map(String::as_str);
+        homes.take_while(move |home| home.starts_with(&below))
     }
 }
 

@@ -220,9 +220,10 @@ impl Model {
             return true;
         }
         self.names_websockets.contains(home)
-            || project
-                .of_kind(Kind::Nginx)
-                .any(|source| source.text.contains("Upgrade") || source.text.contains("upgrade"))
+            || project.of_kind(Kind::Nginx).any(|source| {
+                (source.text.contains("Upgrade") || source.text.contains("upgrade"))
+                    && self.is_meant_in(source.folder(), home)
+            })
             || self.installed(home).packages.iter().any(|package| {
                 matches!(
                     package.name,

@@ -3,6 +3,7 @@
 //! A hint is no fact: it changes no verdict and no severity. It is told where a message has to
 //! ask what stands before the project, so that the answer is one line to write.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
 use super::{Edge, edge};
@@ -12,14 +13,14 @@ use crate::project::Project;
 use crate::source::{Kind, Source, Span};
 
 /// Something in a project that is rarely there without an edge of this kind.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Hint {
     /// The edge.
     pub edge: &'static Edge,
     /// Where it shows; `None` where only a file's name says it.
     pub at: Option<Span>,
-    /// The index among the project's files of the one whose name says it.
-    file: usize,
+    /// The file.
+    path: String,
 }
 
 /// Kinds of which something shows, outermost first, as people chain them.
@@ -65,32 +66,34 @@ const NAMES: &[(&str, &str)] = &[
     ("alb", "alb"),
 ];
 
-/// The hints of a project, outermost edge first, one for each kind.
+/// The hints of a project, outermost edge first, one for each kind and folder.
 pub fn hints(project: &Project) -> Vec<Hint> {
     let mut found: Vec<Hint> = Vec::new();
-    let mut add = |kind: &str, at: Option<Span>, file: usize| {
+    let mut known = BTreeSet::new();
+    let mut add = |kind: &str, at: Option<Span>, path: &str| {
         if let Some(edge) = edge(kind)
-            && found.iter().all(|hint| hint.edge.kind != kind)
+            && known.insert((edge.kind, folder(path).to_owned()))
         {
-            found.push(Hint { edge, at, file });
+            let path = path.to_owned();
+            found.push(Hint { edge, at, path });
         }
     };
     for source in &project.sources {
         for (kind, span) in in_text(source) {
-            add(kind, Some(span), 0);
+            add(kind, Some(span), &source.path);
         }
         if source.kind == Kind::Command && source.path == "Procfile" {
-            add("heroku", Some(Span::new(source.id, 0..0)), 0);
+            add("heroku", Some(Span::new(source.id, 0..0)), &source.path);
         }
     }
     // Whatever order the files were found in, the first name counts.
-    let mut named: Vec<(&str, usize, &str)> = Vec::new();
-    for (index, path) in project.files.iter().enumerate() {
-        named.extend(by_name(path).map(|kind| (path, index, kind)));
+    let mut named: Vec<(&str, &str)> = Vec::new();
+    for path in project.files.iter() {
+        named.extend(by_name(path).map(|kind| (path, kind)));
     }
     named.sort_unstable();
-    for (_, index, kind) in named {
-        add(kind, None, index);
+    for (path, kind) in named {
+        add(kind, None, path);
     }
     let rank = |hint: &Hint| ORDER.iter().position(|kind| *kind == hint.edge.kind);
     found.sort_by_key(rank);
@@ -147,9 +150,30 @@ fn by_name(path: &str) -> Option<&'static str> {
     })
 }
 
-/// What the hints say, as `deploy/nginx.conf:3 hints at Cloudflare`; `None` without any.
-pub fn told(cx: &Context<'_>) -> Option<String> {
-    let hints = cx.edge_hints();
+/// The folder of a path.
+fn folder(path: &str) -> &str {
+    path.rsplit_once('/').map_or("", |(folder, _)| folder)
+}
+
+/// The hints that may be about what stands at `place`, one for each kind: an application's
+/// settings are not behind the edge of another application.
+fn near<'a>(cx: &'a Context<'_>, place: Span) -> Vec<&'a Hint> {
+    let home = (cx.project.source(place.source).kind == Kind::Python)
+        .then(|| cx.django.home(cx.project, place.source));
+    let mut near: Vec<&Hint> = Vec::new();
+    for hint in cx.edge_hints() {
+        let is_meant = home.is_none_or(|home| cx.django.is_meant_in(folder(&hint.path), home));
+        if is_meant && near.iter().all(|other| other.edge.kind != hint.edge.kind) {
+            near.push(hint);
+        }
+    }
+    near
+}
+
+/// What the hints about `place` say, as `deploy/nginx.conf:3 hints at Cloudflare`; `None` without
+/// any.
+pub fn told(cx: &Context<'_>, place: Span) -> Option<String> {
+    let hints = near(cx, place);
     let mut told = String::new();
     for (number, hint) in hints.iter().enumerate() {
         let _ = match (number, number + 1 == hints.len()) {
@@ -160,10 +184,7 @@ pub fn told(cx: &Context<'_>) -> Option<String> {
         let place = match hint.at {
             Some(span) if span.start == span.end => cx.project.source(span.source).display.clone(),
             Some(span) => cx.project.place(span),
-            None => {
-                let mut files = cx.project.files.iter();
-                files.nth(hint.file).unwrap_or_default().to_owned()
-            }
+            None => hint.path.clone(),
         };
         let _ = write!(told, "`{place}` hints at {}", hint.edge.title);
     }
@@ -172,8 +193,7 @@ pub fn told(cx: &Context<'_>) -> Option<String> {
 
 /// Asks for a declaration of what stands before the project, with the line that the hints suggest.
 pub fn ask(cx: &Context<'_>, mut finding: Finding) -> Finding {
-    let kinds: Vec<String> = cx
-        .edge_hints()
+    let kinds: Vec<String> = near(cx, finding.span)
         .iter()
         .map(|hint| format!("\"{}\"", hint.edge.kind))
         .collect();
@@ -182,7 +202,7 @@ pub fn ask(cx: &Context<'_>, mut finding: Finding) -> Finding {
         [one] => one.clone(),
         several => format!("[{}]", several.join(", ")),
     };
-    if let Some(told) = told(cx) {
+    if let Some(told) = told(cx, finding.span) {
         finding = finding.note(format!("a hint, no fact: {told}"));
     }
     finding.help(format!(
@@ -266,12 +286,33 @@ mod tests {
         ])
         .expect("valid");
         let cx = Context::resolve(&project);
+        let nginx = project.of_kind(Kind::Nginx).next().expect("nginx");
         assert_eq!(
-            told(&cx).as_deref(),
+            told(&cx, Span::new(nginx.id, 0..0)).as_deref(),
             Some(
                 "`infra/cloudfront.tf` hints at Amazon CloudFront and `infra/alb.tf` hints at AWS Application Load Balancer"
             )
         );
+    }
+
+    #[test]
+    fn another_applications_edge_is_no_hint() {
+        let settings = "SECURE_SSL_REDIRECT = True\n";
+        let project = Project::in_memory([
+            ("a/manage.py", ""),
+            ("a/infra/alb.tf", ""),
+            ("a/site/settings.py", settings),
+            ("b/manage.py", ""),
+            ("b/site/settings.py", settings),
+        ])
+        .expect("valid");
+        let cx = Context::resolve(&project);
+        let told = |path: &str| {
+            let source = project.by_path(path).expect("read");
+            told(&cx, Span::new(source.id, 0..0))
+        };
+        assert!(told("a/site/settings.py").is_some());
+        assert_eq!(told("b/site/settings.py"), None);
     }
 
     #[test]

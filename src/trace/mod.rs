@@ -391,7 +391,8 @@ impl<'a> Tracer<'a> {
                 value: Value::Unknown(unknown),
                 from: None,
             });
-            let hint = hints::told(self.cx).map_or_else(String::new, |told| format!("; {told}"));
+            let hint = hints::told(self.cx, self.stack.hops[first.hop].place())
+                .map_or_else(String::new, |told| format!("; {told}"));
             Some(format!(
                 "nothing here speaks TLS for `{}`: taken to be behind something that ends it (declare it as [edge]{hint})",
                 request.host

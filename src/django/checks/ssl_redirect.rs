@@ -234,6 +234,11 @@ mod tests {
             ),
             [Severity::Warning]
         );
+        // A proxy that upgrades tells of sockets, where it is this application's.
+        let proxy = ("deploy/nginx.conf", "# Upgrade\nserver {}\n");
+        assert_eq!(said(on, &[proxy]), [Severity::Warning]);
+        let other = ("q/settings.py", "ROOT_URLCONF = 'q.urls'\n");
+        assert_eq!(said(on, &[proxy, other]), []);
         let gunicorn = ("Procfile", "web: gunicorn p.wsgi --bind 0.0.0.0:80\n");
         assert_eq!(said(on, &[alb, gunicorn]), [Severity::Error]);
     }
