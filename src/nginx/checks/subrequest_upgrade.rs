@@ -47,6 +47,8 @@ struct Asked {
     upgrade: ItemId,
     /// Whether it goes to the upstream of a route.
     to_sockets: bool,
+    /// Whether it asks that upstream for a path at which it surely opens WebSockets.
+    opens: bool,
 }
 
 /// What a subrequest asks for the upgrade, if it surely does.
@@ -105,12 +107,41 @@ fn asked(place: &Place<'_>, item: ItemId) -> Option<Asked> {
     if lines.iter().any(blank) {
         return None;
     }
+    // The path as the upstream sees it.
+    let url = view.directive(pass).arg(0)?;
+    let uri = url
+        .split_once("://")
+        .and_then(|(_, rest)| Some(&rest[rest.find('/')?..]));
+    let to_sockets = is_of_sockets(place, pass);
     Some(Asked {
         location: location.item,
         pass,
         upgrade,
-        to_sockets: is_of_sockets(place, pass),
+        to_sockets,
+        opens: to_sockets && is_endpoint(place, uri.unwrap_or(path)),
     })
+}
+
+/// Whether an endpoint or a route of the application is this very path: elsewhere an application may
+/// well answer the subrequest as the plain request that it is meant to be.
+fn is_endpoint(place: &Place<'_>, path: &str) -> bool {
+    let is_it = |known: &str| known.trim_matches('/') == path.trim_matches('/');
+    let routes = place.cx.nginx.routes.iter();
+    routes
+        .filter(|route| route.config == place.route.config)
+        .flat_map(|route| &route.evidence)
+        .any(|evidence| match evidence {
+            Evidence::Declared { endpoint } => {
+                let rest = endpoint
+                    .split_once("://")
+                    .map_or(&**endpoint, |(_, rest)| rest);
+                rest.find('/').is_some_and(|at| is_it(&rest[at..]))
+            }
+            Evidence::Application { pattern, .. } => {
+                is_it(pattern.trim_start_matches('^').trim_end_matches('$'))
+            }
+            _ => false,
+        })
 }
 
 /// Whether the upstream of a subrequest is the route's own, or that of a known application.
@@ -150,7 +181,7 @@ fn speaks_1_1(place: &Place<'_>, location: ItemId) -> bool {
 fn finding(place: &Place<'_>, name: &str, asked: &Asked, report: &Report<'_>) -> Finding {
     let location = place.level(asked.location);
     // Of a mirror nothing is waited for: it ends the connection only if its answer comes in time.
-    let closes = name == "auth_request" && asked.to_sockets;
+    let closes = name == "auth_request" && asked.opens;
     let message = if closes {
         format!(
             "no WebSocket opens at {}: what `auth_request` asks is a handshake too, and its 101 closes the connection",
@@ -183,7 +214,7 @@ fn finding(place: &Place<'_>, name: &str, asked: &Asked, report: &Report<'_>) ->
         .label(place.head(asked.pass), sent_to)
         .note(note);
     if name == "auth_request" && !closes {
-        finding = finding.note("a server that refuses the upgrade with 400 or 426 makes it 500: only 2xx, 401 and 403 mean something to `auth_request`");
+        finding = finding.note("only an application that answers this path as if no upgrade were asked for lets the sockets open; a server that refuses the upgrade with 400 or 426 makes it 500: only 2xx, 401 and 403 mean something to `auth_request`");
     }
     let indent = place.indent(asked.pass);
     finding.help(format!(

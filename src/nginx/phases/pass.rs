@@ -338,13 +338,18 @@ impl Walk<'_, '_> {
         headers::sent_on(&mut self.scope, request, self.target)
     }
 
-    /// A subrequest for `auth_request` that reaches the very socket server: its 101 cannot be taken,
+    /// A subrequest for `auth_request` that reaches the very socket server: a 101 cannot be taken,
     /// and nginx closes the client's connection (ngx_http_upstream_upgrade).
     fn asked_the_same(&mut self, forwarded: &Forwarded) -> Option<Step> {
         let same = self.asked.iter().find(|asked| {
             asked.to == forwarded.to && asked.module.upgrades() && is_handshake(&asked.request)
         })?;
         let pass = same.pass;
+        // At another path the same server may answer as it answers a plain request.
+        if same.request.path != forwarded.request.path {
+            let why = "whether the upstream of the sockets answers 101 to what `auth_request` asks, on which nginx closes the connection";
+            return Some(Step::End(self.undecided(pass, why)));
+        }
         self.note(
             pass,
             What::Access,
