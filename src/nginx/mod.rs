@@ -23,6 +23,7 @@ pub mod route;
 pub mod setting;
 pub mod stray;
 pub mod syntax;
+mod templates;
 mod uri;
 pub mod variables;
 pub mod way;
@@ -36,9 +37,10 @@ use crate::finding::Undecided;
 use crate::project::Project;
 use crate::source::{Kind, Source};
 use crate::syntax::Tree;
-use model::{Arena, Config, Included, Maps, Templates, View};
+use model::{Arena, Config, Included, Maps, View};
 use route::Route;
 use stray::{Asked, Stray};
+use templates::Templates;
 
 /// The resolved configurations.
 #[derive(Debug, Default)]

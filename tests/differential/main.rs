@@ -2,6 +2,7 @@
 //! through the library, and no disagreement. One that is found is printed with its seed, cut down
 //! to the lines that matter.
 
+mod configuration;
 #[path = "../support/differential.rs"]
 mod differential;
 mod generate;

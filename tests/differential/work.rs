@@ -11,8 +11,10 @@ use wslint::handshake::{Browser, Hop, Judged, Outcome, Reply, Request, Upstream,
 use wslint::nginx::{self, Model};
 use wslint::project::Project;
 
+use crate::configuration::{self, Generated};
 use crate::differential::{Bench, Found, Server};
-use crate::generate::{self, Generated};
+
+use crate::generate;
 use crate::servers;
 use crate::socket::client::{self, Dial};
 use crate::socket::{Attempt, Url, upstream};
@@ -144,7 +146,7 @@ impl Nginx {
             .copied()
             .zip(batch.iter().copied())
             .collect();
-        for (path, text) in generate::together(&placed) {
+        for (path, text) in configuration::together(&placed) {
             let path = self.folder.join("conf").join(path);
             fs::create_dir_all(path.parent().expect("a folder")).expect("writable");
             let text = text.replace("/srv/site", &format!("{}/site", self.folder.display()));
