@@ -69,6 +69,7 @@ pub fn check_resolved(context: &Context<'_>, selection: &Selection) -> Outcome {
         ..Outcome::default()
     };
     excuse_what_did_not_run(context, &early);
+    context.prepare();
     for rules in [early, late] {
         let reports = parallel::map(&rules, project.pays_threads(), |rule| run(rule, context));
         for (findings, undecided) in reports {

@@ -84,6 +84,16 @@ impl<'a> Context<'a> {
         })
     }
 
+    /// Computes what rules share, before several threads run them. A thread that waits for its own
+    /// part of a parallel task takes up others in the meantime, and would wait for itself where
+    /// such a rule asks for what it is just computing.
+    pub(crate) fn prepare(&self) {
+        self.edge_hints();
+        self.mistold();
+        self.redirected();
+        self.lost();
+    }
+
     /// What becomes of handshakes on their ways to the applications.
     pub fn ways(&self) -> &[Traced] {
         self.ways.get_or_init(|| stack::ways(self))

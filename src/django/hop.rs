@@ -373,9 +373,7 @@ impl<'a> Django<'a> {
         };
         let fails =
             |layers: &&Possible| is_broken(layers) || needs && layers.data.truth() == Some(false);
-        if setting.certain().is_none()
-            && let Some(broken) = setting.values.iter().find(fails)
-        {
+        if let Some(broken) = setting.values.iter().find(fails) {
             let mut because = passage.because;
             because.push(Because {
                 span: broken.span,

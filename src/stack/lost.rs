@@ -8,7 +8,6 @@ use super::{Stack, Traced};
 use crate::context::Context;
 use crate::finding::{Finding, Report};
 use crate::handshake::{Entrance, Evidence, Judged, Outcome, Takes, judge};
-use crate::parallel;
 use crate::rule::{Check, Severity, rules};
 use crate::source::{SourceId, Span};
 use crate::trace::{Asked, Run, Step, Tracer, Verdict, names};
@@ -157,15 +156,14 @@ fn of_single_files(cx: &Context<'_>) -> Vec<Finding> {
             !matches!(rule.group(), "stack" | "wslint") && rule.severity == Severity::Error
         })
         .collect();
-    let found = parallel::map(&single, cx.project.pays_threads(), |rule| {
+    let found = single.iter().flat_map(|rule| {
         let mut report = Report::new(rule);
         if let Check::Function(check) = &rule.check {
             check(cx, &mut report);
         }
         report.into_parts().0
     });
-    let errors = found.into_iter().flatten();
-    errors
+    found
         .filter(|finding| finding.severity == Severity::Error)
         .collect()
 }

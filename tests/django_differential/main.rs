@@ -66,7 +66,7 @@ fn main() -> ExitCode {
 #[allow(clippy::print_stdout, reason = "the figures of a run are for its log")]
 fn agree() -> Result<(), libtest_mimic::Failed> {
     let first = number("WSLINT_SEED", 1);
-    let count = number("WSLINT_CONFIGURATIONS", 400);
+    let count = number("WSLINT_CONFIGURATIONS", 300);
     let began = Instant::now();
     let next = AtomicU64::new(first);
     let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u64);
