@@ -373,12 +373,13 @@ impl<'a> Django<'a> {
         };
         let fails =
             |layers: &&Possible| is_broken(layers) || needs && layers.data.truth() == Some(false);
-        if let Some(broken) = setting.values.iter().find(fails) {
+        let broken = setting.values.iter().find(fails);
+        if broken.is_some() || needs && setting.certain().is_none() {
             let mut because = passage.because;
-            because.push(Because {
+            because.extend(broken.map(|broken| Because {
                 span: broken.span,
                 message: "no channel layer that a consumer could make".to_owned(),
-            });
+            }));
             return undecided(
                 "which channel layer it runs with is not in the files",
                 because,
