@@ -42,6 +42,8 @@ pub struct Stack<'a> {
     known: Vec<Known>,
     /// The hops that answer at each port, by their folders.
     at_port: OnceCell<HashMap<u16, Near>>,
+    /// The proxies of each application that is the only one near them.
+    near_only: OnceCell<HashMap<usize, Vec<usize>>>,
 }
 
 #[derive(Default)]
@@ -101,6 +103,7 @@ impl<'a> Stack<'a> {
             django: &cx.django,
             topology,
             at_port: OnceCell::new(),
+            near_only: OnceCell::new(),
         }
     }
 
@@ -254,6 +257,21 @@ impl<'a> Stack<'a> {
         only(found).map(|(hop, port)| Behind { hop, port })
     }
 
+    /// The proxies near which `application` is the only one.
+    fn near_only(&self, application: usize) -> &[usize] {
+        let near = self.near_only.get_or_init(|| {
+            let mut near: HashMap<usize, Vec<usize>> = HashMap::new();
+            for (proxy, place) in self.topology.places.iter().enumerate() {
+                let is_proxy = !matches!(place.program, Program::Django { .. });
+                if is_proxy && let Some(hop) = only(self.topology.applications.to(&place.folder)) {
+                    near.entry(hop).or_default().push(proxy);
+                }
+            }
+            near
+        });
+        near.get(&application).map_or(&[], Vec::as_slice)
+    }
+
     /// The one application, where it is the one thing that `from` can mean by `upstream`: it is
     /// started at that port, or no command says where and `from` dials nobody else.
     fn one_application(&self, from: usize, upstream: &Upstream) -> Option<usize> {
@@ -276,15 +294,26 @@ impl<'a> Stack<'a> {
             return None;
         }
         // What is known to be something else can't be meant.
-        let is_open = |to: &Upstream| match address(to) {
+        let is_open = |from: usize, to: &Upstream| match address(to) {
             Some((host, known)) => {
                 (ports.is_empty() || known == port)
                     && !self.is_elsewhere(&self.topology.named(from, &host))
             }
             None => true,
         };
-        let dials = self.dials(from).iter().map(|dial| &dial.to);
-        let dialled: BTreeSet<_> = dials.filter(|to| is_open(to)).map(address).collect();
+        // Where nothing says how it is started, proxies that dial different addresses are those of
+        // different machines, and which of them runs it nobody knows.
+        let dialling: &[usize] = if commands().next().is_none() {
+            self.near_only(hop)
+        } else {
+            &[from]
+        };
+        let dialled: BTreeSet<_> = dialling
+            .iter()
+            .flat_map(|from| self.dials(*from).iter().map(move |dial| (*from, &dial.to)))
+            .filter(|(from, to)| is_open(*from, to))
+            .map(|(_, to)| address(to))
+            .collect();
         (dialled.len() == 1).then_some(hop)
     }
 }

@@ -43,7 +43,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 let help = if arrives.len() + 1 == path.len() && path.ends_with('/') {
                     "leave the slash at the end of the path".to_owned()
                 } else if told.step().layer == "nginx" {
-                    "let the path through as it is: `proxy_pass` without a path (no slash after the port) sends what the client asked for".to_owned()
+                    "let the path through as it is: `proxy_pass` with nothing after the host and port, not even a slash, sends the path that the client asked for".to_owned()
                 } else {
                     "let the path through as it is: `handle` in place of `handle_path`, and no `uri` or `rewrite` for it".to_owned()
                 };
