@@ -192,7 +192,8 @@ pub fn plan(paths: &[PathBuf], options: &Options, problems: &mut Vec<Problem>) -
 }
 
 /// The nearest folder from `own` upward with a configuration, else the top of the checkout,
-/// else `own`, the file's own folder.
+/// else `own`, the file's own folder (for what stdin holds perhaps one yet to be made: then the
+/// nearest that exists).
 fn root_of(own: &Path, options: &Options) -> PathBuf {
     let mut checkout = None;
     for folder in own.ancestors() {
@@ -204,7 +205,8 @@ fn root_of(own: &Path, options: &Options) -> PathBuf {
             break;
         }
     }
-    checkout.unwrap_or(own).to_owned()
+    let existing = || own.ancestors().find(|folder| folder.is_dir());
+    checkout.or_else(existing).unwrap_or(own).to_owned()
 }
 
 fn has_config(folder: &Path) -> bool {

@@ -239,7 +239,12 @@ fn a_link_loop_and_a_folder_named_like_a_file_do_no_harm() {
 
 #[test]
 fn stdin_stands_for_a_file_that_need_not_exist() {
-    let folder = tree(&[("wslint.toml", "")]);
+    stands_for_a_file_to_be(&[("wslint.toml", "")]);
+    stands_for_a_file_to_be(&[("README", "")]);
+}
+
+fn stands_for_a_file_to_be(files: &[(&str, &str)]) {
+    let folder = tree(files);
     let options = Options {
         cwd: folder.path().to_owned(),
         stdin: Some((PathBuf::from("new/nginx.conf"), NGINX.into())),
