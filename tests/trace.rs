@@ -159,6 +159,30 @@ fn an_edge_is_a_hop_that_ends_tls() {
 }
 
 #[test]
+fn an_edge_and_the_server_behind_it_speak_the_same() {
+    let caddy = ("Caddyfile", ":80 {\n\treverse_proxy app.example:8000\n}\n");
+    for (edge, verdict) in [
+        ("kind = \"alb\"", "opens"),
+        ("kind = \"cloudflare-flexible\"", "opens"),
+        ("kind = \"cloudflare\"", "fails"),
+        ("kind = \"cloudflare\"\ntls = false", "opens"),
+        ("kind = \"alb\"\ntls = true", "fails"),
+    ] {
+        let toml = format!("[edge]\n{edge}\n");
+        let folder = folder(&[caddy, ("wslint.toml", &toml)]);
+        let (_, json) = traced(folder.path(), "wss://a.example/ws/");
+        assert_eq!(json["verdict"], verdict, "{edge}: {json:#}");
+        assert_eq!(layers(&json), ["edge", "caddy"]);
+    }
+    // What listens elsewhere has something before it that is not in the files.
+    let toml = ("wslint.toml", "[edge]\nkind = \"cloudflare\"\n");
+    let caddy = (caddy.0, ":8080 {\n\treverse_proxy app.example:8000\n}\n");
+    let folder = folder(&[caddy, toml]);
+    let (_, json) = traced(folder.path(), "wss://a.example/ws/");
+    assert_eq!(json["verdict"], "opens", "{json:#}");
+}
+
+#[test]
 fn a_path_is_asked_of_every_server() {
     let stack = stack();
     let (_, json) = traced(stack.path(), "/ws/chat/");

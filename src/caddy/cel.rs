@@ -316,7 +316,7 @@ impl Reader<'_> {
             "path" | "path_regexp" | "host" | "method" | "protocol" | "header_regexp" => {
                 named(name, &words, &mut tests);
             }
-            "file" if pairs.is_empty() && !words.is_empty() => tests.push(Test::File(words)),
+            "file" if pairs.is_empty() => named(name, &words, &mut tests),
             _ => tests.push(Test::Open(self.text.to_owned())),
         }
         Some(tests)

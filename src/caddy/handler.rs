@@ -1,9 +1,13 @@
 //! The handlers of a site, in the order in which they run.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use super::address::Address;
 use super::expand::{Directive, Word};
-use super::matcher::{self, Matcher};
+use super::files::{Folder, Folders};
+use super::map::Map;
+use super::matcher::{self, Candidates, Matcher};
 use super::model::Options;
 use super::order::{self, Order};
 use super::proxy::{HeaderLine, Proxy};
@@ -74,8 +78,10 @@ pub enum Action {
     FileServer,
     /// `header`.
     Headers(Vec<HeaderOps>),
-    /// `vars`: names and values.
+    /// `vars`, and `root`: names and values.
     Vars(Vec<(String, Word)>),
+    /// `map`: names whose value depends on another one's.
+    Map(Arc<Map>),
     /// `intercept`: what it does with answers of other handlers.
     Intercept(Vec<ResponseHandler>),
     /// `copy_response`: the upstream's answer after all.
@@ -87,7 +93,7 @@ pub enum Action {
     /// `uri`.
     Uri(UriEdit),
     /// `try_files`.
-    TryFiles(Vec<Word>),
+    TryFiles(Candidates),
     /// `method`.
     Method(Word),
     /// `request_header`.
@@ -146,6 +152,18 @@ impl ErrorRoute {
     }
 }
 
+/// The `handle_errors` of another site on the same listener: they are the server's, with the
+/// addresses of their site for a matcher (httptype.go, serversFromPairings).
+#[derive(Clone, Debug)]
+pub(super) struct OtherErrors {
+    /// The listener's port.
+    pub(super) port: u16,
+    /// The addresses of the other site there.
+    pub(super) addresses: Vec<Address>,
+    /// Its routes.
+    pub(super) routes: Vec<ErrorRoute>,
+}
+
 /// All handlers of a site.
 #[derive(Clone, Debug, Default)]
 pub struct Handlers {
@@ -159,6 +177,12 @@ pub struct Handlers {
     pub partial: bool,
     /// `handle_errors`, in the order in which they are asked.
     pub errors: Vec<ErrorRoute>,
+    /// Those of other sites, where this one has none.
+    pub(super) others: Vec<OtherErrors>,
+    /// How many of the handlers are the site's own; those of other sites' `handle_errors` follow.
+    pub(super) own: usize,
+    /// The folders of the project that its roots mean, by what is written.
+    pub(super) folders: HashMap<String, Folder>,
     /// The Caddy that runs it.
     pub version: Version,
     /// The global options trust some proxies' X-Forwarded headers.
@@ -178,10 +202,29 @@ impl Handlers {
         })
     }
 
+    /// Finds the folders of the project that the roots mean.
+    pub(super) fn find_folders(&mut self, folders: &mut Folders) {
+        let roots = self.all.iter().flat_map(|handler| {
+            let set: &[(String, Word)] = match &handler.action {
+                Action::Vars(pairs) => pairs,
+                _ => &[],
+            };
+            let set = set.iter().filter(|(name, _)| name == "root");
+            set.map(|(_, root)| root).chain(handler.matcher.roots())
+        });
+        for root in roots.filter_map(Word::known) {
+            if !self.folders.contains_key(root)
+                && let Some(folder) = folders.find(root)
+            {
+                self.folders.insert(root.to_owned(), folder);
+            }
+        }
+    }
+
     /// All proxies that send a request on for good.
     pub fn proxies(&self) -> impl Iterator<Item = (HandlerId, &Handler, &Proxy)> {
         (0..)
-            .zip(&self.all)
+            .zip(&self.all[..self.own])
             .filter_map(|(id, handler)| match &handler.action {
                 Action::Proxy(proxy) if !proxy.is_subrequest => Some((id, handler, proxy.as_ref())),
                 _ => None,
@@ -242,12 +285,31 @@ impl<'a> Builder<'a> {
             outer: None,
         };
         self.handlers.top = self.list(directives, &none, None, true);
-        self.errors(directives);
+        self.handlers.errors = self.errors(directives);
+        self.handlers.own = self.handlers.all.len();
+        self.handlers
+    }
+
+    /// Adds the `handle_errors` among another site's `directives` to what was built of `handlers`.
+    pub(super) fn other(
+        mut self,
+        handlers: Handlers,
+        port: u16,
+        addresses: Vec<Address>,
+        directives: &[Directive],
+    ) -> Handlers {
+        self.handlers = handlers;
+        let routes = self.errors(directives);
+        self.handlers.others.push(OtherErrors {
+            port,
+            addresses,
+            routes,
+        });
         self.handlers
     }
 
     /// Reads `handle_errors` (builtins.go, parseHandleErrors).
-    fn errors(&mut self, directives: &[Directive]) {
+    fn errors(&mut self, directives: &[Directive]) -> Vec<ErrorRoute> {
         // Named matchers of the site are seen within.
         let scope = scope(directives, None);
         let mut routes = Vec::new();
@@ -269,7 +331,7 @@ impl<'a> Builder<'a> {
         // leaves those for every status at the end.
         routes.reverse();
         routes.sort_by_key(|route| route.codes.is_empty());
-        self.handlers.errors = routes;
+        routes
     }
 
     /// Builds one block's handlers and sorts them, unless it is a `route`.
@@ -576,7 +638,16 @@ impl<'a> Builder<'a> {
                     _ => UriEdit::Other,
                 },
             ),
-            "try_files" => Action::TryFiles(args.to_vec()),
+            "try_files" => {
+                let mut candidates = Candidates {
+                    words: args.to_vec(),
+                    ..Candidates::default()
+                };
+                if let Some(policy) = children.iter().find(|line| line.name() == "policy") {
+                    candidates.choose_by(policy.arg(0));
+                }
+                Action::TryFiles(candidates)
+            }
             "method" => args
                 .first()
                 .map_or(Action::Pass, |method| Action::Method(method.clone())),
@@ -603,19 +674,17 @@ impl<'a> Builder<'a> {
                     });
                 Action::Vars(pairs.collect())
             }
+            "root" => match args {
+                [root] => Action::Vars(vec![("root".to_owned(), root.clone())]),
+                _ => Action::Pass,
+            },
             "copy_response" => Action::CopyResponse,
             "copy_response_headers" => Action::CopyHeaders,
             "map" => {
-                for word in args {
-                    if let Some(name) = word
-                        .text
-                        .strip_prefix('{')
-                        .and_then(|name| name.strip_suffix('}'))
-                    {
-                        self.handlers.defined.insert(name.to_owned());
-                    }
-                }
-                Action::Pass
+                let map = Map::parse(directive, args);
+                let names = map.destinations().map(str::to_owned);
+                self.handlers.defined.extend(names);
+                Action::Map(Arc::new(map))
             }
             name if Order::is_default(name) || GUARDS.contains(&name) => Action::Pass,
             _ => Action::Plugin,

@@ -75,6 +75,16 @@ impl SiteHop<'_> {
                 });
                 journey(walk, Outcome::Undecided { why })
             }
+            End::Unhandled if walk.panics.is_some() => {
+                let head = walk
+                    .panics
+                    .map_or(self.place, |id| self.handlers.get(id).head);
+                walk.because.push(Because {
+                    span: head,
+                    message: "no handler takes it, and `intercept` ends the connection".to_owned(),
+                });
+                journey(walk, Outcome::Answers { status: None })
+            }
             End::Unhandled | End::Proxied(_) => {
                 walk.because.push(Because {
                     span: self.place,
@@ -350,6 +360,26 @@ mod tests {
     }
 
     #[test]
+    fn a_file_of_the_project_is_there() {
+        let body = "root * site\n@down file /down.flag\nrespond @down 503\ntry_files {path} {path}/index.html\nreverse_proxy a:1";
+        let file = format!("http://localhost {{\n{body}\n}}\n");
+        for (site, path, expected) in [
+            ("site/down.flag", "/ws", Some(503)),
+            ("site/x", "/ws", None),
+        ] {
+            let files = [("Caddyfile", file.as_str()), (site, "x")];
+            let project = Project::in_memory(files).expect("project");
+            let model = Model::resolve(&project);
+            let request = Request::handshake(Browser::Chrome, false, "localhost", 80, path);
+            let status = match model.configs[0].arrive(&request).outcome {
+                Outcome::Answers { status } => status,
+                _ => None,
+            };
+            assert_eq!(status, expected, "{site}");
+        }
+    }
+
+    #[test]
     fn handlers_run_in_caddys_order() {
         // Each line was sent through Caddy 2.11 as well.
         for (body, path, expected) in [
@@ -415,6 +445,59 @@ mod tests {
                 "@in remote_ip 10.0.0.0/8\nrespond @in x 403\nreverse_proxy a:1",
                 "/ws",
                 "undecided",
+            ),
+            // Lines of one name are one matcher: the last protocol counts, methods add up.
+            (
+                "@m {\nprotocol https\nprotocol http/1.1\n}\nreverse_proxy @m a:1",
+                "/ws",
+                "1 /ws",
+            ),
+            (
+                "@m {\nmethod POST\nmethod GET\n}\nreverse_proxy @m a:1",
+                "/ws",
+                "1 /ws",
+            ),
+            (
+                "@m {\nheader Upgrade h2c\nheader !Upgrade\n}\nreverse_proxy @m a:1",
+                "/ws",
+                "200",
+            ),
+            // What a map gives is known, and its first line that has an output counts.
+            (
+                "map {path} {kind} {\n/ws -\n~^/(w)s $1\n/ws/x y\ndefault page\n}\n@m vars {kind} w\nreverse_proxy @m a:1",
+                "/ws",
+                "1 /ws",
+            ),
+            (
+                "map {path} {kind} {\n/ws -\ndefault page\n}\n@m expression `{kind} == \"page\"`\nrespond @m 418",
+                "/ws",
+                "418",
+            ),
+            (
+                "map /api/* {path} {kind} {\ndefault page\n}\nrewrite /ws /x/{kind}\nreverse_proxy a:1",
+                "/ws",
+                "1 /x/",
+            ),
+            (
+                "@in remote_ip 10.0.0.0/8\nmap @in {path} {kind} {\ndefault page\n}\nrewrite /ws /x/{kind}\nreverse_proxy a:1",
+                "/ws",
+                "undecided",
+            ),
+            // The flag of a maintenance is there at times.
+            (
+                "@down file /down.flag\nrespond @down 503\nreverse_proxy a:1",
+                "/ws",
+                "undecided",
+            ),
+            (
+                "try_files /down.html {path} /index.html\nreverse_proxy a:1",
+                "/ws",
+                "undecided",
+            ),
+            (
+                "try_files {path} /index.html\nreverse_proxy a:1",
+                "/ws",
+                "1 /index.html",
             ),
             ("mercure {\nx\n}\nreverse_proxy a:1", "/ws", "undecided"),
             ("route {\nmercure\nreverse_proxy a:1\n}", "/ws", "undecided"),

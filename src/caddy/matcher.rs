@@ -33,7 +33,7 @@ pub enum Test {
     /// `protocol`.
     Protocol(String),
     /// `file`: the first of these that exists.
-    File(Vec<Word>),
+    File(Candidates),
     /// `query`: the key and its values; `*` for any.
     Query(String, Vec<Word>),
     /// `vars`: the variable, or a placeholder, and its values.
@@ -143,6 +143,19 @@ impl Matcher {
         })
     }
 
+    /// Whether one of its conditions is `host` itself, not an expression's.
+    pub(super) fn names_host(&self) -> bool {
+        self.said.split("; ").any(|line| line.starts_with("host "))
+    }
+
+    /// The roots of its `file` conditions.
+    pub(super) fn roots(&self) -> impl Iterator<Item = &Word> {
+        self.tests.iter().filter_map(|test| match test {
+            Test::File(candidates) => candidates.root.as_ref(),
+            _ => None,
+        })
+    }
+
     /// The only path, where it has just one: what the sort looks at.
     pub(super) fn single_path(&self) -> Option<&str> {
         self.sorts_by.as_deref()
@@ -171,9 +184,9 @@ impl Matcher {
     }
 
     /// The file that its `file` condition finds, for `{file_match.relative}` in what follows.
-    pub(super) fn file(&self, request: &Request) -> Option<String> {
+    pub(super) fn file(&self, scene: &Scene<'_>) -> Option<String> {
         self.tests.iter().find_map(|test| match test {
-            Test::File(candidates) => match first_file(candidates, &request.path) {
+            Test::File(candidates) => match first_file(candidates, scene) {
                 Tried::File(path) => Some(path),
                 _ => None,
             },
@@ -369,12 +382,12 @@ impl Test {
                 }
                 doubt.map_or(Ok(true), Err)
             }
-            Self::File(candidates) => match first_file(candidates, &request.path) {
+            Self::File(candidates) => match first_file(candidates, scene) {
                 Tried::File(_) => Ok(true),
                 // What has an ending may well be a file.
                 Tried::None if names_file(&request.path) => Err(Doubt::Circumstances),
                 Tried::None => Ok(false),
-                Tried::Status(_) => Err(Doubt::Circumstances),
+                Tried::Status(_) | Tried::Perhaps => Err(Doubt::Circumstances),
                 Tried::Hidden(_, what) => Err(Doubt::Hidden(what)),
             },
             Self::Open(_) => Err(Doubt::Circumstances),
@@ -419,6 +432,27 @@ fn header(field: &str, values: &[Word], scene: &Scene<'_>) -> Result<bool, Doubt
     matched
 }
 
+/// Files to try: of `try_files`, and of a `file` matcher.
+#[derive(Clone, Debug, Default)]
+pub struct Candidates {
+    /// They; none for the request's own path.
+    pub words: Vec<Word>,
+    /// Where they are looked for, if not in the site's root.
+    pub(super) root: Option<Word>,
+    /// `first_exist_fallback`: the last one is taken unseen.
+    pub(super) falls_back: bool,
+    /// Sizes or times of files choose.
+    pub(super) is_open: bool,
+}
+
+impl Candidates {
+    /// Sets the policy by its name.
+    pub(super) fn choose_by(&mut self, policy: Option<&str>) {
+        self.falls_back = policy == Some("first_exist_fallback");
+        self.is_open = !self.falls_back && policy != Some("first_exist");
+    }
+}
+
 /// What becomes of a list of files to try.
 pub(super) enum Tried {
     /// This path is a file.
@@ -427,16 +461,29 @@ pub(super) enum Tried {
     Status(Option<u16>),
     /// None of them is there.
     None,
+    /// One may be there: the flag of a maintenance, say.
+    Perhaps,
     /// One is hidden.
     Hidden(Span, String),
 }
 
-/// No file stands where a socket is, so what depends on the path does not exist; what is named
-/// outright (`/index.html`) is there, or nobody would name it.
-pub(super) fn first_file(candidates: &[Word], asked: &str) -> Tried {
+/// The first of the files that is there: in the folder of the project that the root means, or by
+/// what people mean. No file stands where a socket is, so what depends on the path does not exist;
+/// and what comes after it by name (`{path} /index.html`) is there, or nobody would name it.
+pub(super) fn first_file(tried: &Candidates, scene: &Scene<'_>) -> Tried {
+    if tried.is_open {
+        return Tried::Perhaps;
+    }
+    let asked = scene.request.path.as_str();
     // `handle_path /ws` leaves nothing of `/ws`, which is the root as well.
     let root = matches!(asked, "" | "/");
-    for candidate in candidates {
+    let folder = scene.folder(tried.root.as_ref());
+    let is_there = |file: &str| folder.is_some_and(|folder| folder.holds(file));
+    if tried.words.is_empty() && !asked.ends_with('/') && is_there(asked) {
+        return Tried::File(asked.to_owned());
+    }
+    let mut by_path = false;
+    for (at, candidate) in tried.words.iter().enumerate() {
         if let Some(unknown) = &candidate.unknown {
             return Tried::Hidden(candidate.span, unknown.clone());
         }
@@ -445,7 +492,15 @@ pub(super) fn first_file(candidates: &[Word], asked: &str) -> Tried {
             return Tried::Status(status.parse().ok());
         }
         let path = text.split('?').next().unwrap_or_default();
-        // Only where the file says so is a folder meant, and the root is one (fileserver/matcher.go).
+        // A matcher's name is a file's name to `try_files`, which takes no matcher.
+        let looked_for = !path.is_empty() && !path.contains('*') && !path.starts_with('@');
+        // A folder is meant only where the line itself ends with a slash (fileserver/matcher.go).
+        let slash = if path.ends_with('/') { "/" } else { "" };
+        let file = fill(path, scene).map(|file| format!("/{}{slash}", file.trim_matches('/')));
+        if let Some(file) = file.filter(|file| looked_for && file != "/" && is_there(file)) {
+            return Tried::File(file);
+        }
+        // And the root is one.
         if root && matches!(path, "{path}/" | "{http.request.uri.path}/") {
             return Tried::File("/".to_owned());
         }
@@ -456,9 +511,16 @@ pub(super) fn first_file(candidates: &[Word], asked: &str) -> Tried {
         if let Some(file) = below.filter(|file| root && !file.contains('{')) {
             return Tried::File(format!("/{file}"));
         }
-        // A matcher's name is a file's name to `try_files`, which takes no matcher.
-        if path.is_empty() || path.contains('{') || path.starts_with('@') || path.ends_with('*') {
+        if path.is_empty() || path.starts_with('@') || path.ends_with('*') {
             continue;
+        }
+        if path.contains('{') {
+            by_path = true;
+            continue;
+        }
+        let last = at + 1 == tried.words.len();
+        if !by_path && !(last && tried.falls_back) {
+            return Tried::Perhaps;
         }
         return Tried::File(format!("/{}", path.trim_start_matches('/')));
     }

@@ -8,9 +8,11 @@ mod address;
 mod cel;
 pub mod checks;
 mod expand;
+mod files;
 pub mod handler;
 pub mod hop;
 mod import;
+mod map;
 mod matcher;
 mod model;
 mod order;
@@ -27,7 +29,8 @@ mod walk;
 
 pub use address::{Address, Ports};
 pub use expand::{Directive, Word};
-pub use matcher::{Doubt, Expression, Matcher, Test};
+pub use map::Map;
+pub use matcher::{Candidates, Doubt, Expression, Matcher, Test};
 pub use model::{
     AutoHttps, CURRENT, Certificates, Config, Model, Options, ServerOptions, Site, references,
 };

@@ -1,21 +1,26 @@
 //! Caddyfiles as Caddy would adapt them: one configuration for each Caddyfile that nothing
 //! imports, with its global options and its sites.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::address::{Address, Ports};
 use super::expand::{Directive, Expander, Trees, Word};
+use super::files::Folders;
 use super::handler::{Builder, Handlers};
 use super::import::{Found, find};
 use super::order::{self, Order};
 use super::refused::{self, Refusal};
 use super::route::{self, Route, Served};
+use super::server::sorted;
 use super::syntax;
 use crate::finding::Undecided;
 use crate::parallel;
 use crate::project::{Project, Version};
 use crate::source::{Kind, Source, SourceId, Span};
 use crate::syntax::Tree;
+
+/// Lines of `handle_errors` that are read for the sake of other sites of their listeners.
+const MAX_OTHER_ERRORS: usize = 100_000;
 
 /// What the global option `auto_https` leaves of automatic HTTPS.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -372,8 +377,10 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
             certificates: Certificates::default(),
         });
     } else {
+        let mut folders = Folders::new(project, project.source(tree.source));
         for site in &sites {
             let mut handlers = Builder::new(&config.options, &named_routes).site(site.children());
+            handlers.find_folders(&mut folders);
             let addresses: Vec<Address> = site
                 .words
                 .iter()
@@ -388,8 +395,54 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
                 certificates: certificates(site.children()),
             });
         }
+        other_errors(&mut config, &sites, &named_routes);
     }
     (config, expander.undecided, expander.imported)
+}
+
+/// Gives each site without `handle_errors` those of others that its listeners share with it.
+fn other_errors(config: &mut Config, sites: &[Directive], named: &HashMap<String, Directive>) {
+    let handles = |site: &Directive| {
+        let mut lines = site.children().iter();
+        lines.any(|line| line.name() == "handle_errors")
+    };
+    let handling: Vec<bool> = sites.iter().map(handles).collect();
+    if !handling.contains(&true) {
+        return;
+    }
+    let mut budget = MAX_OTHER_ERRORS;
+    let mut found: Vec<(usize, u16, usize, Vec<Address>)> = Vec::new();
+    let ports: BTreeSet<u16> = config
+        .sites
+        .iter()
+        .flat_map(|site| &site.addresses)
+        .map(|address| address.listens(&config.options.ports))
+        .collect();
+    for port in ports {
+        let mine = config.listening(port);
+        let order = sorted(&mine);
+        let others: Vec<usize> = order.iter().copied().filter(|at| handling[*at]).collect();
+        for at in order.iter().filter(|at| !handling[**at]) {
+            for other in &others {
+                let own = mine.iter().filter(|(index, _, _)| index == other);
+                let addresses = own.map(|(_, _, address)| (*address).clone()).collect();
+                found.push((*at, port, *other, addresses));
+            }
+            if found.len() > budget {
+                return;
+            }
+        }
+    }
+    for (at, port, other, addresses) in found {
+        let lines = sites[other].children();
+        let Some(rest) = budget.checked_sub(lines.len()) else {
+            return;
+        };
+        budget = rest;
+        let handlers = std::mem::take(&mut config.sites[at].handlers);
+        let builder = Builder::new(&config.options, named);
+        config.sites[at].handlers = builder.other(handlers, port, addresses, lines);
+    }
 }
 
 /// Whether a file's top level holds directives in place of sites.

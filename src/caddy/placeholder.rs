@@ -1,8 +1,11 @@
 //! Placeholders: what Caddy 2 replaces when a request passes, and what it leaves as text.
 
 use std::collections::{HashMap, HashSet};
-use std::sync::LazyLock;
+use std::sync::{Arc, LazyLock};
 
+use super::expand::Word;
+use super::files::Folder;
+use super::map::Map;
 use crate::handshake::{Protocol, Request};
 
 /// Shorthands that a Caddyfile may use (caddyconfig/httpcaddyfile/shorthands.go).
@@ -72,10 +75,16 @@ pub(super) struct Scene<'a> {
     pub(super) defined: &'a HashSet<String>,
     /// What `vars` and regular expressions left: `vars.x`, `re.name.1`; `None` where unknown.
     pub(super) found: &'a HashMap<String, Option<String>>,
+    /// The `map`s that the request has passed, and whether it surely did; `None` where that is not
+    /// known.
+    pub(super) maps: Option<&'a [(Arc<Map>, bool)]>,
+    /// The folders of the project that the site's roots mean.
+    pub(super) folders: &'a HashMap<String, Folder>,
 }
 
 static NO_NAMES: LazyLock<HashSet<String>> = LazyLock::new(HashSet::new);
 static NOTHING: LazyLock<HashMap<String, Option<String>>> = LazyLock::new(HashMap::new);
+static NO_FOLDERS: LazyLock<HashMap<String, Folder>> = LazyLock::new(HashMap::new);
 
 impl<'a> Scene<'a> {
     /// A request that no handler has seen yet.
@@ -85,7 +94,33 @@ impl<'a> Scene<'a> {
             asked: request,
             defined: &NO_NAMES,
             found: &NOTHING,
+            maps: None,
+            folders: &NO_FOLDERS,
         }
+    }
+
+    /// The folder of the project that `root`, or else the site's, means.
+    pub(super) fn folder(&self, root: Option<&Word>) -> Option<&'a Folder> {
+        match root {
+            Some(root) => self.folders.get(root.known()?),
+            None => self.folders.get(self.found.get("vars.root")?.as_ref()?),
+        }
+    }
+
+    /// What a placeholder stands for that a `map` of the site defines.
+    fn mapped(&self, name: &str) -> Lookup {
+        let Some(maps) = self.maps else {
+            return Lookup::Open;
+        };
+        // The first one that knows it answers (replacer.go, Map).
+        for (map, certain) in maps {
+            match map.value(name, self) {
+                None => {}
+                Some(Some(value)) if *certain => return Lookup::Text(value),
+                Some(_) => return Lookup::Open,
+            }
+        }
+        Lookup::Unknown
     }
 }
 
@@ -127,7 +162,7 @@ pub(super) fn lookup(written: &str, kind: &Placeholder<'_>, scene: &Scene<'_>) -
         return Lookup::Unknown;
     }
     if scene.defined.contains(key) {
-        return Lookup::Open;
+        return scene.mapped(key);
     }
     if let Placeholder::Header(name) = kind {
         let mut lines = scene.request.lines(name).peekable();

@@ -224,6 +224,21 @@ mod tests {
     }
 
     #[test]
+    fn errors_are_the_listeners() {
+        let file = "http://a.test {\nerror 404\n}\nhttp://b.test {\nerror 403\n}\n:80 {\nhandle_errors 404 {\nrespond 418\n}\n}\nhttp://c.test {\nerror 404\nhandle_errors 500 {\nrespond 419\n}\n}\nhttp://a.test:81 {\nerror 404\n}\n";
+        for (host, port, status) in [
+            ("a.test", 80, 418),
+            ("b.test", 80, 403),
+            // Its own are asked, and no others.
+            ("c.test", 80, 404),
+            ("a.test", 81, 404),
+        ] {
+            let said = answers(file, false, host, port).1;
+            assert_eq!(said, Some(Some(status)), "{host}:{port}");
+        }
+    }
+
+    #[test]
     fn plain_http_reaches_a_tls_port() {
         let file = "app.test {\nreverse_proxy a:1\n}\n";
         assert_eq!(

@@ -167,6 +167,7 @@ pub(super) fn spoiled<'a>(
     version: Version,
 ) -> Result<Option<Spoiled>, Span> {
     let mut headers: Vec<Header> = Vec::new();
+    let mut taken: Vec<(&'static str, Span)> = Vec::new();
     let late = |ops: &HeaderOps| ops.deferred || ops.only.is_some();
     for (_, ops) in ran.clone().filter(|(_, ops)| !late(ops)) {
         apply(&ops.lines, scene, &mut headers);
@@ -207,13 +208,19 @@ pub(super) fn spoiled<'a>(
                     .lines
                     .iter()
                     .find(|line| line.touches(header) || line.field == "*");
-                return Ok(Some(Spoiled {
-                    header,
-                    lines: 0,
-                    value: None,
-                    by: by.map_or(ops.lines[0].span, |line| line.span),
-                }));
+                taken.push((header, by.map_or(ops.lines[0].span, |line| line.span)));
             }
+        }
+    }
+    // Unless an outer one put it back.
+    for (header, by) in taken {
+        if lines(&headers, header).next().is_none() {
+            return Ok(Some(Spoiled {
+                header,
+                lines: 0,
+                value: None,
+                by,
+            }));
         }
     }
     judge(&headers)

@@ -118,9 +118,13 @@ impl Config {
             false => format!("this site takes `{}`", request.host),
         };
         let arrival = self.enter(index, span, message, request);
-        // A site alone on its listener, for every host, is not wrapped, and what its handlers
-        // leave over goes on (httptype.go, appendSubrouteToRouteList).
-        let alone = mine.iter().all(|(own, _, _)| *own == index)
+        // A site alone on its listener, for every host, is not wrapped, unless one of its matchers
+        // names hosts, and what its handlers leave over goes on (httptype.go,
+        // appendSubrouteToRouteList).
+        let handlers = &self.sites[index].handlers;
+        let top = || handlers.top.iter().map(|id| handlers.get(*id));
+        let alone = !top().any(|handler| handler.matcher.names_host())
+            && mine.iter().all(|(own, _, _)| *own == index)
             && catches_all(index)
             && own().all(|address| address.path.is_empty());
         let journey = arrival.journey.as_ref();
@@ -296,10 +300,11 @@ impl Config {
         }
         if self.options.auto_https == AutoHttps::Off || self.options.no_certificates {
             // Those that Caddy issues itself are still made where `tls` asks for them.
-            return self
-                .sites
-                .iter()
-                .any(|site| site.certificates == Certificates::Explicit);
+            return self.sites.iter().any(|site| {
+                let mut addresses = site.addresses.iter();
+                site.certificates == Certificates::Explicit
+                    && addresses.any(|address| host_matches(&address.host, host))
+            });
         }
         self.secure()
             .any(|(_, address)| host_matches(&address.host, host))
@@ -307,7 +312,7 @@ impl Config {
 }
 
 /// The sites of a listener in the order in which they are asked (httptype.go, serversFromPairings).
-fn sorted(mine: &[(usize, &Site, &Address)]) -> Vec<usize> {
+pub(super) fn sorted(mine: &[(usize, &Site, &Address)]) -> Vec<usize> {
     struct Rank {
         host: usize,
         path: usize,
@@ -338,7 +343,10 @@ fn sorted(mine: &[(usize, &Site, &Address)]) -> Vec<usize> {
 
 /// Whether one of a site's addresses takes the request by host and path; one for every host takes
 /// the others' along (httptype.go, compileEncodedMatcherSets).
-fn takes<'a>(addresses: impl Iterator<Item = &'a Address> + Clone, request: &Request) -> bool {
+pub(super) fn takes<'a>(
+    addresses: impl Iterator<Item = &'a Address> + Clone,
+    request: &Request,
+) -> bool {
     let all_hosts = addresses.clone().any(|address| address.host.is_empty());
     addresses.into_iter().any(|address| {
         let host =

@@ -3,17 +3,21 @@
 mod uri;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 pub(super) use uri::rewritten;
 use uri::strip_prefix;
 
 use super::expand::Word;
-use super::handler::{Action, Block, Handler, HandlerId, Handlers};
+use super::files::Folder;
+use super::handler::{Action, Block, Handler, HandlerId, Handlers, OtherErrors};
+use super::map::Map;
 use super::matcher::Doubt;
 use super::path::is_clean;
 use super::placeholder::{Scene, fill};
 use super::proxy::{HANDSHAKE, HeaderLine, Proxy, apply, opens, rebuild};
 use super::response::HeaderOps;
+use super::server::takes;
 use crate::handshake::{Because, Header, Request};
 use crate::source::Span;
 use crate::value::Value;
@@ -66,8 +70,12 @@ pub struct Walk {
     pub replaced: Option<(Span, Option<u16>)>,
     /// A `copy_response_headers` that doubles the headers of the 101.
     pub doubled: Option<Span>,
+    /// An `intercept` that ends the connection if nothing answers.
+    pub(super) panics: Option<HandlerId>,
     /// What `vars`, expressions and `file` found out.
     pub(super) found: HashMap<String, Option<String>>,
+    /// The `map`s on the way, and whether they surely were.
+    pub(super) maps: Vec<(Arc<Map>, bool)>,
     /// The request as the client sent it.
     pub(super) asked: Request,
 }
@@ -80,6 +88,8 @@ impl Walk {
             asked: &self.asked,
             defined: &handlers.defined,
             found: &self.found,
+            maps: Some(&self.maps),
+            folders: &handlers.folders,
         }
     }
 
@@ -118,6 +128,9 @@ pub(super) fn walk_error(
     let mut walker = Walker::new(handlers, &before.asked, false);
     walker.walk.because.clone_from(&before.because);
     walker.walk.passed.clone_from(&before.passed);
+    walker.walk.request.clone_from(&before.request);
+    walker.walk.found.clone_from(&before.found);
+    walker.walk.maps.clone_from(&before.maps);
     let end = walker.fail(by, status);
     walker.finish(end)
 }
@@ -129,6 +142,8 @@ enum Group {
     Handles,
     /// `rewrite`.
     Rewrites,
+    /// `root`.
+    Roots,
     /// `try_files`, whose routes carry a matcher of their own, and `handle_path`, which begins
     /// with a rewrite.
     Alone,
@@ -146,6 +161,8 @@ struct Walker<'a> {
     error: Option<u16>,
     /// The `intercept`s on the way, outermost first.
     intercepts: Vec<HandlerId>,
+    /// Whether `templates` came after them, which answers 200 where nothing does.
+    buffered: bool,
     /// A proxy whose answer was dropped, so that what comes after it answers.
     dropped: Option<(HandlerId, Span)>,
 }
@@ -167,16 +184,22 @@ impl<'a> Walker<'a> {
                 headers: Vec::new(),
                 replaced: None,
                 doubled: None,
+                panics: None,
                 found: HashMap::new(),
+                maps: Vec::new(),
                 asked: request.clone(),
             },
             error: None,
             intercepts: Vec::new(),
+            buffered: false,
             dropped: None,
         }
     }
 
     fn finish(mut self, end: End) -> Walk {
+        if !self.buffered && panics(self.handlers) {
+            self.walk.panics = self.intercepts.first().copied();
+        }
         self.walk.end = match (self.dropped, end) {
             (Some((id, by)), End::Answered(_, status)) => {
                 self.walk.replaced = Some((by, status));
@@ -186,21 +209,13 @@ impl<'a> Walker<'a> {
                 self.walk.replaced = Some((by, Some(200)));
                 End::Proxied(id)
             }
-            (None, End::Unhandled) if !self.intercepts.is_empty() && panics(self.handlers) => {
-                End::Answered(self.intercepts[0], None)
-            }
             (_, end) => end,
         };
         self.walk
     }
 
     fn scene(&self) -> Scene<'_> {
-        Scene {
-            request: &self.walk.request,
-            asked: &self.walk.asked,
-            defined: &self.handlers.defined,
-            found: &self.walk.found,
-        }
+        self.walk.scene(self.handlers)
     }
 
     fn say(&mut self, span: Span, message: impl Into<String>) {
@@ -220,6 +235,7 @@ impl<'a> Walker<'a> {
         let group = |id: HandlerId| match handlers.get(id).action {
             Action::Block(Block::Handle | Block::HandlePath(_), _) if several => Group::Handles,
             Action::Rewrite(_) => Group::Rewrites,
+            Action::Vars(_) if handlers.get(id).name == "root" => Group::Roots,
             Action::TryFiles(_) => Group::Alone,
             _ => Group::None,
         };
@@ -229,7 +245,7 @@ impl<'a> Walker<'a> {
             let one = group(a) == group(b) && group(a) != Group::Alone;
             one && handlers.get(a).matcher.same(&handlers.get(b).matcher)
         };
-        let (mut handled, mut rewritten) = (false, false);
+        let (mut handled, mut rewritten, mut rooted) = (false, false, false);
         let mut at = 0;
         while let Some(id) = list.get(at) {
             let first = handlers.get(*id);
@@ -246,6 +262,7 @@ impl<'a> Walker<'a> {
             let done = match group(route[0]) {
                 Group::Handles => Some(&mut handled),
                 Group::Rewrites => Some(&mut rewritten),
+                Group::Roots => Some(&mut rooted),
                 Group::Alone | Group::None => None,
             };
             if done.as_ref().is_some_and(|done| **done) {
@@ -263,7 +280,7 @@ impl<'a> Walker<'a> {
                     return Some(End::Undecided(span, doubt));
                 }
             }
-            if let Some(file) = first.matcher.file(&self.walk.request) {
+            if let Some(file) = first.matcher.file(&self.scene()) {
                 self.walk
                     .found
                     .insert("file_match.relative".to_owned(), Some(file));
@@ -289,10 +306,14 @@ impl<'a> Walker<'a> {
     /// What a route may have set, whose matcher is not decided.
     fn perhaps_sets(&mut self, route: &[HandlerId]) {
         for id in route {
-            if let Action::Vars(pairs) = &self.handlers.get(*id).action {
-                for (name, _) in pairs {
-                    self.walk.found.insert(format!("vars.{name}"), None);
+            match &self.handlers.get(*id).action {
+                Action::Vars(pairs) => {
+                    for (name, _) in pairs {
+                        self.walk.found.insert(format!("vars.{name}"), None);
+                    }
                 }
+                Action::Map(map) => self.walk.maps.push((map.clone(), false)),
+                _ => {}
             }
         }
     }
@@ -323,7 +344,10 @@ impl<'a> Walker<'a> {
 
     fn handler(&mut self, id: HandlerId, handler: &Handler) -> Option<End> {
         match &handler.action {
-            Action::Pass => None,
+            Action::Pass => {
+                self.buffered |= handler.name == "templates";
+                None
+            }
             Action::Plugin => {
                 let why = format!(
                     "what the directive `{}` does is not known here",
@@ -351,6 +375,7 @@ impl<'a> Walker<'a> {
             }
             Action::Intercept(_) => {
                 self.intercepts.push(id);
+                self.buffered = false;
                 None
             }
             Action::Fail(status) => {
@@ -370,6 +395,10 @@ impl<'a> Walker<'a> {
                     let value = value.known().and_then(|value| fill(value, &self.scene()));
                     self.walk.found.insert(format!("vars.{name}"), value);
                 }
+                None
+            }
+            Action::Map(map) => {
+                self.walk.maps.push((map.clone(), true));
                 None
             }
             // A 101 is nothing that could be copied twice; see `proxy`.
@@ -463,7 +492,24 @@ impl<'a> Walker<'a> {
         }
         let handlers = self.handlers;
         self.error = Some(code);
-        for route in handlers.errors.iter().filter(|route| route.takes(code)) {
+        let mut routes = handlers.errors.as_slice();
+        if routes.is_empty() {
+            // caddyhttp/server.go: what was asked for is asked for again, with the headers and the
+            // Host that the request has by now.
+            let request = Request {
+                path: self.walk.asked.path.clone(),
+                ..self.walk.request.clone()
+            };
+            let takes = |other: &&OtherErrors| {
+                other.port == request.port && takes(other.addresses.iter(), &request)
+            };
+            routes = handlers
+                .others
+                .iter()
+                .find(takes)
+                .map_or(&[], |other| &other.routes);
+        }
+        for route in routes.iter().filter(|route| route.takes(code)) {
             if route.conditional {
                 return End::Undecided(route.head, Doubt::conditional());
             }
@@ -471,7 +517,9 @@ impl<'a> Walker<'a> {
                 route.head,
                 format!("`handle_errors` takes the error {code}"),
             );
-            self.walk.request = self.walk.asked.clone();
+            self.walk.request.method.clone_from(&self.walk.asked.method);
+            self.walk.request.path.clone_from(&self.walk.asked.path);
+            self.walk.request.query.clone_from(&self.walk.asked.query);
             self.is_clean = is_clean(&self.walk.request.path);
             for key in ["err.status_code", "error.status_code"] {
                 self.walk
@@ -503,8 +551,18 @@ impl<'a> Walker<'a> {
     }
 
     fn file_server(&mut self, id: HandlerId) -> End {
+        let handlers = self.handlers;
         let request = &self.walk.request;
-        let found = self.names_document(&request.path) || request.path == "/";
+        let own_root = handlers
+            .get(id)
+            .lines
+            .iter()
+            .any(|line| line.name() == "root");
+        let folder = self.scene().folder(None).filter(|_| !own_root);
+        let is_file = |folder: &Folder| !request.path.ends_with('/') && folder.holds(&request.path);
+        let found = self.names_document(&request.path)
+            || request.path == "/"
+            || folder.is_some_and(is_file);
         let fetches = matches!(request.method.as_str(), "GET" | "HEAD");
         match (found, self.error) {
             // 2.6.3 is the first that looks at the method (fileserver/staticfiles.go).
@@ -609,7 +667,7 @@ fn is_harmless(handler: &Handler) -> bool {
             .all(|line| line.field != "*" && !names.iter().any(|name| line.touches(name)))
     };
     match &handler.action {
-        Action::Pass | Action::Vars(_) | Action::Intercept(_) => true,
+        Action::Pass | Action::Vars(_) | Action::Map(_) | Action::Intercept(_) => true,
         Action::Headers(ops) => ops.iter().all(|ops| quiet(&ops.lines, &ANSWER)),
         Action::RequestHeader(lines) => quiet(lines, &HANDSHAKE) && quiet(lines, &["Host"]),
         Action::Proxy(proxy) => proxy.is_subrequest,

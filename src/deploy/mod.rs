@@ -6,7 +6,7 @@ mod dockerfile;
 
 use std::collections::BTreeMap;
 
-use crate::project::Project;
+use crate::project::{Project, join};
 use crate::source::{Kind, Source, SourceId, Span};
 
 /// Containers of one project. Real ones have a few; a generated bomb ends here.
@@ -116,11 +116,12 @@ pub fn services(project: &Project) -> Vec<Service> {
     services.take(MAX_SERVICES).collect()
 }
 
-/// The containers that the compose files and Dockerfiles of `project` describe.
-pub fn containers(project: &Project) -> Vec<Container> {
+/// The containers that those compose files and Dockerfiles of `project` describe which speak of
+/// `server`.
+pub fn containers(project: &Project, server: &str) -> Vec<Container> {
     let mut containers = Vec::new();
     for source in project.of_kind(Kind::Command) {
-        if containers.len() >= MAX_CONTAINERS || !source.text.contains("nginx") {
+        if containers.len() >= MAX_CONTAINERS || !source.text.contains(server) {
             continue;
         }
         if is_compose(source) {
@@ -175,6 +176,18 @@ fn is_dockerfile(source: &Source) -> bool {
 }
 
 impl Container {
+    /// The path in the project of what lies at `path` in the container, if a mount brings it.
+    pub fn origin(&self, path: &str) -> Option<String> {
+        let mount = self.mounts.iter().rev().find_map(|mount| {
+            let to = mount.to.trim_end_matches('/');
+            let rest = path.strip_prefix(to)?;
+            (rest.is_empty() || rest.starts_with('/')).then_some((mount, rest))
+        });
+        let (mount, rest) = mount?;
+        let from = mount.from.as_ref().filter(|from| !from.contains('*'))?;
+        join(from, rest)
+    }
+
     /// Where in the container each of `paths` (sorted, relative to the project's root) lies: its
     /// path there and its index.
     pub fn placed(&self, paths: &[(&str, u32)]) -> Vec<(String, u32)> {
@@ -365,7 +378,7 @@ mod tests {
             .map(|(index, source)| (source.path.as_str(), index))
             .collect();
         paths.sort_unstable();
-        containers(&project)
+        containers(&project, "nginx")
             .iter()
             .map(|container| {
                 let placed = container.placed(&paths).into_iter();

@@ -264,7 +264,7 @@ impl<'a> Files<'a> {
         }
         files.paths.sort_unstable();
         files.mains.sort_unstable();
-        files.containers = deploy::containers(project)
+        files.containers = deploy::containers(project, "nginx")
             .into_iter()
             .map(|container| Placed {
                 base: container.base,

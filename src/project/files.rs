@@ -1,14 +1,18 @@
 //! All files of a project, read or not.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use rayon::prelude::*;
 
 /// The paths of a project's files, relative to its root, with `/`.
 ///
-/// Most checks never ask for one of them, so they are put in order by the first who does.
+/// Most checks never ask for one of them, so they are put in order by the first who does. A clone
+/// is the same list.
 #[derive(Clone, Debug, Default)]
-pub struct Files {
+pub struct Files(Arc<List>);
+
+#[derive(Debug, Default)]
+struct List {
     paths: Vec<String>,
     /// Indices of `paths`, by path.
     sorted: OnceLock<Vec<u32>>,
@@ -17,7 +21,7 @@ pub struct Files {
 impl Files {
     /// The paths, in no order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
-        self.paths.iter().map(String::as_str)
+        self.0.paths.iter().map(String::as_str)
     }
 
     /// Whether there is a file at `path`.
@@ -34,9 +38,10 @@ impl Files {
 
     /// The first path that is not before `path`.
     fn from(&self, path: &str) -> Option<&str> {
-        let at = |index: u32| self.paths[index as usize].as_str();
-        let sorted = self.sorted.get_or_init(|| {
-            let mut sorted: Vec<u32> = (0..self.paths.len() as u32).collect();
+        let List { paths, sorted } = &*self.0;
+        let at = |index: u32| paths[index as usize].as_str();
+        let sorted = sorted.get_or_init(|| {
+            let mut sorted: Vec<u32> = (0..paths.len() as u32).collect();
             sorted.par_sort_unstable_by(|a, b| at(*a).cmp(at(*b)));
             sorted
         });
@@ -47,10 +52,10 @@ impl Files {
 
 impl FromIterator<String> for Files {
     fn from_iter<I: IntoIterator<Item = String>>(paths: I) -> Self {
-        Self {
+        Self(Arc::new(List {
             paths: paths.into_iter().collect(),
             sorted: OnceLock::new(),
-        }
+        }))
     }
 }
 

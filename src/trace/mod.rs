@@ -376,6 +376,37 @@ impl<'a> Tracer<'a> {
         let Some((mut request, mut steps)) = self.through_edges(request) else {
             return undecided("what the edge sends is not in the files".to_owned());
         };
+        let hop = self.stack.hops[first.hop].as_ref();
+        // Whatever listens on another port has something before it that is not in the files.
+        let is_next = first.port == 80 && first.mapped.is_none() && !hop.is_application();
+        if let (true, false, true, Some(edge)) = (request.tls, first.tls, is_next, steps.last()) {
+            let because = Because {
+                span: edge.place,
+                message: "speaks TLS to what is behind it, which speaks plain HTTP".to_owned(),
+            };
+            steps.push(Step {
+                layer: hop.layer(),
+                hop: Some(first.hop),
+                place: hop.place(),
+                at: hop.place(),
+                passage: Passage {
+                    at: None,
+                    outcome: Outcome::Answers { status: None },
+                    because: vec![because],
+                },
+                arrived: request,
+                followed: None,
+                siblings: Vec::new(),
+                rule: None,
+            });
+            return Run {
+                verdict: Verdict::Fails,
+                status: None,
+                lost_at: Some(steps.len() - 1),
+                steps,
+                reasons: vec!["nothing here speaks TLS: the edge reaches no server".to_owned()],
+            };
+        }
         // Something that is not in the files ends TLS, or maps a port, before this hop.
         let mut place = None;
         let note = if let Some(span) = first.mapped {

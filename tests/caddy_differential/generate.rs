@@ -8,15 +8,20 @@ use crate::differential::Random;
 pub(crate) struct Generated {
     pub(crate) text: String,
     pub(crate) urls: Vec<String>,
+    /// Whether the site's folder is where the Caddyfile says because a container has it there, in
+    /// place of beside the Caddyfile.
+    pub(crate) contained: bool,
 }
 
-struct Generator<'a> {
+struct Generator {
     random: Random,
     version: [u32; 3],
-    folder: &'a str,
+    /// The root of the files.
+    folder: String,
     /// Matchers that the site's body has to define.
     matchers: Vec<String>,
     number: usize,
+    contained: bool,
 }
 
 const PATHS: [&str; 9] = [
@@ -32,17 +37,24 @@ const PATHS: [&str; 9] = [
 ];
 
 pub(crate) fn caddyfile(seed: u64, version: [u32; 3], folder: &str) -> Generated {
+    let mut random = Random::new(seed);
+    let contained = random.chance(50);
+    let folder = match contained {
+        true => format!("{folder}/site"),
+        false => "site".to_owned(),
+    };
     let mut generator = Generator {
-        random: Random::new(seed),
+        random,
         version,
         folder,
+        contained,
         matchers: Vec::new(),
         number: 0,
     };
     generator.file()
 }
 
-impl Generator<'_> {
+impl Generator {
     fn since(&self, minor: u32) -> bool {
         self.version >= [2, minor, 0]
     }
@@ -148,8 +160,7 @@ impl Generator<'_> {
                 let matcher = self.random.pick(&["", "/ws* ", "/ws/* "]);
                 let _ = writeln!(body, "invoke {matcher}app");
             }
-            // Those of a site for every host take the errors of other sites as well.
-            if !address.starts_with(':') && self.random.chance(12) {
+            if self.random.chance(12) {
                 body.push_str(&self.errors());
             }
             let _ = writeln!(text, "{address} {{\n{}}}", indent(&body));
@@ -159,7 +170,11 @@ impl Generator<'_> {
                 urls.push(format!("{origin}{path}"));
             }
         }
-        Generated { text, urls }
+        Generated {
+            text,
+            urls,
+            contained: self.contained,
+        }
     }
 
     /// A site's or a block's directives, with the matchers that they name.
@@ -182,7 +197,7 @@ impl Generator<'_> {
     }
 
     fn directive(&mut self, depth: usize) -> String {
-        let folder = self.folder.to_owned();
+        let folder = self.folder.clone();
         match self.random.below(if depth > 1 { 30 } else { 38 }) {
             0 => "encode gzip zstd".to_owned(),
             1 => {
@@ -208,9 +223,9 @@ impl Generator<'_> {
                     "{path} {path}/index.html",
                     "{path} /index.html?{query}",
                 ]);
-                format!("root * {folder}/site\ntry_files {files}\nfile_server")
+                format!("root * {folder}\ntry_files {files}\nfile_server")
             }
-            5 | 6 => format!("root * {folder}/site\nfile_server"),
+            5 | 6 => format!("root * {folder}\nfile_server"),
             7 => {
                 let to = self.random.pick(&[
                     "* /ws/chat",
@@ -326,7 +341,7 @@ impl Generator<'_> {
             21 if self.since(8) => {
                 "intercept {\n\t@e status 5xx\n\treplace_status @e 502\n}".to_owned()
             }
-            22 => "map {path} {kind} {\n\t/ws* socket\n\tdefault page\n}".to_owned(),
+            22 => self.map(),
             23 => {
                 self.number += 1;
                 let name = format!("@f{}", self.number);
@@ -334,10 +349,11 @@ impl Generator<'_> {
                     "{path} /index.html",
                     "{path}/index.html /index.html",
                     "/gone.html /index.html",
+                    "/index.html",
                 ]);
                 self.matchers.push(format!("{name} file {files}"));
                 format!(
-                    "root * {folder}/site\nrewrite {name} {{http.matchers.file.relative}}\nfile_server"
+                    "root * {folder}\nrewrite {name} {{http.matchers.file.relative}}\nfile_server"
                 )
             }
             24..=29 => {
@@ -361,6 +377,58 @@ impl Generator<'_> {
                 let body = self.body(depth + 1);
                 format!("route {matcher}{{\n{}}}", indent(&body))
             }
+        }
+    }
+
+    /// A `map`, and what depends on the value.
+    fn map(&mut self) -> String {
+        self.number += 1;
+        let name = format!("kind{}", self.number);
+        let source = self.random.pick(&[
+            "{path}",
+            "{http.request.header.Upgrade}",
+            "{host}",
+            "{http.request.header.Connection}",
+            "{method}",
+        ]);
+        let matcher = self.matcher(30);
+        let mut lines = String::new();
+        for line in [
+            "~^/ws(/.*)?$ socket",
+            "~^/chat/(\\w+) $1",
+            "/ws -",
+            "/ws/chat socket",
+            "websocket socket",
+            "a.test socket",
+            "~(?i)upgrade socket",
+            "GET page",
+            "/api/ws {path}",
+        ] {
+            if self.random.chance(40) {
+                lines += &format!("\t{line}\n");
+            }
+        }
+        if self.random.chance(60) {
+            let fallback = self.random.pick(&["page", "socket", "{method}", "room"]);
+            lines += &format!("\tdefault {fallback}\n");
+        }
+        let map = format!("map {matcher}{source} {{{name}}} {{\n{lines}}}");
+        let own = format!("@k{}", self.number);
+        let condition = self
+            .random
+            .pick(&["socket", "page", "room", "GET", "/api/ws"]);
+        match self.random.below(3) {
+            0 => {
+                self.matchers
+                    .push(format!("{own} vars {{{name}}} {condition}"));
+                format!("{map}\nreverse_proxy {own} 127.0.0.1:8001")
+            }
+            1 => {
+                let test = format!("{own} expression `{{{name}}} == \"{condition}\"`");
+                self.matchers.push(test);
+                format!("{map}\nrespond {own} 418")
+            }
+            _ => format!("{map}\nrewrite /ws* /mapped/{{{name}}}"),
         }
     }
 
@@ -484,7 +552,7 @@ impl Generator<'_> {
             "respond \"x\" {err.status_code}",
             "header X-A b",
         ]);
-        let root = format!("root * {}/site\n", self.folder);
+        let root = format!("root * {}\n", self.folder);
         format!(
             "{root}handle_errors{codes} {{\n{}}}\n",
             indent(&format!("{body}\n"))
@@ -517,7 +585,11 @@ impl Generator<'_> {
         let definition = if self.random.chance(25) {
             let one = self.condition();
             let two = self.condition();
-            format!("{name} {{\n\t{one}\n\t{two}\n}}")
+            let three = self.condition();
+            match self.random.below(3) {
+                0 => format!("{name} {{\n\t{one}\n\t{two}\n\t{three}\n}}"),
+                _ => format!("{name} {{\n\t{one}\n\t{two}\n}}"),
+            }
         } else if self.random.chance(25) {
             let expression = self.random.pick(&[
                 "path('/ws', '/ws/*')",

@@ -20,6 +20,12 @@ use crate::socket::{Url, upstream};
 /// What hangs longer than this hangs.
 const PATIENCE: Duration = Duration::from_millis(1500);
 
+/// The files that sites serve; one of them lies where a socket is asked for.
+const SITE: [(&str, &str); 2] = [
+    ("site/index.html", "x\n"),
+    ("site/app/live/websocket", "x\n"),
+];
+
 /// What becomes of one browser's handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -60,8 +66,12 @@ impl Drop for Running {
 
 impl Caddy {
     pub(crate) fn start(server: &Server, folder: &Path) -> Self {
-        fs::create_dir_all(folder.join("site")).expect("writable");
-        fs::write(folder.join("site/index.html"), "x\n").expect("writable");
+        for (path, text) in SITE {
+            let path = folder.join(path);
+            let within = path.parent().expect("a folder");
+            fs::create_dir_all(within).expect("writable");
+            fs::write(path, text).expect("writable");
+        }
         let log = upstream::Log::default();
         let listener = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free");
         for port in [8000, 8001] {
@@ -71,6 +81,7 @@ impl Caddy {
         let errors = fs::File::create(folder.join("caddy.log")).expect("writable");
         let caddy = Command::new(&server.program)
             .arg("run")
+            .current_dir(folder)
             .env("HOME", folder)
             .env("XDG_DATA_HOME", folder)
             .env("XDG_CONFIG_HOME", folder)
@@ -98,10 +109,32 @@ impl Bench for Caddy {
             let generated = generate::caddyfile(seed, self.server.version, &folder);
             found.configurations += 1;
             match load(&generated.text) {
-                Ok(()) => compare(seed, &generated, self.server.version, found),
+                Ok(()) => self.sent(seed, &generated, found),
                 Err(why) => found.refused(seed, &format!("{why}\n{}", generated.text)),
             }
         }
+    }
+}
+
+impl Caddy {
+    /// Sends the handshakes of a Caddyfile that is loaded.
+    fn sent(&self, seed: u64, generated: &Generated, found: &mut Found) {
+        let [major, minor, patch] = self.server.version;
+        let target = format!("[targets]\ncaddy = \"{major}.{minor}.{patch}\"\n");
+        let site = self.folder.join("site");
+        let compose = format!(
+            "services:\n  caddy:\n    volumes:\n      - ./Caddyfile:/etc/caddy/Caddyfile\n      - ./site:{}\n",
+            site.display()
+        );
+        let mut files = vec![
+            ("wslint.toml", target.as_str()),
+            ("Caddyfile", &generated.text),
+        ];
+        files.extend(SITE);
+        if generated.contained {
+            files.push(("compose.yml", &compose));
+        }
+        compare(seed, generated, &files, found);
     }
 }
 
@@ -127,14 +160,8 @@ fn load(text: &str) -> Result<(), String> {
     }
 }
 
-fn compare(seed: u64, generated: &Generated, version: [u32; 3], found: &mut Found) {
-    let [major, minor, patch] = version;
-    let target = format!("[targets]\ncaddy = \"{major}.{minor}.{patch}\"\n");
-    let files = [
-        ("wslint.toml", target.as_str()),
-        ("Caddyfile", &generated.text),
-    ];
-    let project = Project::in_memory(files).expect("a project");
+fn compare(seed: u64, generated: &Generated, files: &[(&str, &str)], found: &mut Found) {
+    let project = Project::in_memory(files.iter().copied()).expect("a project");
     let model = Model::resolve(&project);
     for url in &generated.urls {
         let dial = Dial {

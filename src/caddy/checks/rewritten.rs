@@ -229,7 +229,10 @@ fn explain(cx: &Context<'_>, losses: &[Loss<'_>], report: &mut Report<'_>) {
         finding = finding.note(route.reason());
     }
     if let Action::TryFiles(candidates) = &by.action
-        && let Some(matcher) = candidates.first().filter(|word| word.text.starts_with('@'))
+        && let Some(matcher) = candidates
+            .words
+            .first()
+            .filter(|word| word.text.starts_with('@'))
     {
         finding = finding.note(format!(
             "`try_files` takes no matcher: `{}` is one more file name to it",

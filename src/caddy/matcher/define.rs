@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use regex::Regex;
 
-use super::{Matcher, Test};
+use super::{Candidates, Matcher, Test};
 use crate::caddy::cel;
 use crate::caddy::expand::{Directive, Word};
 use crate::syntax::Quote;
@@ -90,13 +90,20 @@ fn said(directive: &Directive) -> String {
     lines.join("; ")
 }
 
+/// The lines of a block. Caddy hands all lines of one name to one matcher, which makes its own of
+/// them: patterns of `path` add up, of `protocol` the last one counts, of `expression` the first.
 fn set(lines: &[Directive], tests: &mut Vec<Test>) {
-    for line in lines {
-        if line
-            .words
-            .first()
-            .is_some_and(|word| word.quote != Quote::None)
-        {
+    let quoted = |line: &Directive| {
+        let first = line.words.first();
+        first.is_some_and(|word| word.quote != Quote::None)
+    };
+    let is_expression = |line: &&Directive| line.name() == "expression" || quoted(line);
+    for line in lines.iter().filter(|line| !is_expression(line)) {
+        test(line.name(), line.args(), line.children(), tests);
+    }
+    // After the others, which do not add up with what stands in it.
+    if let Some(line) = lines.iter().find(is_expression) {
+        if quoted(line) {
             tests.extend(cel::read(line.name(), &line.words[0]));
         } else {
             test(line.name(), line.args(), line.children(), tests);
@@ -126,8 +133,20 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
                 tests.push(Test::Host(args.to_vec()));
             }
         }
-        "method" => tests.push(Test::Method(texts().collect())),
-        "protocol" => tests.push(Test::Protocol(texts().next().unwrap_or_default())),
+        "method" => {
+            let own = tests.iter_mut().find_map(|test| match test {
+                Test::Method(methods) => Some(methods),
+                _ => None,
+            });
+            match own {
+                Some(methods) => methods.extend(texts()),
+                None => tests.push(Test::Method(texts().collect())),
+            }
+        }
+        "protocol" => {
+            tests.retain(|test| !matches!(test, Test::Protocol(_)));
+            tests.push(Test::Protocol(texts().next().unwrap_or_default()));
+        }
         "path_regexp" => tests.push(Test::PathRegexp(compile(args))),
         "query" => {
             for word in args {
@@ -148,17 +167,30 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
         }
         "vars" => match args.split_first() {
             Some((key, values)) if !values.is_empty() => {
-                tests.push(Test::Vars(key.text.clone(), values.to_vec()));
+                let own = tests.iter_mut().find_map(|test| match test {
+                    Test::Vars(name, own) if *name == key.text => Some(own),
+                    _ => None,
+                });
+                match own {
+                    Some(own) => own.extend(values.iter().cloned()),
+                    None => tests.push(Test::Vars(key.text.clone(), values.to_vec())),
+                }
             }
             _ => tests.push(Test::Open(name.to_owned())),
         },
         "header" => {
             let Some(field) = args.first() else { return };
             match field.text.strip_prefix('!') {
-                Some(field) => tests.push(Test::Header(field.to_owned(), Vec::new())),
+                Some(field) => {
+                    let same = |test: &Test| matches!(test, Test::Header(own, _) if own.eq_ignore_ascii_case(field));
+                    tests.retain(|test| !same(test));
+                    tests.push(Test::Header(field.to_owned(), Vec::new()));
+                }
                 // A field without a value is an error of Caddy's.
                 None if args.len() < 2 => tests.push(Test::Open(name.to_owned())),
                 None => {
+                    // A value after `!` is one that is asked for again.
+                    tests.retain(|test| !matches!(test, Test::Header(name, values) if values.is_empty() && name.eq_ignore_ascii_case(&field.text)));
                     let same = tests.iter_mut().find_map(|test| match test {
                         Test::Header(name, values)
                             if name.eq_ignore_ascii_case(&field.text) && !values.is_empty() =>
@@ -191,7 +223,20 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
             }
             tests.push(Test::Not(vec![inner]));
         }
-        "file" => tests.push(file(args, children)),
+        "file" => {
+            let own = tests.iter_mut().find_map(|test| match test {
+                Test::File(candidates) => Some(candidates),
+                _ => None,
+            });
+            match own {
+                Some(own) => file(args, children, own),
+                None => {
+                    let mut candidates = Candidates::default();
+                    file(args, children, &mut candidates);
+                    tests.push(Test::File(candidates));
+                }
+            }
+        }
         "expression" => {
             let text = texts().collect::<Vec<_>>().join(" ");
             match args.first() {
@@ -205,18 +250,17 @@ fn test(name: &str, args: &[Word], children: &[Directive], tests: &mut Vec<Test>
 
 /// `file`, on one line with the files or with a block (fileserver/matcher.go). Without any it looks
 /// for the request's own path.
-fn file(args: &[Word], children: &[Directive]) -> Test {
-    let mut candidates = args.to_vec();
+fn file(args: &[Word], children: &[Directive], candidates: &mut Candidates) {
+    candidates.words.extend(args.iter().cloned());
     for line in children {
         match line.name() {
-            "try_files" => candidates.extend(line.args().iter().cloned()),
-            "root" => {}
-            "try_policy" if matches!(line.arg(0), Some("first_exist" | "first_exist_fallback")) => {
-            }
-            _ => return Test::Open("file".to_owned()),
+            "try_files" => candidates.words.extend(line.args().iter().cloned()),
+            "root" => candidates.root = line.args().first().cloned(),
+            "try_policy" => candidates.choose_by(line.arg(0)),
+            // `split_path`.
+            _ => candidates.is_open = true,
         }
     }
-    Test::File(candidates)
 }
 
 /// A condition by its name and arguments, for expressions.

@@ -3,7 +3,7 @@
 use super::{End, Walker, hidden};
 use crate::caddy::expand::Word;
 use crate::caddy::handler::{Action, Handler, HandlerId, UriEdit};
-use crate::caddy::matcher::{Doubt, Tried, first_file};
+use crate::caddy::matcher::{Candidates, Doubt, Tried, first_file};
 use crate::caddy::placeholder::{Scene, fill};
 use crate::project::Version;
 
@@ -105,18 +105,26 @@ impl Walker<'_> {
         self.walk.request.query = Some(pairs.join("&")).filter(|query| !query.is_empty());
     }
 
-    pub(super) fn try_files(&mut self, id: HandlerId, candidates: &[Word]) -> Option<End> {
-        let mut by_path = candidates.iter().take_while(|word| word.text.contains('{'));
+    pub(super) fn try_files(&mut self, id: HandlerId, candidates: &Candidates) -> Option<End> {
+        let mut by_path = candidates
+            .words
+            .iter()
+            .take_while(|word| word.text.contains('{'));
         if by_path.any(|word| word.text == "{path}") && self.names_document(&self.walk.request.path)
         {
             return None;
         }
-        match first_file(candidates, &self.walk.request.path) {
+        match first_file(candidates, &self.scene()) {
             Tried::File(path) => self.change(id, path),
             Tried::Status(_) if self.frozen => {}
             Tried::Status(status) => {
                 self.walk.passed.push(id);
                 return Some(self.fail(id, status));
+            }
+            Tried::Perhaps if self.frozen => {}
+            Tried::Perhaps => {
+                let head = self.handlers.get(id).head;
+                return Some(End::Undecided(head, Doubt::Circumstances));
             }
             Tried::Hidden(span, what) => return Some(End::Undecided(span, Doubt::Hidden(what))),
             Tried::None => {}
