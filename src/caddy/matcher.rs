@@ -519,7 +519,7 @@ pub(super) fn first_file(tried: &Candidates, scene: &Scene<'_>) -> Tried {
             continue;
         }
         let last = at + 1 == tried.words.len();
-        if !by_path && !(last && tried.falls_back) {
+        if !(by_path || last && tried.falls_back) {
             return Tried::Perhaps;
         }
         return Tried::File(format!("/{}", path.trim_start_matches('/')));
