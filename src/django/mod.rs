@@ -77,8 +77,8 @@ pub struct Model {
     home_of: HashMap<SourceId, usize>,
     /// What the target of a server command names, by that target.
     entries: BTreeMap<String, Entry>,
-    /// The application object that a command's target names, by the target.
-    objects: BTreeMap<String, Object>,
+    /// The module that a command's target names and the application object in it, by the target.
+    objects: BTreeMap<String, (SourceId, Object)>,
     /// The patterns of the URLconfs that settings name, where all of them are known.
     urlconfs: BTreeMap<String, Vec<Level>>,
     /// The folders of the applications in which some module other than settings sets the scheme.
@@ -232,7 +232,14 @@ impl Model {
 
     /// The application object that a command's target names, where the files show it.
     pub fn object(&self, command: &Command) -> Option<Object> {
-        self.objects.get(&command.target.as_ref()?.text).copied()
+        let (_, object) = self.objects.get(&command.target.as_ref()?.text)?;
+        Some(*object)
+    }
+
+    /// The module that a command loads, where [`Model::object`] knows what it takes from there.
+    pub fn entry(&self, command: &Command) -> Option<SourceId> {
+        let (module, _) = self.objects.get(&command.target.as_ref()?.text)?;
+        Some(*module)
     }
 
     /// What shows that the application in `home` serves sockets: a route, or a consumer.

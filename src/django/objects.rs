@@ -5,7 +5,7 @@ use super::data::{Data, Possible, certain};
 use super::evaluate::Program;
 use super::routes::{Application, protocol_router};
 use crate::project::Project;
-use crate::source::Span;
+use crate::source::{SourceId, Span};
 
 /// Wrappers around one object that are followed.
 const MAX_WRAPPERS: usize = 8;
@@ -21,12 +21,13 @@ pub enum Object {
     Wsgi(Span),
 }
 
-/// What `target` names when `server` loads it; `None` where that can't be followed.
+/// The module that `command` loads, and the object that it takes from there; `None` where that
+/// can't be followed.
 pub(super) fn find(
     program: &Program<'_>,
     applications: &[Application],
     command: &Command,
-) -> Option<Object> {
+) -> Option<(SourceId, Object)> {
     let target = command.target.as_ref()?.text.as_str();
     let (module, attribute) = match target.split_once(':') {
         Some((module, attribute)) => (module, attribute),
@@ -41,7 +42,7 @@ pub(super) fn find(
         return None;
     };
     let binding = program.module(source.id)?.get(attribute)?;
-    judge(applications, certain(&binding.values)?)
+    Some((source.id, judge(applications, certain(&binding.values)?)?))
 }
 
 /// Where a module `asgi.py` binds `application` to Django's own application and nothing more.

@@ -31,8 +31,11 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         if started.is_none() && !is_entry {
             continue;
         }
+        // What the server loads first may be another module, which sets Django up and then imports
+        // this one.
+        let entry = started.and_then(|command| model.entry(command));
         let Some(reached) = model
-            .startup(application.source)
+            .startup(entry.unwrap_or(application.source))
             .and_then(|startup| startup.reaches_models.as_ref())
         else {
             continue;
@@ -67,7 +70,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         let line = cx.project.slice(first);
         report.push(
             finding
-                .note("a model asks Django's registry for its app when it is defined, and the registry is filled by `django.setup()`, which `get_asgi_application()` calls; under `manage.py runserver` that has already happened, so it shows only in production")
+                .note("a model asks Django's registry for its app when it is defined, and the registry is filled by `django.setup()`, which `get_asgi_application()` calls; under `manage.py runserver` that has already happened, so it shows only in production. Where DJANGO_SETTINGS_MODULE is not set yet either, the error is called ImproperlyConfigured")
                 .help(format!(
                     "set Django up first, then import:\ndjango_application = get_asgi_application()\n\n{line}"
                 )),
