@@ -147,6 +147,12 @@ impl<'p> Modules<'p> {
             || self.project.files.has_folder(path)
     }
 
+    /// Whether there is a module, or a package that is more than a folder, at `path`.
+    fn is_regular(&self, path: &str) -> bool {
+        let files = &self.project.files;
+        files.contains(&format!("{path}.py")) || files.contains(&format!("{path}/__init__.py"))
+    }
+
     /// What `dotted`, imported by the file at `from` with `level` leading dots, means.
     pub fn find(&self, from: SourceId, level: usize, dotted: &str) -> Found {
         let source = self.project.source(from);
@@ -167,10 +173,13 @@ impl<'p> Modules<'p> {
             return Found::Outside;
         }
         // Python looks in `sys.path`, which holds the folder of manage.py: one of the folders
-        // above, the outermost that fits.
-        for folder in ancestors(source.folder()) {
-            let at = joined(folder, &path);
-            if self.exists(&at) {
+        // above, the outermost that fits. A mere folder is a package only where no module and no
+        // package with an `__init__.py` has the name (importlib/_bootstrap_external.py, PathFinder):
+        // in `backend/backend/asgi.py` the name `backend` means the inner one.
+        let fits: [&dyn Fn(&str) -> bool; 2] = [&|at| self.is_regular(at), &|at| self.exists(at)];
+        for fits in fits {
+            let mut places = ancestors(source.folder()).map(|folder| joined(folder, &path));
+            if let Some(at) = places.find(|at| fits(at)) {
                 return Found::Here(at);
             }
         }
@@ -444,6 +453,30 @@ mod tests {
         assert_eq!(find(0, "django.core.asgi"), Found::Outside);
         assert_eq!(find(0, "whatever"), Found::Outside);
         assert_eq!(modules.named("proj.settings").len(), 1);
+    }
+
+    #[test]
+    fn a_package_goes_before_a_folder_of_its_name() {
+        let project = project(&[
+            ("site/manage.py", ""),
+            ("site/site/__init__.py", ""),
+            ("site/site/asgi.py", "URLRouter"),
+            ("site/site/routing.py", "URLRouter"),
+            ("site/api/views.py", ""),
+        ]);
+        let modules = Modules::new(&project);
+        let asgi = project.by_path("site/site/asgi.py").unwrap().id;
+        let find = |dotted| modules.find(asgi, 0, dotted);
+        assert_eq!(find("api"), Found::Here("site/api".into()));
+        assert_eq!(find("site.routing"), Found::Outside, "Python has a `site`");
+        let project = self::project(&[
+            ("web/web/__init__.py", ""),
+            ("web/web/asgi.py", "URLRouter"),
+            ("web/web/routing.py", "URLRouter"),
+        ]);
+        let modules = Modules::new(&project);
+        let asgi = project.by_path("web/web/asgi.py").unwrap().id;
+        assert_eq!(modules.find(asgi, 0, "web"), Found::Here("web/web".into()));
     }
 
     #[test]
