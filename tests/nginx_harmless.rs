@@ -100,6 +100,27 @@ fn what_a_handshake_does_not_fix_guards_no_route_from_it() {
 }
 
 #[test]
+fn what_a_script_fills_in_is_not_refused() {
+    let up = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\";";
+    let said = |name: &str, conf: &str| {
+        let project = Project::in_memory([(name, conf)]).unwrap();
+        check(&project, &Selection::default()).findings.len()
+    };
+    let blank = format!(
+        "server {{\n    server_name ;\n    listen ;\n    location / {{\n        {up}\n        proxy_pass ;\n    }}\n}}\n"
+    );
+    assert_eq!(said("site.template.conf", &blank), 0);
+    assert!(said("site.conf", &blank) > 0);
+    let port = |port: &str| {
+        format!(
+            "server {{\n    listen {port};\n    listen [::]:{port};\n    location /ws {{\n        {up}\n        proxy_pass http://127.0.0.1:8000;\n    }}\n}}\n"
+        )
+    };
+    assert_eq!(said("site.conf", &port("NGINX_PORT")), 0);
+    assert!(said("site.conf", &port("port")) > 0);
+}
+
+#[test]
 fn an_expression_stands_for_paths_that_it_gets() {
     let up = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection \"upgrade\"; proxy_pass http://127.0.0.1:8000;";
     let beside = |expression: &str| {

@@ -16,6 +16,7 @@ pub use files::Files;
 pub(crate) use files::join;
 pub use load::{MAX_SOURCE_BYTES, load};
 pub use suppress::{Suppression, Suppressions};
+pub(crate) use template::is_named_template;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;

@@ -199,7 +199,8 @@ fn ruby(tag: &str) -> Steer {
 }
 
 /// Whether the file's name says that it is a template: `default.conf.template`, `site.j2`.
-fn is_named_template(path: &str) -> bool {
+/// Whether the file's name says that something else writes the configuration from it.
+pub(crate) fn is_named_template(path: &str) -> bool {
     const EXTENSIONS: [&str; 12] = [
         "template", "tmpl", "tpl", "gotmpl", "ctmpl", "j2", "jinja", "jinja2", "erb", "epp",
         "mustache", "hbs",

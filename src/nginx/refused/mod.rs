@@ -11,7 +11,7 @@ mod value;
 use std::collections::{HashMap, HashSet};
 
 use super::model::{Context, Included, ItemId, ROOT, View};
-use crate::project::{Project, Version};
+use crate::project::{Project, Version, is_named_template};
 use crate::source::Span;
 use crate::syntax::{Directive, Word};
 use table::{ANY, Contexts, Known, known};
@@ -210,7 +210,9 @@ impl<'a> Finder<'a> {
             self.contexts[item as usize] = self.inner(context, item, directive);
         }
         let source = self.project.source(directive.head().source);
-        if !directive.node().intact || source.is_template() {
+        // In what is called a template a directive without a word waits for a script to give it one.
+        let is_blank = directive.args().is_empty() && is_named_template(&source.path);
+        if !directive.node().intact || source.is_template() || is_blank {
             return;
         }
         let rows = known(directive.name());
@@ -319,8 +321,6 @@ impl<'a> Finder<'a> {
     }
 }
 
-/// What ngx_conf_handler asks of every directive: its place, its block, the number of its arguments;
-/// and what the handlers of plain values ask. The error is empty where it is not ours to judge.
 /// Whether a word is what is left of `{3}` in an expression, where the brace opened a block.
 fn is_rest_of_quantifier(name: &str) -> bool {
     let rest = name.trim_start_matches(|c: char| c.is_ascii_digit() || c == ',');
@@ -340,6 +340,8 @@ fn unquoted_brace(word: &Word) -> Words {
     .help("quote an expression that holds a brace: location ~ \"^/ws/[0-9]{3}$\" {")
 }
 
+/// What ngx_conf_handler asks of every directive: its place, its block, the number of its arguments;
+/// and what the handlers of plain values ask. The error is empty where it is not ours to judge.
 fn general(
     directive: Directive<'_>,
     context: Contexts,

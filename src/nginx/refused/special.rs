@@ -557,7 +557,10 @@ fn listen<'a>(
         text if text.ends_with(']') => (text, "80"),
         text => text.rsplit_once(':').unwrap_or((text, "80")),
     };
-    if !port.is_empty() && number(port).is_none_or(|port| !(1..=65535).contains(&port)) {
+    if !port.is_empty()
+        && !is_placeholder(port)
+        && number(port).is_none_or(|port| !(1..=65535).contains(&port))
+    {
         return vec![Words::new(
             address.span,
             format!("`listen` takes no port `{port}`"),
