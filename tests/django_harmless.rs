@@ -392,6 +392,22 @@ fn runserver_where_nothing_shows_that_it_fails() {
                 ),
             ],
         ),
+        // In production its place is taken by a WSGI server: another one has the sockets.
+        (
+            listed,
+            vec![
+                four,
+                manage,
+                (
+                    "docker/web.sh",
+                    "if [ \"$DEBUG\" = True ]; then\n    python manage.py runserver 0.0.0.0:8001\nelse\n    exec uwsgi --module proj.wsgi:application --http :8001\nfi\n",
+                ),
+                (
+                    "docker/sockets.sh",
+                    "exec daphne -b 0.0.0.0 -p 8002 proj.asgi:application\n",
+                ),
+            ],
+        ),
         // Channels 3, or any; a `runserver` of the project's own.
         (
             listed,

@@ -58,17 +58,21 @@ fn major(cx: &Context<'_>, home: &str, package: &str) -> Option<u32> {
 }
 
 /// A `runserver` command of the application in `home`, unless its file starts an ASGI server
-/// beside it, which may take the sockets, or a compose file never lets it run.
+/// beside it, which may take the sockets, or starts a WSGI server in its place, which leaves them
+/// to an ASGI server elsewhere, or a compose file never lets it run.
 fn command<'a>(cx: &'a Context<'_>, home: &str) -> Option<&'a Command> {
     let (model, project) = (&cx.django, cx.project);
+    let servers = model.servers(project, home);
+    let elsewhere = servers.iter().any(|server| server.speaks_asgi());
     model.commands.iter().find(|command| {
         command.program == Program::Runserver
             && !cx.topology.is_overridden(command.span.source)
             && !command.flag("--noasgi")
             && model.is_started_by(project, command, home)
             && !model.commands.iter().any(|other| {
+                let takes_pages = elsewhere && other.program != Program::Runserver;
                 other.span.source == command.span.source
-                    && (other.speaks_asgi() || other.may_speak_asgi())
+                    && (other.speaks_asgi() || other.may_speak_asgi() || takes_pages)
             })
     })
 }
