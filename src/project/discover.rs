@@ -437,9 +437,12 @@ fn walk(
         .git_global(false)
         .filter_entry(move |entry| {
             let name = entry.file_name().to_str();
-            !matches!(name, Some(".git" | ".hg" | ".jj" | "node_modules"))
-                && (left_out.is_empty()
-                    || !relative(entry.path(), &base).is_some_and(|path| left_out.is_match(&path)))
+            // Packages that were installed, and committed with the rest, are nobody's project.
+            !matches!(
+                name,
+                Some(".git" | ".hg" | ".jj" | "node_modules" | "site-packages")
+            ) && (left_out.is_empty()
+                || !relative(entry.path(), &base).is_some_and(|path| left_out.is_match(&path)))
         });
     let found = Mutex::new(Found::default());
     let mut batch = Batch::new(&found);

@@ -192,6 +192,10 @@ fn has_code_suffix(name: &str) -> bool {
         ".tf",
         ".hcl",
         ".nix",
+        ".bats",
+        ".ps1",
+        ".pm",
+        ".xs",
     ];
     CODE.iter().any(|suffix| name.ends_with(suffix)) || name.starts_with("dockerfile")
 }
@@ -259,8 +263,14 @@ fn is_nginx(bytes: &[u8]) -> bool {
         if line.is_empty() || line.starts_with(b"#") {
             continue;
         }
-        // Apache's sections, INI sections and XML never begin a line of nginx's.
-        if line.starts_with(b"<") && !line.starts_with(b"<%") || is_ini_section(line) {
+        // Apache's sections, INI sections and XML never begin a line of nginx's, and `listen` has no
+        // block there: FreeRADIUS has such servers in its own `sites-enabled`.
+        if line.starts_with(b"<") && !line.starts_with(b"<%")
+            || is_ini_section(line)
+            || line == b"listen {"
+            // HOCON ends no line with `;`.
+            || line.starts_with(b"include \"") && line.ends_with(b"\"")
+        {
             return false;
         }
         let named = DIRECTIVES.iter().any(|name| line.starts_with(name));
@@ -319,6 +329,7 @@ mod tests {
             ("templates/app.conf.j2", Some(Perhaps(Kind::Nginx))),
             ("sites-enabled/default", Some(Perhaps(Kind::Nginx))),
             ("docs/nginx.md", None),
+            ("tests/unit/nginx-vhosts.bats", None),
             ("deploy/nginx/default", Some(Perhaps(Kind::Nginx))),
             ("deploy/nginx/Dockerfile", Some(Certain(Kind::Command))),
             ("shop/settings/production.py", Some(Perhaps(Kind::Python))),
@@ -347,5 +358,13 @@ mod tests {
             b"<VirtualHost *:80>\n ProxyPass / http://a/\n</VirtualHost>\n"
         ));
         assert!(!confirms(Kind::Nginx, b"[program:web]\ncommand=daphne\n"));
+        assert!(!confirms(
+            Kind::Nginx,
+            b"http {\n    port = 2222\n}\ninclude \"more.conf\"\n"
+        ));
+        assert!(!confirms(
+            Kind::Nginx,
+            b"server default {\n    listen {\n        type = auth\n    }\n}\n"
+        ));
     }
 }

@@ -97,11 +97,20 @@ fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
     let (Guess::Certain(kind) | Guess::Perhaps(kind)) = guess;
     if let Some(text) = from_utf16(&bytes) {
         let ours = matches!(guess, Guess::Certain(_)) || confirms(kind, text.as_bytes());
+        // pip reads it (pip/_internal/utils/encoding.py auto_decode), and `pip freeze >` of
+        // PowerShell is where most of it comes from.
+        let (text, note) = match kind {
+            Kind::Requirements => (text, None),
+            _ => {
+                let note = "UTF-16, which no server reads: save it as UTF-8";
+                (String::new(), Some(note.to_owned()))
+            }
+        };
         return ours.then(|| Read {
             path: path.to_owned(),
             kind,
-            text: String::new(),
-            note: Some("UTF-16, which no server reads: save it as UTF-8".to_owned()),
+            text,
+            note,
         });
     }
     if matches!(guess, Guess::Perhaps(_)) && !confirms(kind, &bytes) {

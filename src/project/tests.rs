@@ -214,11 +214,39 @@ fn utf16_is_told_and_a_byte_order_mark_hides_nothing() {
     fs::write(folder.path().join("a.conf"), utf16).expect("written");
     let (project, _) = loaded(folder.path(), &["."]);
     assert_eq!(paths(&project), ["a.conf", "b.conf"]);
+    assert_eq!(project.undecided.len(), 1);
     assert!(
         project.undecided[0].message.starts_with("UTF-16"),
         "{:?}",
         project.undecided
     );
+}
+
+#[test]
+fn installed_packages_are_no_part_of_a_project() {
+    let folder = tree(&[
+        ("shop/settings.py", "ALLOWED_HOSTS = ['a']\n"),
+        (
+            "venv/lib/python3.12/site-packages/django/conf/global_settings.py",
+            "ALLOWED_HOSTS = []\n",
+        ),
+    ]);
+    let (project, _) = loaded(folder.path(), &["."]);
+    assert_eq!(paths(&project), ["shop/settings.py"]);
+}
+
+#[test]
+fn utf16_is_read_where_pip_reads_it() {
+    let folder = tree(&[("a.conf", NGINX)]);
+    let utf16: Vec<u8> = "\u{feff}channels==4.2.0\r\n"
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    fs::write(folder.path().join("requirements.txt"), utf16).expect("written");
+    let (project, _) = loaded(folder.path(), &["."]);
+    let requirements = project.by_path("requirements.txt").expect("read");
+    assert_eq!(requirements.text.trim(), "channels==4.2.0");
+    assert!(project.undecided.is_empty(), "{:?}", project.undecided);
 }
 
 #[cfg(unix)]
