@@ -24,17 +24,22 @@ const PACKAGES: &[&str] = &[
     "h11",
     "click",
     // What brings `websockets` or `wsproto` along.
+    "deepgram-sdk",
+    "elevenlabs",
     "fastapi",
     "flask-sock",
     "google-genai",
     "gradio",
     "gradio-client",
+    "python-binance",
     "python-engineio",
     "python-socketio",
     "realtime",
     "sanic",
+    "selenium",
     "simple-websocket",
     "supabase",
+    "trio-websocket",
     "web3",
 ];
 
@@ -45,16 +50,22 @@ const BRINGS: &[&str] = &[
     "websockets",
     "wsproto",
     "hypercorn",
+    "deepgram-sdk",
+    "elevenlabs",
     "flask-sock",
     "google-genai",
     "gradio",
     "gradio-client",
+    "python-binance",
     "python-engineio",
     "python-socketio",
     "realtime",
     "sanic",
+    // Version 4 asks for trio-websocket.
+    "selenium",
     "simple-websocket",
     "supabase",
+    "trio-websocket",
     "web3",
 ];
 const BRINGS_WITH_EXTRA: &[&str] = &["uvicorn", "fastapi"];
@@ -433,6 +444,7 @@ mod tests {
             ),
             ("requirements.txt", "django\n", "unknown"),
             ("requirements.txt", "uvicorn\npython-socketio>=5\n", "there"),
+            ("requirements.txt", "uvicorn\nselenium\n", "there"),
             ("requirements.txt", "uvicorn\nfastapi[standard]\n", "there"),
             ("requirements.txt", "uvicorn\nfastapi\n", "not asked"),
             (
