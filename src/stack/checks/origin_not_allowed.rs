@@ -93,11 +93,10 @@ fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) 
         Some(value) => {
             // An empty list is told by a rule of its own.
             let list = entries(&value.data, true).filter(|list| !list.is_empty())?;
+            // A name without a dot is a container's, or this machine's: nobody outside asks for it.
             let local = |entry: &str| {
-                matches!(
-                    entry,
-                    "localhost" | "127.0.0.1" | "[::1]" | "::1" | "0.0.0.0"
-                )
+                !entry.contains(['.', '*', ':'])
+                    || matches!(entry, "127.0.0.1" | "[::1]" | "::1" | "0.0.0.0")
             };
             let finding = report
                 .finding(
@@ -202,5 +201,51 @@ fn has_pages(cx: &Context<'_>, one: &Closed<'_>) -> bool {
             status: Some(status),
         } => status < 300,
         _ => true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::project::Project;
+    use crate::rule::rules;
+
+    fn said(hosts: &str) -> Vec<Severity> {
+        let settings = format!(
+            "ROOT_URLCONF = 'shop.urls'\nINSTALLED_APPS = ['channels']\nALLOWED_HOSTS = {hosts}\n"
+        );
+        let project = Project::in_memory([
+            (
+                "shop/asgi.py",
+                "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom channels.security.websocket import AllowedHostsOriginValidator\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': AllowedHostsOriginValidator(URLRouter([path('ws/news/', News.as_asgi())]))})\n",
+            ),
+            (
+                "news/consumers.py",
+                "from channels.generic.websocket import WebsocketConsumer\nclass News(WebsocketConsumer): pass\n",
+            ),
+            ("shop/settings.py", settings.as_str()),
+            ("start.sh", "daphne shop.asgi:application\n"),
+            (
+                "nginx.conf",
+                "events {}\nhttp { server { listen 80; server_name news.example.com; location / { proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://app:8000; } } }\n",
+            ),
+        ])
+        .unwrap();
+        let cx = Context::resolve(&project);
+        let rule = rules()
+            .iter()
+            .find(|rule| rule.id == "stack/origin-not-allowed");
+        let mut report = Report::new(rule.unwrap());
+        check(&cx, &mut report);
+        let (findings, _) = report.into_parts();
+        findings.iter().map(|finding| finding.severity).collect()
+    }
+
+    #[test]
+    fn a_list_for_a_developers_machine_is_no_proof() {
+        assert_eq!(said("['www.example.com']"), [Severity::Error]);
+        assert_eq!(said("['localhost', '127.0.0.1']"), [Severity::Warning]);
+        assert_eq!(said("['localhost', 'web']"), [Severity::Warning]);
+        assert_eq!(said("['news.example.com']"), []);
     }
 }
