@@ -122,6 +122,24 @@ fn what_the_application_or_the_proxy_answers_is_what_the_client_sees() {
 }
 
 #[test]
+fn an_error_page_for_the_applications_refusal_is_what_the_client_sees() {
+    let stack = stack();
+    let intercepts = NGINX.replace(
+        "    location /ws/ {\n",
+        "    proxy_intercept_errors on;\n    error_page 500 =200 /sorry.html;\n    location /sorry.html { root /srv; }\n    location /ws/ {\n",
+    );
+    assert_ne!(intercepts, NGINX);
+    std::fs::write(stack.path().join("nginx.conf"), intercepts).expect("writable");
+    let (_, json) = traced(stack.path(), "wss://a.example/ws/nowhere/");
+    assert_eq!(
+        (&json["verdict"], &json["status"]),
+        (&json!("fails"), &json!(200)),
+        "{json:#}"
+    );
+    assert_eq!(layers(&json), ["nginx", "django"]);
+}
+
+#[test]
 fn an_upgrade_that_is_stripped_fails_without_a_status_and_names_the_rule() {
     let stack = stack();
     let (_, json) = traced(stack.path(), "wss://a.example/other/");

@@ -202,6 +202,7 @@ impl SiteHop<'_> {
                 ..sent
             }),
             reply,
+            refused: Vec::new(),
         };
         journey(walk, outcome)
     }

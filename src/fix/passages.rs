@@ -137,6 +137,7 @@ fn met(hop: &dyn Hop, request: &Request, page: bool) -> Met {
             mut to,
             mut request,
             reply,
+            ..
         } => {
             for upstream in &mut to {
                 upstream.from = Span::new(SourceId(0), 0..0);

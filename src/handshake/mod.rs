@@ -211,6 +211,8 @@ pub enum Outcome {
         request: Box<Request>,
         /// What the client gets where the upstream answers 101.
         reply: Reply,
+        /// What becomes of the request where the upstream refuses it with one of these.
+        refused: Vec<(u16, Outcome)>,
     },
     /// Answers by itself, and nobody behind it ever sees the handshake.
     Answers {

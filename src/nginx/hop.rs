@@ -230,34 +230,47 @@ impl Nginx<'_> {
         Passage {
             at: location.and_then(head).or_else(|| head(server)),
             because: because.collect(),
-            outcome: match journey.end {
-                End::Forwards(forwarded) => Outcome::Forwards {
-                    reply: match forwarded.reply {
-                        Reply::Intact if forwarded.module == Module::Proxy => {
-                            answered(&forwarded.request)
-                        }
-                        reply => reply,
-                    },
-                    to: forwarded.to,
-                    request: Box::new(forwarded.request),
-                },
-                End::Answers { status, .. } => Outcome::Answers { status },
-                End::Undecided { why, .. } => Outcome::Undecided { why },
-            },
+            outcome: outcome(journey.end),
         }
+    }
+}
+
+/// An end as the hops behind and before see it.
+fn outcome(end: End) -> Outcome {
+    match end {
+        End::Forwards(forwarded) => Outcome::Forwards {
+            reply: match forwarded.module {
+                Module::Proxy => answered(&forwarded.request, forwarded.reply),
+                _ => forwarded.reply,
+            },
+            to: forwarded.to,
+            request: Box::new(forwarded.request),
+            refused: forwarded
+                .refused
+                .into_iter()
+                .map(|(status, end)| (status, outcome(end)))
+                .collect(),
+        },
+        End::Answers { status, .. } => Outcome::Answers { status },
+        End::Undecided { why, .. } => Outcome::Undecided { why },
     }
 }
 
 /// Whether every server answers: RFC 9112, 3.2 demands 400 for a request without Host, or with two;
 /// not all of them do as it says.
-fn answered(request: &Request) -> Reply {
+fn answered(request: &Request, reply: Reply) -> Reply {
     let lines = match request.lines("host").count() {
-        1 => return Reply::Intact,
+        1 => return reply,
         0 => "no Host line",
         _ => "more than one Host line",
     };
-    Reply::Undecided {
-        why: format!("servers differ in whether they take a request with {lines}"),
+    match reply {
+        Reply::Intact => Reply::Undecided {
+            why: format!("servers differ in whether they take a request with {lines}"),
+        },
+        // A 101 that fails, or 400.
+        Reply::Spoiled => Reply::Replaced { status: None },
+        other => other,
     }
 }
 
@@ -435,8 +448,57 @@ mod tests {
                 "server { location / { PAIR proxy_set_header Host a; proxy_set_header Host b; proxy_pass http://app; } }",
                 "undecided",
             ),
+            // A 401 stays where a 403 follows, so that a password may be sent.
+            (
+                "server { location = /auth { return 403; } location / { satisfy any; auth_basic x; auth_basic_user_file u; auth_request /auth; } }",
+                "Some(401)",
+            ),
+            // `limit_except` keeps the pass of its location, and no other handler.
+            (
+                "server { location / { limit_except POST { allow all; } empty_gif; } }",
+                "Some(404)",
+            ),
+            (
+                "server { location / { PAIR limit_except POST { allow all; } proxy_pass http://app; } }",
+                "/ws//chat",
+            ),
+            // Whichever is first: the kept status, or the end that the mirror's 101 makes.
+            (
+                "server { error_page 404 =302 @ws; location = /copy { PAIR proxy_pass http://app; } location @ws { mirror /copy; PAIR proxy_pass http://app; } }",
+                "Replaced { status: None }",
+            ),
+            (
+                "server { location = /copy { PAIR proxy_pass http://app; } location / { mirror /copy; PAIR proxy_pass http://app; } }",
+                "undecided",
+            ),
+            // `auth_request` asks the endpoint itself, which refuses what is no handshake.
+            (
+                "server { rewrite ^ /x break; auth_request /auth; location / { proxy_pass http://app; } }",
+                "Replaced { status: Some(500) }",
+            ),
+            (
+                "server { rewrite ^ /x break; auth_request /auth; location / { PAIR proxy_pass http://app; } }",
+                "None",
+            ),
         ] {
             assert_eq!(told(servers), expected, "{servers}");
         }
+    }
+
+    #[test]
+    fn what_an_error_page_makes_of_each_refusal_is_told() {
+        let servers = "server { proxy_intercept_errors on; error_page 403 404 =200 /no.html; error_page 400 /no.html; location /no.html { root /srv; } location / { proxy_pass http://app; } }";
+        let passage = passage(servers, "x", "/ws");
+        let Outcome::Forwards { refused, .. } = passage.outcome else {
+            panic!("{passage:?}");
+        };
+        let told: Vec<_> = refused
+            .iter()
+            .map(|(code, outcome)| match outcome {
+                Outcome::Answers { status } => (*code, *status),
+                other => panic!("{other:?}"),
+            })
+            .collect();
+        assert_eq!(told, [(403, Some(200)), (404, Some(200)), (400, Some(400))]);
     }
 }

@@ -115,6 +115,7 @@ impl Hop for EdgeHop {
                 }],
                 request: Box::new(sent),
                 reply: Reply::Intact,
+                refused: Vec::new(),
             },
             because: vec![Because {
                 span: self.declared,

@@ -474,7 +474,7 @@ impl<'a> Tracer<'a> {
             siblings: Vec::new(),
             rule: None,
         };
-        let (to, sent, reply) = match &step.passage.outcome {
+        let (to, sent, reply, refused) = match &step.passage.outcome {
             Outcome::Answers { status: Some(101) } => {
                 return ends(Verdict::Opens, Some(101), step, None);
             }
@@ -501,9 +501,17 @@ impl<'a> Tracer<'a> {
                 let why = why.clone();
                 return ends(Verdict::Undecided, None, step, Some(why));
             }
-            Outcome::Forwards { to, request, reply } => {
-                (to.clone(), request.as_ref().clone(), reply.clone())
-            }
+            Outcome::Forwards {
+                to,
+                request,
+                reply,
+                refused,
+            } => (
+                to.clone(),
+                request.as_ref().clone(),
+                reply.clone(),
+                refused.clone(),
+            ),
         };
         let mut seen: Vec<(Option<usize>, Request)> = Vec::new();
         let mut runs: Vec<(Option<&Upstream>, bool, Run)> = Vec::new();
@@ -618,6 +626,24 @@ impl<'a> Tracer<'a> {
             && !matches!(judge(&step.arrived), Judged::Lost(_));
         if broken && run.verdict == Verdict::Fails {
             run.lost_at = Some(0);
+        }
+        if run.verdict == Verdict::Fails
+            && let Some(status) = run.status
+            && let Some((_, instead)) = refused.iter().find(|(code, _)| *code == status)
+        {
+            let why = format!("`error_page` takes over where the upstream answers {status}");
+            match instead {
+                Outcome::Answers { status } => run.status = *status,
+                Outcome::Forwards { request, .. } if matches!(judge(request), Judged::Lost(_)) => {
+                    run.status = None;
+                }
+                // Another upstream may open the socket.
+                Outcome::Forwards { .. } | Outcome::Undecided { .. } => {
+                    (run.verdict, run.status, run.lost_at) = (Verdict::Undecided, None, Some(0));
+                    run.reasons.clear();
+                }
+            }
+            run.reasons.push(why);
         }
         if run.verdict == Verdict::Opens {
             match reply {

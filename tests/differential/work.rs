@@ -22,6 +22,9 @@ use crate::socket::{Attempt, Url, upstream};
 /// How long nginx may take to load a configuration.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// How long a request that nobody waits for takes to arrive.
+const STRAYS: Duration = Duration::from_millis(20);
+
 /// Attempts to make a disagreement smaller.
 const CUTS: usize = 400;
 
@@ -202,8 +205,7 @@ impl Nginx {
         // What nginx does not wait for arrives whenever it likes.
         let text = generated.text();
         let ordered = !text.contains("_timeout 0");
-        // An `error_page`, or a mirror's 101, may stand in place of the upstream's refusal.
-        let replaced = text.contains("proxy_intercept_errors") || text.contains("mirror /");
+        let beside = sends_beside(generated);
         let mut attempts = attempts.into_iter();
         let mut differs = None;
         for url in &generated.urls {
@@ -215,8 +217,8 @@ impl Nginx {
                 let passage = hop.receive(&request);
                 found.handshakes += 1;
                 found.opened += u64::from(attempt.opens);
-                let asked = seen.as_deref().filter(|_| ordered && !replaced);
-                let verdict = verdict(&passage.outcome, &attempt, asked, replaced);
+                let asked = ordered.then_some(seen.as_slice());
+                let verdict = verdict(&passage.outcome, &attempt, asked, beside);
                 match verdict {
                     Verdict::Same => {}
                     Verdict::Undecided(why) => found.undecided(generated.seed, &why),
@@ -235,7 +237,9 @@ impl Nginx {
                             url.target,
                             browser.name(),
                             attempt.describe(),
-                            seen.map(|seen| format!("; {seen}")).unwrap_or_default(),
+                            seen.iter()
+                                .map(|seen| format!("; {seen}"))
+                                .collect::<String>(),
                             story.join("\n"),
                         ));
                     }
@@ -246,8 +250,9 @@ impl Nginx {
     }
 
     /// Sends every handshake; with what the upstream saw.
-    fn real(&self, address: Ipv4Addr, generated: &Generated) -> Vec<(Attempt, Option<String>)> {
+    fn real(&self, address: Ipv4Addr, generated: &Generated) -> Vec<(Attempt, Vec<String>)> {
         let mut attempts = Vec::new();
+        let beside = sends_beside(generated);
         for url in &generated.urls {
             let dial = Dial {
                 host: address.to_string(),
@@ -258,9 +263,12 @@ impl Nginx {
                     log.clear();
                 }
                 let attempt = client::attempt(browser.name(), &dial);
-                // What `auth_request` asks comes before it.
-                let seen = self.log.lock().ok().and_then(|log| log.last().cloned());
-                attempts.push((attempt, seen));
+                if beside {
+                    // What a mirror sends need not be there yet.
+                    std::thread::sleep(STRAYS);
+                }
+                let seen = self.log.lock().map(|log| log.clone());
+                attempts.push((attempt, seen.unwrap_or_default()));
             }
         }
         attempts
@@ -289,32 +297,51 @@ impl Nginx {
     }
 }
 
+/// Whether requests of a mirror may reach the upstream beside the client's own.
+fn sends_beside(generated: &Generated) -> bool {
+    generated.text().contains("mirror /")
+}
+
 enum Verdict {
     Same,
     Undecided(String),
     Differs(String),
 }
 
-/// Whether what the library says is what nginx did; `replaced` where something else may stand in
-/// place of an upstream's refusal.
-fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&str>, replaced: bool) -> Verdict {
+/// Whether what the library says is what nginx did. `seen` is what reached the upstream, where that
+/// is known in time; `beside` says whether a mirror sends requests of its own there.
+fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&[String]>, beside: bool) -> Verdict {
     let differs = |expected: String| Verdict::Differs(format!("wslint expects {expected}"));
-    let (to, request, reply) = match outcome {
+    let (to, request, reply, refused) = match outcome {
         Outcome::Undecided { why } => return Verdict::Undecided(why.clone()),
         Outcome::Answers { status } if *status == real.status && !real.opens => {
-            return match seen {
-                Some(_) if *status != Some(500) && status.is_some() => differs(format!(
+            let asks = seen.unwrap_or_default().iter().any(|seen| match status {
+                // What `auth_request` asks fails.
+                None | Some(500) => false,
+                Some(status) => !beside || answer(seen) == Some(*status),
+            });
+            return match asks {
+                true => differs(format!(
                     "{status:?} from nginx itself, not from the upstream"
                 )),
-                _ => Verdict::Same,
+                false => Verdict::Same,
             };
         }
         Outcome::Answers { status } => return differs(format!("{status:?} from nginx itself")),
-        Outcome::Forwards { to, request, reply } => (to, request, reply),
+        Outcome::Forwards {
+            to,
+            request,
+            reply,
+            refused,
+        } => (to, request, reply, refused),
     };
-    // The other servers keep no log.
-    let logs = |to: &Upstream| to.port.known() == Some(&servers::WEBSOCKET);
-    if let Some(seen) = seen.filter(|_| to.iter().all(logs)) {
+    let port = |port| {
+        let is_there = |to: &Upstream| to.port.known() == Some(&port);
+        to.iter().all(is_there)
+    };
+    // What the upstream answered; the other servers keep no log.
+    let mut answered = None;
+    if let Some(seen) = seen.filter(|_| port(servers::WEBSOCKET)) {
         let query = request.query.as_deref().map(|query| format!("?{query}"));
         let line = format!(
             "got {} {}{} ",
@@ -322,13 +349,26 @@ fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&str>, replaced: bool
             request.path,
             query.unwrap_or_default()
         );
-        if !seen.contains(&line) {
-            return differs(format!("that the upstream {line}"));
+        // What `auth_request` asks comes first.
+        match seen.iter().rfind(|seen| seen.contains(&line)) {
+            Some(seen) => answered = answer(seen),
+            // The mirror's 101 may close the connection before.
+            None if beside && matches!(reply, Reply::Replaced { status: None }) => {}
+            None => return differs(format!("that the upstream {line}")),
         }
+    } else if port(servers::UWSGI) || port(servers::SCGI) {
+        answered = Some(400);
     }
     match (judge(request), reply) {
         (_, Reply::Undecided { why }) => Verdict::Undecided(why.clone()),
         (Judged::Undecided(why, _), _) => Verdict::Undecided(why),
+        // What stands in place of this very refusal is judged as it stands.
+        (Judged::Lost(_), _)
+            if let Some((_, instead)) =
+                refused.iter().find(|(status, _)| Some(*status) == answered) =>
+        {
+            verdict(instead, real, seen, true)
+        }
         (
             _,
             Reply::Replaced {
@@ -346,10 +386,12 @@ fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&str>, replaced: bool
             true => Verdict::Same,
             false => differs("an open socket".to_owned()),
         },
-        (Judged::Lost(lost), _) => match real.status {
-            Some(400 | 405 | 426) => Verdict::Same,
-            _ if replaced && !real.opens => Verdict::Same,
-            _ => differs(format!("a refusal by the upstream: {lost:?}")),
+        (Judged::Lost(lost), _) => match (real.status, answered) {
+            (Some(status), Some(answered)) if status == answered => Verdict::Same,
+            (Some(400 | 405 | 426), None) => Verdict::Same,
+            _ => differs(format!(
+                "a refusal by the upstream ({answered:?}): {lost:?}"
+            )),
         },
         (_, Reply::Spoiled) | (Judged::Spoiled(_), _) => {
             match real.status == Some(101) && !real.opens {
@@ -358,4 +400,10 @@ fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&str>, replaced: bool
             }
         }
     }
+}
+
+/// The status in a line of the upstream's log.
+fn answer(seen: &str) -> Option<u16> {
+    let (_, answer) = seen.split_once(" -> ")?;
+    answer.split(' ').next()?.parse().ok()
 }

@@ -32,8 +32,11 @@ impl Walk<'_, '_> {
                 Verdict::Silent => {}
                 Verdict::Yes if any => return Step::Go(Phase::TryFiles),
                 Verdict::Yes => {}
+                // A 401 is kept, so that the client may send a password.
                 Verdict::No(status @ (401 | 403), by, item) if any => {
-                    refused = Some(Step::Status(status, by, item));
+                    if !matches!(refused, Some(Step::Status(401, ..))) {
+                        refused = Some(Step::Status(status, by, item));
+                    }
                 }
                 Verdict::No(status, by, item) => return Step::Status(status, by, item),
                 Verdict::Ends(end) => return Step::End(end),

@@ -73,6 +73,7 @@ impl Walk<'_, '_> {
 
     /// ngx_http_core_content_phase.
     pub(super) fn content(&mut self) -> Step {
+        self.mirror();
         let Some(handler) = self.handler else {
             return self.file();
         };

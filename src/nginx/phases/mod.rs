@@ -173,6 +173,8 @@ pub struct Forwarded {
     pub reply: Reply,
     /// The directive that spoils or replaces it.
     pub reply_by: Option<ItemId>,
+    /// How the request goes on where the upstream refuses it with one of these.
+    pub refused: Vec<(u16, End)>,
 }
 
 /// Modules that pass requests on.

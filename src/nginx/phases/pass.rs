@@ -3,7 +3,7 @@
 
 use super::walk::{Step, Walk};
 use super::{Answer, End, Forwarded, Module, What};
-use crate::handshake::{Dial, Protocol, Reply, Request, Upstream, has_token};
+use crate::handshake::{Dial, Judged, Protocol, Reply, Request, Upstream, judge};
 use crate::nginx::builtin::request_uri;
 use crate::nginx::headers;
 use crate::nginx::location::Matcher;
@@ -121,19 +121,22 @@ impl Walk<'_, '_> {
             }
             None => false,
         };
+        let mut refused = Vec::new();
         let (reply, reply_by) = match self.times_out(module, &to) {
             Err(step) => return step,
             Ok(Some(reply)) => (reply, None),
             Ok(None) if self.depth > 0 => (Reply::Intact, None),
             Ok(None) => {
-                if let Some(step) = self.intercepted(module, &request) {
+                refused = self.intercepted(module);
+                if let Some(step) = self.opens_elsewhere(module, &request, &refused) {
                     return step;
                 }
-                self.reply(module, &request)
+                self.reply(module)
             }
         };
+        let (reply, reply_by) = self.beside_mirror(module, &request, reply, reply_by);
         let unseen = effective.unseen.filter(|_| module == Module::Proxy);
-        let forwarded = Forwarded {
+        let mut forwarded = Forwarded {
             pass,
             module,
             block: self.scope.location,
@@ -142,8 +145,9 @@ impl Walk<'_, '_> {
             path_known,
             reply,
             reply_by,
+            refused,
         };
-        if let Some(step) = self.asked_the_same(&forwarded) {
+        if let Some(step) = self.asked_the_same(&mut forwarded) {
             return step;
         }
         self.see(unseen);
@@ -340,38 +344,58 @@ impl Walk<'_, '_> {
 
     /// A subrequest for `auth_request` that reaches the very socket server: a 101 cannot be taken,
     /// and nginx closes the client's connection (ngx_http_upstream_upgrade).
-    fn asked_the_same(&mut self, forwarded: &Forwarded) -> Option<Step> {
-        let same = self.asked.iter().find(|asked| {
-            asked.to == forwarded.to && asked.module.upgrades() && is_handshake(&asked.request)
-        })?;
-        let pass = same.pass;
-        // At another path the same server may answer as it answers a plain request.
-        if same.request.path != forwarded.request.path {
-            let why = "whether the upstream of the sockets answers 101 to what `auth_request` asks, on which nginx closes the connection";
-            return Some(Step::End(self.undecided(pass, why)));
+    fn asked_the_same(&mut self, forwarded: &mut Forwarded) -> Option<Step> {
+        let asked = self
+            .asked
+            .iter()
+            .find(|asked| asked.to == forwarded.to && asked.module.upgrades())?;
+        let pass = asked.pass;
+        let is_endpoint = asked.request.path == forwarded.request.path;
+        match (is_endpoint, is_handshake(&asked.request)) {
+            (true, true) => {
+                let message = "the upstream answers 101 to what `auth_request` asks, and nginx closes the connection";
+                self.note(pass, What::Access, message);
+                Some(Step::End(End::Answers {
+                    status: None,
+                    by: Answer::AuthRequest,
+                    item: pass,
+                    to: None,
+                }))
+            }
+            // The endpoint of the sockets refuses what is no handshake.
+            (true, false) if is_handshake(&forwarded.request) => {
+                let why = "whether the endpoint of the sockets allows the plain request that `auth_request` sends it";
+                Some(Step::End(self.undecided(pass, why)))
+            }
+            (true, false) => {
+                let message = "the endpoint of the sockets refuses what `auth_request` asks, which counts as a failure";
+                self.note(pass, What::Access, message);
+                match self.special(500, Answer::AuthRequest, pass) {
+                    Step::End(End::Answers {
+                        status,
+                        by: Answer::AuthRequest,
+                        ..
+                    }) => {
+                        forwarded.reply = Reply::Replaced { status };
+                        forwarded.refused.clear();
+                        None
+                    }
+                    step => Some(step),
+                }
+            }
+            // At another path the same server may answer as it answers a plain request.
+            (false, true) => {
+                let why = "whether the upstream of the sockets answers 101 to what `auth_request` asks, on which nginx closes the connection";
+                Some(Step::End(self.undecided(pass, why)))
+            }
+            (false, false) => None,
         }
-        self.note(
-            pass,
-            What::Access,
-            "the upstream answers 101 to what `auth_request` asks, and nginx closes the connection",
-        );
-        Some(Step::End(End::Answers {
-            status: None,
-            by: Answer::AuthRequest,
-            item: pass,
-            to: None,
-        }))
     }
 }
 
-/// Whether an upstream finds a handshake in it.
+/// Whether a WebSocket server may answer 101.
 pub(super) fn is_handshake(request: &Request) -> bool {
-    let says = |name: &str, token: &str| {
-        request
-            .lines(name)
-            .any(|line| line.value.decide(|value| has_token(value, token)) == Some(true))
-    };
-    says("upgrade", "websocket") && says("connection", "upgrade")
+    !matches!(judge(request), Judged::Lost(_))
 }
 
 fn sent_path(request: &Request) -> Target {

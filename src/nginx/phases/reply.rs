@@ -3,7 +3,7 @@
 
 use super::walk::{Step, Walk};
 use super::{Answer, End, Module, What, pass};
-use crate::handshake::{Judged, Reply, Request, Upstream, judge};
+use crate::handshake::{Reply, Request, Upstream};
 use crate::nginx::model::ItemId;
 use crate::nginx::uri;
 use crate::nginx::words::{Part, milliseconds, parts};
@@ -89,10 +89,9 @@ impl Walk<'_, '_> {
         view.config.upstreams.values().any(of)
     }
 
-    /// What `proxy_intercept_errors` makes of a refusal by the upstream, which we can't see: an
-    /// `error_page` may send the request elsewhere, where the socket opens after all
-    /// (ngx_http_upstream_intercept_errors).
-    pub(super) fn intercepted(&mut self, module: Module, sent: &Request) -> Option<Step> {
+    /// What `proxy_intercept_errors` makes of refusals by the upstream: by their status, how the
+    /// request goes on where an `error_page` takes over (ngx_http_upstream_intercept_errors).
+    pub(super) fn intercepted(&mut self, module: Module) -> Vec<(u16, End)> {
         let name = match module {
             Module::Proxy => "proxy_intercept_errors",
             Module::Uwsgi => "uwsgi_intercept_errors",
@@ -102,41 +101,55 @@ impl Walk<'_, '_> {
         };
         let view = self.view;
         let block = self.scope.location;
-        let item = view.in_force(block, name)?;
-        let on = view.directive(item).arg(0) == Some("on");
-        let refused = !module.upgrades() || matches!(judge(sent), Judged::Lost(_));
-        if !on || !refused || self.supposed || self.depth > 0 {
-            return None;
+        let item = view.in_force(block, name);
+        if self.supposed || item.is_none_or(|item| view.directive(item).arg(0) != Some("on")) {
+            return Vec::new();
         }
         let level = view
             .outward(block)
-            .find(|level| !view.level(*level).error_pages.is_empty())?;
-        for page in &view.level(level).error_pages {
-            let codes = view.directive(*page).args();
-            let codes = codes.iter().filter_map(|word| word.text.parse().ok());
-            for code in codes.filter(|code: &u16| *code >= 300) {
-                let opens = match self.supposing(Step::Status(code, Answer::ErrorPage, *page)) {
-                    End::Answers { .. } => false,
-                    End::Undecided { .. } => true,
-                    End::Forwards(forwarded) => {
-                        forwarded.module.upgrades()
-                            && !matches!(judge(&forwarded.request), Judged::Lost(_))
-                            && !matches!(forwarded.reply, Reply::Replaced { .. } | Reply::Spoiled)
-                    }
-                };
-                if opens {
-                    let why = format!(
-                        "where the upstream refuses this with {code}, an `error_page` takes over"
-                    );
-                    return Some(Step::End(self.undecided(*page, why)));
+            .find(|level| !view.level(*level).error_pages.is_empty());
+        let pages = level.map(|level| view.level(level).error_pages.iter().copied());
+        let mut found: Vec<(u16, End)> = Vec::new();
+        for page in pages.into_iter().flatten() {
+            let codes = view.directive(page).args();
+            for code in codes.iter().filter_map(|word| word.text.parse().ok()) {
+                if code >= 300 && found.iter().all(|(known, _)| *known != code) {
+                    let end = self.supposing(Step::Status(code, Answer::ErrorPage, page));
+                    found.push((code, end));
                 }
             }
         }
-        None
+        found
     }
 
-    /// What becomes of a 101 for `sent`, and by which directive.
-    pub(super) fn reply(&mut self, module: Module, sent: &Request) -> (Reply, Option<ItemId>) {
+    /// Where the upstream refuses the request, and the socket may open elsewhere after all: with
+    /// which status it refuses is nothing that the files say.
+    pub(super) fn opens_elsewhere(
+        &self,
+        module: Module,
+        sent: &Request,
+        refused: &[(u16, End)],
+    ) -> Option<Step> {
+        if module.upgrades() && pass::is_handshake(sent) {
+            return None;
+        }
+        let opens = |end: &End| match end {
+            End::Answers { .. } => false,
+            End::Undecided { .. } => true,
+            End::Forwards(forwarded) => {
+                forwarded.module.upgrades()
+                    && pass::is_handshake(&forwarded.request)
+                    && !matches!(forwarded.reply, Reply::Replaced { .. } | Reply::Spoiled)
+            }
+        };
+        let (code, _) = refused.iter().find(|(_, end)| opens(end))?;
+        let why =
+            format!("where the upstream refuses this with {code}, an `error_page` takes over");
+        Some(Step::End(self.undecided(self.scope.location, why)))
+    }
+
+    /// What becomes of a 101, and by which directive.
+    pub(super) fn reply(&mut self, module: Module) -> (Reply, Option<ItemId>) {
         if let Some((status, item)) = self.err_status
             && status != 101
         {
@@ -203,12 +216,6 @@ impl Walk<'_, '_> {
             self.note(item, What::Reply, why);
             return (Reply::Spoiled, Some(item));
         }
-        if let Some(item) = self.mirrored(block, sent) {
-            let why = "where the upstream of the mirror answers 101 as well, nginx closes the connection, sooner or later";
-            self.note(item, What::Reply, why);
-            let why = why.to_owned();
-            return (Reply::Undecided { why }, Some(item));
-        }
         (Reply::Intact, None)
     }
 
@@ -228,14 +235,16 @@ impl Walk<'_, '_> {
         sends.then_some(item)
     }
 
-    /// A `mirror` whose subrequest is a handshake too: a 101 to it is refused (since 1.13.7,
-    /// ngx_http_upstream_upgrade), which closes the client's connection if it is still on its way.
-    fn mirrored(&mut self, block: ItemId, sent: &Request) -> Option<ItemId> {
-        if !pass::is_handshake(sent) {
-            return None;
+    /// `mirror` sends a request of its own beside what the content phase does
+    /// (ngx_http_mirror_module). Where that is a handshake too, its 101 is refused (since 1.13.7,
+    /// ngx_http_upstream_upgrade), which closes the client's connection if the answer is still on
+    /// its way.
+    pub(super) fn mirror(&mut self) {
+        if self.depth > 0 || self.mirrored.is_some() {
+            return;
         }
         let view = self.view;
-        for item in view.setting(block, "mirror").items {
+        for item in view.setting(self.scope.location, "mirror").items {
             let Some(target) = view.directive(item).arg(0) else {
                 continue;
             };
@@ -251,10 +260,33 @@ impl Walk<'_, '_> {
                 && forwarded.module.upgrades()
                 && pass::is_handshake(&forwarded.request)
             {
-                return Some(item);
+                self.mirrored = Some(item);
             }
         }
-        None
+    }
+
+    /// What a mirror whose subrequest is a handshake leaves of the upstream's answer.
+    pub(super) fn beside_mirror(
+        &mut self,
+        module: Module,
+        sent: &Request,
+        reply: Reply,
+        by: Option<ItemId>,
+    ) -> (Reply, Option<ItemId>) {
+        let Some(item) = self.mirrored.filter(|_| self.depth == 0) else {
+            return (reply, by);
+        };
+        let why = "where the upstream of the mirror answers 101 as well, nginx closes the connection, sooner or later";
+        self.note(item, What::Reply, why);
+        match reply {
+            Reply::Intact if module.upgrades() && pass::is_handshake(sent) => {
+                let why = why.to_owned();
+                (Reply::Undecided { why }, Some(item))
+            }
+            Reply::Undecided { .. } => (reply, by),
+            // Whichever comes first.
+            _ => (Reply::Replaced { status: None }, by),
+        }
     }
 
     /// `more_clear_headers` and `more_set_headers` of the headers-more module: outer levels count

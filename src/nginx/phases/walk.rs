@@ -13,6 +13,10 @@ use crate::value::Value;
 /// NGX_HTTP_MAX_URI_CHANGES: rewrites and internal redirects before nginx answers 500.
 const MAX_URI_CHANGES: u32 = 10;
 
+/// Handlers of nginx's own that a `limit_except` in their location does without.
+const ANSWER_OUTSIDE_LIMIT_EXCEPT: &[&str] =
+    &["empty_gif", "stub_status", "flv", "mp4", "memcached_pass"];
+
 /// The next phase of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -68,6 +72,8 @@ pub(super) struct Walk<'a, 'o> {
     pub(super) depth: u32,
     /// What `auth_request` sent on.
     pub(super) asked: Vec<Forwarded>,
+    /// A `mirror` that sends a handshake of its own.
+    pub(super) mirrored: Option<ItemId>,
     /// This is a way that the request may take, tried out.
     pub(super) supposed: bool,
 }
@@ -112,6 +118,7 @@ impl<'a, 'o> Walk<'a, 'o> {
             redirect: None,
             depth: 0,
             asked: Vec::new(),
+            mirrored: None,
             supposed: false,
         }
     }
@@ -287,8 +294,12 @@ impl<'a, 'o> Walk<'a, 'o> {
         if let Some(handler) = level.handlers.last() {
             self.handler = Some(*handler);
         } else if self.view.context(block) == Context::LimitExcept {
+            // Those that pass requests on reach into the block (`lmt_excpt`); others do not.
             let outer = self.view.level(self.view.item(block).parent);
-            self.handler = outer.handlers.last().copied();
+            let outer = outer.handlers.last().copied();
+            self.handler = outer.filter(|handler| {
+                !ANSWER_OUTSIDE_LIMIT_EXCEPT.contains(&self.view.directive(*handler).name())
+            });
         }
         if self.unseen.is_none() && level.unseen.is_some() {
             self.unseen.clone_from(&level.unseen);
@@ -651,6 +662,7 @@ impl<'a, 'o> Walk<'a, 'o> {
             named_file: self.named_file,
             err_status: self.err_status,
             error_page: self.error_page,
+            mirrored: self.mirrored,
             supposed: true,
             ..Walk::new(
                 self.view,
