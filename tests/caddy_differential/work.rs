@@ -217,7 +217,9 @@ fn ours(model: &Model, url: &Url, browser: Browser) -> (Verdict, String) {
             Outcome::Answers { status: None } if number > 0 => return (Verdict::Refused, story),
             Outcome::Answers { status } => return (Verdict::Fails(status), story),
             Outcome::Undecided { why } => return (Verdict::Undecided(why), story),
-            Outcome::Forwards { to, request, reply } => (to, request, reply),
+            Outcome::Forwards {
+                to, request, reply, ..
+            } => (to, request, reply),
         };
         replies.push(reply);
         let first = to.first().and_then(|to| Some((to.tls, *to.port.known()?)));
