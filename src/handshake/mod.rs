@@ -79,6 +79,8 @@ pub struct Request {
     pub authority: String,
     /// The port that it arrives at.
     pub port: u16,
+    /// The socket in the file system that it arrives at in place of a port.
+    pub socket: Option<String>,
     /// The method; a handshake's is GET.
     pub method: String,
     /// The path, from `/`, without the query.
@@ -120,6 +122,7 @@ impl Request {
                 _ => format!("{host}:{port}"),
             },
             port,
+            socket: None,
             method: "GET".to_owned(),
             path: path.to_owned(),
             query,
@@ -142,9 +145,9 @@ impl Request {
         request
     }
 
-    /// The request as the next hop receives it, at `port`, over TLS or not; `None` where the Host
-    /// that was sent can't be known.
-    pub fn arriving(mut self, tls: bool, port: u16) -> Option<Self> {
+    /// The request as the hop behind `upstream` receives it, at `port` or at a socket in the file
+    /// system; `None` where the Host that was sent can't be known.
+    pub fn arriving(mut self, upstream: &Upstream, port: u16) -> Option<Self> {
         let sent = self.lines("host").next().map(|host| host.value.clone());
         if let Some(host) = sent {
             self.authority = host.known()?.clone();
@@ -159,7 +162,8 @@ impl Request {
         }
         self.headers
             .retain(|header| !header.name.eq_ignore_ascii_case("host"));
-        (self.tls, self.port) = (tls, port);
+        (self.tls, self.port) = (upstream.tls, port);
+        self.socket = upstream.socket().map(str::to_owned);
         Some(self)
     }
 
@@ -189,6 +193,13 @@ pub struct Upstream {
     pub port: Value<u16>,
     /// The directive that names it.
     pub from: Span,
+}
+
+impl Upstream {
+    /// The path of the socket in the file system, if it is one (`unix:/path`).
+    pub fn socket(&self) -> Option<&str> {
+        self.host.known()?.strip_prefix("unix:")
+    }
 }
 
 /// An upstream that some block of a hop names, whatever it takes to get there.
@@ -346,12 +357,24 @@ mod tests {
         request
             .headers
             .push(host(Value::Known("App:8000".to_owned())));
-        let arrived = request.clone().arriving(false, 8000).expect("known");
+        let upstream = |host: &str| Upstream {
+            tls: false,
+            host: Value::Known(host.to_owned()),
+            port: Value::Known(8000),
+            from: Span::new(crate::source::SourceId(0), 0..0),
+        };
+        let app = upstream("app");
+        let arrived = request.clone().arriving(&app, 8000).expect("known");
+        let at_socket = request.clone().arriving(&upstream("unix:/run/x"), 80);
+        assert_eq!(
+            at_socket.and_then(|request| request.socket).as_deref(),
+            Some("/run/x")
+        );
         assert_eq!((arrived.host.as_str(), arrived.port), ("app", 8000));
         assert_eq!(arrived.lines("host").count(), 0);
         request.headers.pop();
         request.headers.push(host(Value::Unknown("env".to_owned())));
-        assert_eq!(request.arriving(false, 8000), None);
+        assert_eq!(request.arriving(&app, 8000), None);
     }
 
     #[test]

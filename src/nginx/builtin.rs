@@ -112,6 +112,8 @@ impl Scope<'_> {
                 request.method,
                 request_uri(request)
             )),
+            "remote_addr" if request.socket.is_some() => known("unix:"),
+            "server_port" if request.socket.is_some() => known(""),
             "server_port" => known(request.port.to_string()),
             "server_name" => {
                 let server = self.view.config.servers.iter();

@@ -119,11 +119,21 @@ impl Hop for Nginx<'_> {
                 }],
             };
         }
-        let Some(chosen) = self.view.choose_server(&request.host, request.port) else {
+        let (chosen, place) = match &request.socket {
+            Some(path) => (
+                self.view.choose_server_at_socket(path, &request.host),
+                format!("unix:{path}"),
+            ),
+            None => (
+                self.view.choose_server(&request.host, request.port),
+                format!("port {}", request.port),
+            ),
+        };
+        let Some(chosen) = chosen else {
             return Passage {
                 at: None,
                 outcome: Outcome::Undecided {
-                    why: format!("no server listens on port {}", request.port),
+                    why: format!("no server listens on {place}"),
                 },
                 because: Vec::new(),
             };
@@ -474,7 +484,16 @@ mod tests {
             // `auth_request` asks the endpoint itself, which refuses what is no handshake.
             (
                 "server { rewrite ^ /x break; auth_request /auth; location / { proxy_pass http://app; } }",
-                "Replaced { status: Some(500) }",
+                "Some(500)",
+            ),
+            // What `error_page` keeps, and what closes, is the answer of `auth_request` as well.
+            (
+                "server { error_page 401 @n; location = /auth { return 401; } location @n { proxy_pass http://10.0.0.2; } location / { auth_request /auth; PAIR proxy_pass http://app; } }",
+                "Replaced { status: Some(401) }",
+            ),
+            (
+                "server { location = /auth { return 444; } location / { auth_request /auth; PAIR proxy_pass http://app; } }",
+                "None",
             ),
             (
                 "server { rewrite ^ /x break; auth_request /auth; location / { PAIR proxy_pass http://app; } }",

@@ -135,6 +135,24 @@ impl<'a> View<'a> {
         Some(named.unwrap_or(first).1)
     }
 
+    /// The server that a request to `host` meets that arrives at the socket `path`, and why.
+    pub fn choose_server_at_socket(self, path: &str, host: &str) -> Option<Chosen> {
+        let mut servers = Vec::new();
+        for (index, server) in (0..).zip(&self.config.servers) {
+            let sockets = server.sockets.iter();
+            let here = sockets.filter(|listen| listen.address == path);
+            servers.extend(here.map(|listen| (index, server, Some(listen))));
+        }
+        Listener { servers }.choose(self, host)
+    }
+
+    /// The sockets in the file system that its servers listen on.
+    pub fn sockets(self) -> impl Iterator<Item = &'a str> {
+        let servers = self.config.servers.iter();
+        let sockets = servers.flat_map(|server| &server.sockets);
+        sockets.map(|listen| listen.address.as_str())
+    }
+
     /// The addresses at which `port` is open.
     fn listeners(self, port: u16) -> BTreeMap<&'a str, Listener<'a>> {
         let mut listeners: BTreeMap<&str, Listener<'a>> = BTreeMap::new();
@@ -216,6 +234,26 @@ mod tests {
     #[test]
     fn without_a_listen_it_is_port_80_and_ssl_on_is_for_the_listener() {
         assert_eq!(chosen("server { }", "x", 80), Some((0, false, By::Only)));
+        let servers = "server { listen 80; listen unix:/run/x.sock; } server { listen unix:/run/x.sock; server_name a; } server { listen unix:/run/y.sock ssl default_server; }";
+        assert_eq!(chosen(servers, "a", 80), Some((0, false, By::Only)));
+        for (path, host, expected) in [
+            ("/run/x.sock", "a", Some((1, false, By::Name))),
+            ("/run/x.sock", "b", Some((0, false, By::First))),
+            ("/run/y.sock", "a", Some((2, true, By::Default))),
+            ("/run/z.sock", "a", None),
+        ] {
+            let conf = format!("events {{}}\nhttp {{ {servers} }}");
+            let project = Project::in_memory([("nginx.conf", conf.as_str())]).expect("valid");
+            let model = Model::resolve(&project);
+            let found = model.view(0).choose_server_at_socket(path, host);
+            let found = found.map(|chosen| (chosen.server, chosen.tls, chosen.by));
+            // The only one of a listener is its default as well.
+            let found = found.map(|(server, tls, by)| match by {
+                By::Only => (server, tls, By::Default),
+                by => (server, tls, by),
+            });
+            assert_eq!(found, expected, "{path} {host}");
+        }
         assert_eq!(chosen("server { listen unix:/run/x.sock; }", "x", 80), None);
         assert_eq!(
             chosen(

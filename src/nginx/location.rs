@@ -105,6 +105,8 @@ pub struct Server {
     /// The ports that it listens on, with whether TLS is spoken there and whether it is the
     /// default server; empty where `listen` can't be read.
     pub listens: Vec<Listen>,
+    /// The sockets in the file system that it listens on.
+    pub sockets: Vec<Listen>,
     /// It says where it listens, even if that can't be read.
     pub says_listen: bool,
     /// A template says where it listens.
@@ -165,12 +167,12 @@ impl Siblings {
     }
 }
 
-/// One `listen` for TCP.
+/// One `listen`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listen {
-    /// The address: `*`, `127.0.0.1`, `[::]`.
+    /// The address: `*`, `127.0.0.1`, `[::]`; of a socket in the file system its path.
     pub address: String,
-    /// The port.
+    /// The port; 0 where there is none.
     pub port: u16,
     /// `ssl`.
     pub tls: bool,
@@ -181,13 +183,30 @@ pub struct Listen {
 }
 
 impl Listen {
-    /// What a `listen` says; nothing for a socket in the file system and for QUIC.
+    /// What a `listen` for a socket in the file system says.
+    fn socket(directive: Directive<'_>) -> Option<Self> {
+        let path = directive.arg(0)?.strip_prefix("unix:")?;
+        Some(Self::at(directive, path.to_owned(), 0))
+    }
+
+    fn at(directive: Directive<'_>, address: String, port: u16) -> Self {
+        let has = |flag: &str| directive.args().iter().any(|word| word.text == flag);
+        Self {
+            address,
+            port,
+            tls: has("ssl"),
+            http2: has("http2"),
+            default: has("default_server") || has("default"),
+        }
+    }
+
+    /// What a `listen` for TCP says; nothing for QUIC.
     fn read(directive: Directive<'_>) -> Vec<Self> {
         let Some(text) = directive.arg(0) else {
             return Vec::new();
         };
         let has = |flag: &str| directive.args().iter().any(|word| word.text == flag);
-        if text.starts_with("unix:") || has("quic") {
+        if has("quic") {
             return Vec::new();
         }
         let (address, ports) = match text.rsplit_once(':') {
@@ -211,13 +230,7 @@ impl Listen {
         };
         (first..=last)
             .take(MAX_PORTS)
-            .map(|port| Self {
-                address: address.to_ascii_lowercase(),
-                port,
-                tls: has("ssl"),
-                http2: has("http2"),
-                default: has("default_server") || has("default"),
-            })
+            .map(|port| Self::at(directive, address.to_ascii_lowercase(), port))
             .collect()
     }
 }
@@ -335,6 +348,7 @@ impl Server {
             names: Vec::new(),
             patterns: Vec::new(),
             listens: Vec::new(),
+            sockets: Vec::new(),
             says_listen: false,
             listens_anywhere: false,
             locations: Siblings::default(),
@@ -361,7 +375,10 @@ impl Server {
                     Some(word) if word.templated || word.text.contains('$') => {
                         self.listens_anywhere = true;
                     }
-                    _ => self.listens.extend(Listen::read(directive)),
+                    _ => match Listen::socket(directive) {
+                        Some(socket) => self.sockets.push(socket),
+                        None => self.listens.extend(Listen::read(directive)),
+                    },
                 }
             }
             _ => {}

@@ -123,7 +123,7 @@ impl<'a> Stack<'a> {
     /// nothing ties a hop to it.
     pub fn behind(&self, from: usize, upstream: &Upstream) -> Option<Behind> {
         let host = upstream.host.known()?;
-        if let Some(path) = host.strip_prefix("unix:") {
+        if let Some(path) = upstream.socket() {
             let bound = only(self.topology.at_socket(from, path));
             let hop = bound.or_else(|| self.one_application(from, upstream))?;
             return Some(Behind { hop, port: 80 });

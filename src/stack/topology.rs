@@ -93,7 +93,7 @@ pub struct Topology {
     names: HashMap<String, Near>,
     /// Services by the ports that they publish.
     published: HashMap<u16, Near>,
-    /// Applications by the sockets that they listen on.
+    /// Applications and proxies by the sockets that they listen on.
     sockets: HashMap<String, Near>,
     /// All applications.
     pub(super) applications: Near,
@@ -165,15 +165,20 @@ impl Topology {
         let mut sockets: HashMap<String, Vec<_>> = HashMap::new();
         let mut applications = Vec::new();
         for (index, place) in places.iter().enumerate() {
-            let Program::Django { commands, .. } = &place.program else {
-                continue;
-            };
-            applications.push((place.folder.clone(), index));
-            for command in commands {
-                if let Some(socket) = django.commands[*command].socket() {
-                    let known = sockets.entry(socket.to_owned()).or_default();
-                    known.push((place.folder.clone(), index));
+            let listening: BTreeSet<&str> = match &place.program {
+                Program::Django { commands, .. } => {
+                    applications.push((place.folder.clone(), index));
+                    let commands = commands.iter();
+                    commands
+                        .filter_map(|command| django.commands[*command].socket())
+                        .collect()
                 }
+                Program::Nginx(config) => nginx.view(*config).sockets().collect(),
+                Program::Caddy(_) => BTreeSet::new(),
+            };
+            for socket in listening {
+                let known = sockets.entry(socket.to_owned()).or_default();
+                known.push((place.folder.clone(), index));
             }
         }
         Self {
@@ -239,7 +244,7 @@ impl Topology {
             .collect()
     }
 
-    /// The applications nearest to `from` that listen on the socket `path`.
+    /// The hops nearest to `from` that listen on the socket `path`.
     pub(super) fn at_socket(&self, from: usize, path: &str) -> Vec<usize> {
         let known = self.sockets.get(path);
         known.map_or_else(Vec::new, |known| known.to(&self.places[from].folder))

@@ -355,7 +355,7 @@ impl<'a> Tracer<'a> {
             };
             let followed = to.first()?.clone();
             let port = *followed.port.known()?;
-            let next = sent.clone().arriving(followed.tls, port)?;
+            let next = sent.clone().arriving(&followed, port)?;
             steps.push(Step {
                 layer: edge.layer(),
                 hop: None,
@@ -520,7 +520,7 @@ impl<'a> Tracer<'a> {
             let next = behind.map(|behind| behind.hop);
             let arriving = match (behind, upstream) {
                 (Some(behind), Some(upstream)) => {
-                    match for_upstream(&sent, upstream).arriving(upstream.tls, behind.port) {
+                    match for_upstream(&sent, upstream).arriving(upstream, behind.port) {
                         Some(request) => request,
                         None => {
                             let why = "the Host that it sends is not in the files".to_owned();

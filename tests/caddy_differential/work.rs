@@ -222,11 +222,11 @@ fn ours(model: &Model, url: &Url, browser: Browser) -> (Verdict, String) {
             } => (to, request, reply),
         };
         replies.push(reply);
-        let first = to.first().and_then(|to| Some((to.tls, *to.port.known()?)));
+        let first = to.first().and_then(|to| Some((to, *to.port.known()?)));
         // A site of the same Caddyfile is a hop of its own.
         let inner = first.filter(|(_, port)| ![8000, 8001].contains(port));
-        if let Some((tls, port)) = inner {
-            match sent.arriving(tls, port) {
+        if let Some((upstream, port)) = inner {
+            match sent.arriving(upstream, port) {
                 Some(next) => request = next,
                 None => {
                     return (

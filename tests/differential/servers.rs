@@ -17,7 +17,7 @@ pub(crate) const FASTCGI: u16 = 8004;
 /// Starts all of them; the log is of what reaches the WebSocket server.
 pub(crate) fn start() -> io::Result<upstream::Log> {
     let log = upstream::Log::default();
-    upstream::serve(listener(WEBSOCKET)?, &log);
+    upstream::serve_application(listener(WEBSOCKET)?, &log, "/auth");
     upstream::serve_gate(listener(AUTH)?);
     serve(listener(UWSGI)?, |stream| {
         let mut head = [0; 4];

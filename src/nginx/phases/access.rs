@@ -2,7 +2,8 @@
 //! (ngx_http_core_access_phase; the modules run in this order).
 
 use super::walk::{Phase, Step, Walk};
-use super::{Answer, End, What};
+use super::{Answer, End, What, pass};
+use crate::handshake::Reply;
 use crate::nginx::model::ItemId;
 use crate::nginx::uri;
 use crate::value::Value;
@@ -55,6 +56,7 @@ impl Walk<'_, '_> {
             return Verdict::Silent;
         };
         let client = self.client();
+        let at_socket = self.request.socket.is_some();
         let mut doubted: Option<ItemId> = None;
         let mut may = (false, false);
         let mut decided = None;
@@ -64,7 +66,9 @@ impl Walk<'_, '_> {
             let matches = match rule.args().first() {
                 Some(word) if word.templated => None,
                 Some(word) if word.text == "all" => Some(true),
-                Some(word) if word.text == "unix:" => Some(false),
+                Some(word) if word.text == "unix:" => Some(at_socket),
+                // Whoever comes to a socket in the file system has no address.
+                Some(_) if at_socket => Some(false),
                 Some(word) => client.and_then(|client| contains(&word.text, client)),
                 None => None,
             };
@@ -155,6 +159,15 @@ impl Walk<'_, '_> {
         let (path, args) = uri::split(&target);
         let args = Value::Known(args.unwrap_or_default().to_owned());
         let status = match self.subrequest(path, args) {
+            // An `error_page` keeps the status, whatever answers there.
+            End::Forwards(forwarded)
+                if let Reply::Replaced {
+                    status: Some(status),
+                } = forwarded.reply
+                    && !pass::is_handshake(&forwarded.request) =>
+            {
+                status
+            }
             End::Forwards(forwarded) => {
                 // The answer of a server elsewhere is taken to be yes.
                 self.note(
@@ -172,7 +185,12 @@ impl Walk<'_, '_> {
                 }
                 403
             }
-            End::Answers { status, .. } => status.unwrap_or(500),
+            End::Answers {
+                status: Some(status),
+                ..
+            } => status,
+            // 444 closes the client's connection from here as well (ngx_http_finalize_request).
+            end @ End::Answers { status: None, .. } => return Verdict::Ends(end),
         };
         match status {
             200..=299 => Verdict::Yes,

@@ -125,7 +125,13 @@ impl Walk<'_, '_> {
         let (reply, reply_by) = match self.times_out(module, &to) {
             Err(step) => return step,
             Ok(Some(reply)) => (reply, None),
-            Ok(None) if self.depth > 0 => (Reply::Intact, None),
+            Ok(None) if self.depth > 0 => match self.err_status {
+                Some((status, item)) => {
+                    let status = Some(status);
+                    (Reply::Replaced { status }, Some(item))
+                }
+                None => (Reply::Intact, None),
+            },
             Ok(None) => {
                 refused = self.intercepted(module);
                 if let Some(step) = self.opens_elsewhere(module, &request, &refused) {
@@ -136,7 +142,7 @@ impl Walk<'_, '_> {
         };
         let (reply, reply_by) = self.beside_mirror(module, &request, reply, reply_by);
         let unseen = effective.unseen.filter(|_| module == Module::Proxy);
-        let mut forwarded = Forwarded {
+        let forwarded = Forwarded {
             pass,
             module,
             block: self.scope.location,
@@ -147,7 +153,7 @@ impl Walk<'_, '_> {
             reply_by,
             refused,
         };
-        if let Some(step) = self.asked_the_same(&mut forwarded) {
+        if let Some(step) = self.asked_the_same(&forwarded) {
             return step;
         }
         self.see(unseen);
@@ -344,7 +350,7 @@ impl Walk<'_, '_> {
 
     /// A subrequest for `auth_request` that reaches the very socket server: a 101 cannot be taken,
     /// and nginx closes the client's connection (ngx_http_upstream_upgrade).
-    fn asked_the_same(&mut self, forwarded: &mut Forwarded) -> Option<Step> {
+    fn asked_the_same(&mut self, forwarded: &Forwarded) -> Option<Step> {
         let asked = self
             .asked
             .iter()
@@ -370,18 +376,7 @@ impl Walk<'_, '_> {
             (true, false) => {
                 let message = "the endpoint of the sockets refuses what `auth_request` asks, which counts as a failure";
                 self.note(pass, What::Access, message);
-                match self.special(500, Answer::AuthRequest, pass) {
-                    Step::End(End::Answers {
-                        status,
-                        by: Answer::AuthRequest,
-                        ..
-                    }) => {
-                        forwarded.reply = Reply::Replaced { status };
-                        forwarded.refused.clear();
-                        None
-                    }
-                    step => Some(step),
-                }
+                Some(Step::Status(500, Answer::AuthRequest, pass))
             }
             // At another path the same server may answer as it answers a plain request.
             (false, true) => {

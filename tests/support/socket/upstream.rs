@@ -22,7 +22,19 @@ pub(crate) fn serve(listener: TcpListener, log: &Log) {
         for stream in listener.incoming().flatten() {
             let log = log.clone();
             let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
-            std::thread::spawn(move || talk(stream, &log));
+            std::thread::spawn(move || talk(stream, &log, None));
+        }
+    });
+}
+
+/// The strict server as a part of an application, which says yes to plain requests for one path.
+pub(crate) fn serve_application(listener: TcpListener, log: &Log, says_yes: &'static str) {
+    let log = log.clone();
+    std::thread::spawn(move || {
+        for stream in listener.incoming().flatten() {
+            let log = log.clone();
+            let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
+            std::thread::spawn(move || talk(stream, &log, Some(says_yes)));
         }
     });
 }
@@ -46,16 +58,21 @@ pub(crate) fn serve_unix(listener: UnixListener, log: &Log) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let log = log.clone();
-            std::thread::spawn(move || talk(stream, &log));
+            std::thread::spawn(move || talk(stream, &log, None));
         }
     });
 }
 
-fn talk(mut stream: impl Read + Write, log: &Log) {
+fn talk(mut stream: impl Read + Write, log: &Log, says_yes: Option<&str>) {
     let Ok(head) = Head::read(&mut stream) else {
         return;
     };
-    let verdict = judge(&head);
+    let verdict = match judge(&head) {
+        Err(_) if head.first.split(' ').nth(1) == says_yes && says_yes.is_some() => {
+            Err((200, "yes"))
+        }
+        verdict => verdict,
+    };
     let mut seen = vec![head.first.clone()];
     for name in ["host", "upgrade", "connection", "sec-websocket-version"] {
         seen.extend(
@@ -77,7 +94,7 @@ fn talk(mut stream: impl Read + Write, log: &Log) {
             let length = why.len();
             let _ = write!(
                 stream,
-                "HTTP/1.1 {status} Refused\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{why}"
+                "HTTP/1.1 {status} Plain\r\nContent-Type: text/plain\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{why}"
             );
             return;
         }
