@@ -519,5 +519,21 @@ mod tests {
             })
             .collect();
         assert_eq!(told, [(403, Some(200)), (404, Some(200)), (400, Some(400))]);
+        // The page is refused by an upstream as well, and no further page is looked for.
+        let servers = "server { proxy_intercept_errors on; error_page 403 =302 /no.html; location / { proxy_pass http://app; } }";
+        let passage = super::tests::passage(servers, "x", "/ws");
+        let Outcome::Forwards { refused, .. } = passage.outcome else {
+            panic!("{passage:?}");
+        };
+        let [(403, Outcome::Forwards { refused, .. })] = refused.as_slice() else {
+            panic!("{refused:?}");
+        };
+        assert!(
+            matches!(
+                refused.as_slice(),
+                [(403, Outcome::Answers { status: Some(403) })]
+            ),
+            "{refused:?}"
+        );
     }
 }

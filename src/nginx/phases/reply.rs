@@ -102,7 +102,9 @@ impl Walk<'_, '_> {
         let view = self.view;
         let block = self.scope.location;
         let item = view.in_force(block, name);
-        if self.supposed || item.is_none_or(|item| view.directive(item).arg(0) != Some("on")) {
+        // Once one was looked for, the status itself is the end; else pages might follow pages.
+        let goes_on = self.supposed && !self.error_page;
+        if goes_on || item.is_none_or(|item| view.directive(item).arg(0) != Some("on")) {
             return Vec::new();
         }
         let level = view

@@ -65,7 +65,7 @@ pub(super) struct Walk<'a, 'o> {
     /// The status that `error_page` keeps, with its directive.
     pub(super) err_status: Option<(u16, ItemId)>,
     /// An `error_page` was looked for already.
-    error_page: bool,
+    pub(super) error_page: bool,
     /// Where a redirect leads.
     pub(super) redirect: Option<Value>,
     /// Requests within requests.

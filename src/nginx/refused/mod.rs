@@ -4,6 +4,8 @@
 //!
 //! A directive that no module of nginx has may be a third party's; it passes without a word.
 
+mod addresses;
+mod named;
 mod special;
 mod table;
 mod value;
@@ -109,6 +111,11 @@ pub(super) fn find(view: View<'_>, project: &Project) -> Vec<Refusal> {
         finder.item(item);
     }
     finder.sections();
+    for (level, words) in named::check(view, project) {
+        if finder.found.len() < MAX_REFUSALS {
+            finder.push(level, words);
+        }
+    }
     let mut seen = HashSet::new();
     finder.found.retain(|refusal| seen.insert(refusal.span));
     finder.found
