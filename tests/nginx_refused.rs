@@ -110,6 +110,13 @@ http {
 
 /// Lines to put anywhere.
 const LINES: &[&str] = &[
+    "access_log /dev/null main;",
+    "access_log /dev/null nowhere;",
+    "limit_req zone=nowhere;",
+    "limit_req zone=perip;",
+    "limit_conn perip 3;",
+    "proxy_cache nowhere;",
+    "proxy_cache c;",
     "proxy_set_header Upgrade $http_upgrade;",
     "proxy_set_header Connection keep-alive, upgrade;",
     "proxy_http_version 1.1;",

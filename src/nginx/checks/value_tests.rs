@@ -8,7 +8,7 @@ const PASS: &str = "proxy_pass http://10.0.0.1:1;";
 /// The rules found in one location with the pair and these lines.
 fn rules(lines: &str) -> Vec<String> {
     let found = in_http(&format!(
-        "server {{ listen 80; location /ws {{ {PAIR} {PASS} {lines} }} }}"
+        "proxy_cache_path /c keys_zone=z:1m; server {{ listen 80; location /ws {{ {PAIR} {PASS} {lines} }} }}"
     ));
     found.into_iter().map(|(rule, _)| rule).collect()
 }
@@ -246,7 +246,9 @@ fn hygiene_is_shown_only_to_those_who_ask() {
             vec!["info nginx/http-version"],
         ),
         (
-            format!("limit_conn a 1; server {{ location /ws {{ {PAIR} {PASS} {clean} }} }}"),
+            format!(
+                "limit_conn_zone $uri zone=a:1m; limit_conn a 1; server {{ location /ws {{ {PAIR} {PASS} {clean} }} }}"
+            ),
             vec!["info nginx/connection-limits"],
         ),
         // An upstream over TLS is asked for by its own name.

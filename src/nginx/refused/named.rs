@@ -22,7 +22,11 @@ const ZONES: &[(&str, &str)] = &[
 /// Refuses what names nothing, with the block that it stands in.
 pub(super) fn check(view: View<'_>, project: &Project) -> Vec<(ItemId, Words)> {
     let config = view.config;
-    if config.is_open() || config.top != Context::Main {
+    // An excerpt of a main file holds `http` alone.
+    let whole = view
+        .children(ROOT)
+        .any(|item| view.directive(item).name() == "events");
+    if config.is_open() || config.top != Context::Main || !whole {
         return Vec::new();
     }
     let mut formats: HashMap<&str, ItemId> = HashMap::new();
@@ -164,4 +168,60 @@ fn zone(directive: Directive<'_>, zones: &HashMap<&str, Vec<&str>>) -> Option<Wo
         )
         .help(format!("define it in `http`:\n{line}")),
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::nginx::Model;
+    use crate::project::Project;
+
+    fn refused(files: &[(&str, &str)]) -> Vec<String> {
+        let project = Project::in_memory(files.iter().copied()).expect("valid");
+        let model = Model::resolve(&project);
+        let refusals = model.configs.iter().flat_map(|config| &config.refusals);
+        refusals.map(|refusal| refusal.says.clone()).collect()
+    }
+
+    #[test]
+    fn what_a_whole_configuration_lacks_is_refused() {
+        let site = "server { listen 80; access_log logs/a main; location / { proxy_cache pages; limit_req zone=ip; proxy_pass http://127.0.0.1; } }";
+        let whole = "events {} http { include site.conf; }";
+        let lacking = [
+            "unknown log format \"main\"",
+            "\"proxy_cache\" zone \"pages\" is unknown",
+            "zero size shared memory zone \"ip\"",
+        ];
+        assert_eq!(
+            refused(&[("nginx.conf", whole), ("site.conf", site)]),
+            lacking
+        );
+        // Nobody knows what is around a fragment, or in what is missing.
+        assert_eq!(refused(&[("site.conf", site)]), [""; 0]);
+        let open = "events {} http { include /etc/nginx/conf.d/*.conf; include site.conf; }";
+        assert_eq!(
+            refused(&[("nginx.conf", open), ("site.conf", site)]),
+            [""; 0]
+        );
+        // A zone may be defined below, a format may not.
+        let defines = "limit_req_zone $uri zone=ip:1m rate=1r/s; proxy_cache_path /c keys_zone=pages:1m; log_format main x;";
+        let above = format!("events {{}} http {{ {defines} include site.conf; }}");
+        let below = format!("events {{}} http {{ include site.conf; {defines} }}");
+        assert_eq!(
+            refused(&[("nginx.conf", &above), ("site.conf", site)]),
+            [""; 0]
+        );
+        assert_eq!(
+            refused(&[("nginx.conf", &below), ("site.conf", site)]),
+            ["unknown log format \"main\""]
+        );
+        // Names that a script fills in, and those of `stream`, are nobody's.
+        for other in [
+            "http { server { listen 80; limit_req zone=${ZONE}; access_log off; access_log logs/b; } }",
+            "stream { server { listen 90; access_log logs/a main; proxy_pass 127.0.0.1:9; } } http { }",
+            "http { server { listen 80; proxy_cache off; location / { proxy_cache $zone; } access_log logs/a combined; } }",
+        ] {
+            let text = format!("events {{}} {other}");
+            assert_eq!(refused(&[("nginx.conf", &text)]), [""; 0], "{other}");
+        }
+    }
 }
