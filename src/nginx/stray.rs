@@ -94,7 +94,7 @@ pub(super) fn strays(view: View<'_>, project: &Project, asked: &[(u32, Asked)]) 
         };
         let paths = [url.path.clone()];
         let sent = finder.sent(*server, &hosts, &paths, None);
-        let Some((tls, path, way)) = sent else {
+        let Some((taker, tls, path, way)) = sent else {
             delivered.insert(&url.path);
             continue;
         };
@@ -128,7 +128,7 @@ pub(super) fn strays(view: View<'_>, project: &Project, asked: &[(u32, Asked)]) 
         }
         found.strays.push(Stray {
             config: view.index,
-            server: *server,
+            server: taker,
             tls,
             path,
             host: url.host.clone(),
@@ -173,8 +173,14 @@ impl Finder<'_> {
             // The name is the path that is known.
             paths.truncate(1);
         }
-        let (tls, path, way) = self.sent(location.server, &hosts, &paths, Some(index))?;
+        let (taker, tls, path, way) = self.sent(location.server, &hosts, &paths, Some(index))?;
         match way.end {
+            // What it leads to is there for sockets.
+            End::Passed {
+                block,
+                overwritten: Some(_),
+                ..
+            } if named && upgrades(view, block, &self.browsers) => {}
             // What only bears the name of an endpoint may well be closed, or moved, on purpose.
             End::Answered {
                 cause: Cause::Loop(_),
@@ -216,7 +222,7 @@ impl Finder<'_> {
         }
         Some(Stray {
             config: view.index,
-            server: location.server,
+            server: taker,
             tls,
             path,
             host: None,
@@ -226,16 +232,29 @@ impl Finder<'_> {
         })
     }
 
-    /// Sends each path under each name of a server: the first way that fails, if all of them do.
+    /// Who takes what is meant for a server under one of its names: behind an edge that speaks plain
+    /// HTTP, whoever listens at port 80 in place of one that speaks nothing but TLS.
+    fn taker(&self, server: u32, host: &str) -> u32 {
+        let listens = &self.view.config.servers[server as usize].listens;
+        let only_tls = !listens.is_empty() && listens.iter().all(|listen| listen.tls);
+        if !only_tls || !self.edge.speaks_plain_http() {
+            return server;
+        }
+        self.view.find_server(host, 80).unwrap_or(server)
+    }
+
+    /// Sends each path under each name of a server: the first way that fails, if all of them do,
+    /// with the server that took it.
     fn sent(
         &self,
         server: u32,
         hosts: &[String],
         paths: &[String],
         own: Option<u32>,
-    ) -> Option<(bool, String, Way)> {
+    ) -> Option<(u32, bool, String, Way)> {
         let mut first = None;
         for host in hosts {
+            let server = self.taker(server, host);
             for path in paths {
                 let request = request(self.view, self.edge, server, host, path);
                 let mut ways = Vec::new();
@@ -261,7 +280,7 @@ impl Finder<'_> {
                 let told = |way: &Way| matches!(&way.end, End::Answered { cause: Cause::Files(_), status } if *status == Some(200));
                 let at = ways.iter().position(told).unwrap_or(0);
                 let way = ways.swap_remove(at);
-                first.get_or_insert_with(|| (request.tls, path.clone(), way));
+                first.get_or_insert_with(|| (server, request.tls, path.clone(), way));
             }
         }
         first

@@ -254,11 +254,14 @@ impl Nginx {
         let mut attempts = Vec::new();
         let beside = sends_beside(generated);
         for url in &generated.urls {
-            let dial = Dial {
-                host: address.to_string(),
-                ..Dial::here(Url::read(url).expect("a URL"))
-            };
             for browser in Browser::ALL {
+                // No two configurations have one address.
+                let number = format!("{address}-{}", attempts.len());
+                let dial = Dial {
+                    host: address.to_string(),
+                    headers: vec![("X-Attempt".to_owned(), number.clone())],
+                    ..Dial::here(Url::read(url).expect("a URL"))
+                };
                 if let Ok(mut log) = self.log.lock() {
                     log.clear();
                 }
@@ -268,7 +271,11 @@ impl Nginx {
                     std::thread::sleep(STRAYS);
                 }
                 let seen = self.log.lock().map(|log| log.clone());
-                attempts.push((attempt, seen.unwrap_or_default()));
+                let mut seen = seen.unwrap_or_default();
+                // A mirror may send what an earlier attempt was answered without.
+                let own = format!("x-attempt: {number} ");
+                seen.retain(|seen| !seen.contains("x-attempt: ") || seen.contains(&own));
+                attempts.push((attempt, seen));
             }
         }
         attempts
@@ -368,7 +375,9 @@ fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&[String]>, beside: b
             if let Some((_, instead)) =
                 refused.iter().find(|(status, _)| Some(*status) == answered) =>
         {
-            verdict(instead, real, seen, true)
+            // The refusal itself has been seen.
+            let seen = seen.filter(|_| matches!(instead, Outcome::Forwards { .. }));
+            verdict(instead, real, seen, beside)
         }
         (
             _,

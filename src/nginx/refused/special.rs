@@ -66,6 +66,7 @@ pub(super) fn check<'a>(
         ("add_header" | "add_trailer", [_, _, always]) if always.text != "always" => one(Some(
             parameter(always).help("a value that holds blanks is written in quotes; `always` is the only third argument"),
         )),
+        ("proxy_set_header", [_, value]) if !view.config.is_open() => one(dashed(view, value)),
         ("set", [name, _]) if !name.text.starts_with('$') => one(Some(variable(name))),
         ("map" | "split_clients", [_, name]) if !name.text.starts_with('$') => one(Some(variable(name))),
         ("map", [_, _]) => map(view, item).into_iter().chain(nested(view, item)).collect(),
@@ -80,6 +81,24 @@ pub(super) fn check<'a>(
         ("root" | "alias", [path]) => one(root(view, memory, parent, directive, path)),
         _ => Vec::new(),
     }
+}
+
+/// `$http-upgrade`: the name of a variable ends before the dash (ngx_http_script_compile).
+fn dashed(view: View<'_>, value: &Word) -> Option<Words> {
+    let (_, header) = value.text.split_once("$http-")?;
+    let end = header
+        .find(|c: char| !c.is_ascii_alphanumeric() && c != '-')
+        .unwrap_or(header.len());
+    let header = &header[..end];
+    (!view.may_define("http")).then(|| {
+        Words::new(
+            value.span,
+            format!("`$http-{header}` is the variable `$http`, which nothing defines, and the text `-{header}`"),
+            "a dash ends the name of a variable",
+            "unknown \"http\" variable",
+        )
+        .help(format!("write `$http_{}`", header.replace('-', "_")))
+    })
 }
 
 pub(super) fn parameter(word: &Word) -> Words {

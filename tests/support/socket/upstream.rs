@@ -74,7 +74,13 @@ fn talk(mut stream: impl Read + Write, log: &Log, says_yes: Option<&str>) {
         verdict => verdict,
     };
     let mut seen = vec![head.first.clone()];
-    for name in ["host", "upgrade", "connection", "sec-websocket-version"] {
+    for name in [
+        "host",
+        "upgrade",
+        "connection",
+        "sec-websocket-version",
+        "x-attempt",
+    ] {
         seen.extend(
             head.all(name)
                 .iter()
