@@ -46,7 +46,7 @@ pub(crate) fn nginx() -> Result<String, String> {
 
 /// The virtual environment for an example's `server`.
 pub(crate) fn python(server: Option<&str>) -> Result<String, String> {
-    let name = ["bare", "redis"]
+    let name = ["bare", "redis", "others"]
         .into_iter()
         .find(|name| server.is_some_and(|server| server.rsplit('-').next() == Some(*name)))
         .unwrap_or("django");
