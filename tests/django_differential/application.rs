@@ -1,6 +1,6 @@
 //! ASGI modules, routes, consumers and server commands at random, and requests for them.
 
-use crate::random::Random;
+use crate::differential::Random;
 use crate::settings::{self, indented};
 
 /// What the server of the project hands on.

@@ -6,8 +6,8 @@
 
 mod application;
 mod compare;
-#[path = "../support/random.rs"]
-mod random;
+#[path = "../support/differential.rs"]
+mod differential;
 mod settings;
 
 use std::fs;
@@ -24,7 +24,7 @@ use wslint::project::Project;
 
 use application::{Application, Asked, Speaks};
 use compare::Fit;
-use random::Random;
+use differential::{Random, on_every_core, seeds, share, tell};
 
 /// Attempts to make a disagreement smaller.
 const CUTS: usize = 60;
@@ -52,45 +52,29 @@ struct Found {
     disagreements: Vec<String>,
 }
 
-fn number(variable: &str, default: u64) -> u64 {
-    let given = std::env::var(variable).ok();
-    given.and_then(|text| text.parse().ok()).unwrap_or(default)
-}
-
 fn main() -> ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
     let trial = libtest_mimic::Trial::test("django_and_wslint_agree", agree);
     libtest_mimic::run(&arguments, vec![trial]).exit_code()
 }
 
-#[allow(clippy::print_stdout, reason = "the figures of a run are for its log")]
 fn agree() -> Result<(), libtest_mimic::Failed> {
-    let first = number("WSLINT_SEED", 1);
-    let count = number("WSLINT_CONFIGURATIONS", 300);
+    let seeds = seeds(300);
     let began = Instant::now();
-    let next = AtomicU64::new(first);
-    let workers = std::thread::available_parallelism().map_or(2, |cores| cores.get() as u64);
-    let found: Vec<Result<Found, String>> = std::thread::scope(|scope| {
-        let work = || -> Result<Found, String> {
-            let mut python = Python::start()?;
-            let mut found = Found::default();
-            loop {
-                let seed = next.fetch_add(1, Ordering::Relaxed);
-                if seed >= first + count || found.disagreements.len() >= ENOUGH {
-                    return Ok(found);
-                }
-                one(seed, &mut python, &mut found)?;
+    let next = AtomicU64::new(seeds.start);
+    let found = on_every_core(|| -> Result<Found, String> {
+        let mut python = Python::start()?;
+        let mut found = Found::default();
+        loop {
+            let seed = next.fetch_add(1, Ordering::Relaxed);
+            if seed >= seeds.end || found.disagreements.len() >= ENOUGH {
+                return Ok(found);
             }
-        };
-        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(work)).collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
-        joined
-            .map(|found| found.unwrap_or_else(|_| Err("a worker panicked".to_owned())))
-            .collect()
-    });
+            one(seed, &mut python, &mut found)?;
+        }
+    })?;
     let mut all = Found::default();
     for found in found {
-        let found = found?;
         all.projects += found.projects;
         all.refused += found.refused;
         all.values += found.values;
@@ -103,14 +87,12 @@ fn agree() -> Result<(), libtest_mimic::Failed> {
         all.reasons.extend(found.reasons);
         all.disagreements.extend(found.disagreements);
     }
-    let share = |part: u64, of: u64| 100.0 * part as f64 / of.max(1) as f64;
     let unknown = share(all.values_unknown, all.values);
     let others = share(all.others_unknown, all.others);
     let undecided = share(all.requests_undecided, all.requests);
     let told = format!(
-        "seeds {first}..{}: {} projects ({} refused by Python), {} values ({unknown:.1} % unknown), \
+        "seeds {seeds:?}: {} projects ({} refused by Python), {} values ({unknown:.1} % unknown), \
          {} under environments ({others:.1} % unknown), {} requests ({undecided:.1} % undecided), {} opened, {:.0} s",
-        first + count,
         all.projects,
         all.refused,
         all.values,
@@ -119,16 +101,7 @@ fn agree() -> Result<(), libtest_mimic::Failed> {
         all.opened,
         began.elapsed().as_secs_f64(),
     );
-    // Kept for whoever looks at the log of a run that went well.
-    println!("{told}");
-    if std::env::var_os("WSLINT_REASONS").is_some() {
-        println!("{}", all.reasons.join("\n"));
-    }
     let mut wrong = Vec::new();
-    if !all.disagreements.is_empty() {
-        wrong.push(format!("{} disagreements", all.disagreements.len()));
-        wrong.extend(all.disagreements.into_iter().take(2 * ENOUGH));
-    }
     if unknown >= 8.0 || others >= 25.0 || undecided >= 25.0 {
         wrong.push("too much is undecided (WSLINT_REASONS=1 tells what)".to_owned());
     }
@@ -138,10 +111,7 @@ fn agree() -> Result<(), libtest_mimic::Failed> {
     if all.opened * 30 < all.requests {
         wrong.push("hardly any socket opens".to_owned());
     }
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(format!("{told}\n{}", wrong.join("\n\n")).into())
+    tell(&told, &all.reasons, &all.disagreements, wrong)
 }
 
 /// A generated project.

@@ -1,7 +1,7 @@
 //! Settings modules at random: the idioms of real ones, and small programs over free names that
 //! try the evaluator itself.
 
-use crate::random::Random;
+use crate::differential::Random;
 
 /// Names that mean nothing to Django.
 pub(crate) const FREE: [&str; 5] = ["A", "B", "C", "D", "E"];

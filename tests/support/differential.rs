@@ -144,12 +144,58 @@ pub(crate) fn inside<B: Bench>(furnish: impl FnOnce(&Server, &Path) -> B) -> Opt
     Some(ExitCode::SUCCESS)
 }
 
-/// Runs the test on every core.
-#[allow(clippy::print_stdout, reason = "the figures of a run are for its log")]
-pub(crate) fn agree(server: &Server, trial: Trial) -> Result<(), Failed> {
+/// The seeds of this run: `count` of them, unless the environment says otherwise.
+pub(crate) fn seeds(count: u64) -> Range<u64> {
     let number = |variable: &str| std::env::var(variable).ok()?.parse().ok();
     let first = number("WSLINT_SEED").unwrap_or(1);
-    let end = first + number("WSLINT_CONFIGURATIONS").unwrap_or(trial.count);
+    first..first + number("WSLINT_CONFIGURATIONS").unwrap_or(count)
+}
+
+/// What the same work finds on each core.
+pub(crate) fn on_every_core<F: Send>(
+    work: impl Fn() -> Result<F, String> + Sync,
+) -> Result<Vec<F>, String> {
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..workers).map(|_| scope.spawn(&work)).collect();
+        let joined = threads.into_iter().map(|thread| thread.join());
+        joined
+            .map(|found| found.unwrap_or_else(|_| Err("a worker panicked".to_owned())))
+            .collect()
+    })
+}
+
+/// A part in percent.
+pub(crate) fn share(part: u64, of: u64) -> f64 {
+    100.0 * part as f64 / of.max(1) as f64
+}
+
+/// Tells what a run found, and fails if anything is `wrong` with it or disagrees.
+#[allow(clippy::print_stdout, reason = "the figures of a run are for its log")]
+pub(crate) fn tell(
+    told: &str,
+    reasons: &[String],
+    disagreements: &[String],
+    mut wrong: Vec<String>,
+) -> Result<(), Failed> {
+    // Kept for whoever looks at the log of a run that went well.
+    println!("{told}");
+    if std::env::var_os("WSLINT_REASONS").is_some() {
+        println!("{}", reasons.join("\n"));
+    }
+    if !disagreements.is_empty() {
+        wrong.insert(0, format!("{} disagreements", disagreements.len()));
+        wrong.extend(disagreements.iter().take(ENOUGH).cloned());
+    }
+    if wrong.is_empty() {
+        return Ok(());
+    }
+    Err(format!("{told}\n{}", wrong.join("\n\n")).into())
+}
+
+/// Runs the test on every core.
+pub(crate) fn agree(server: &Server, trial: Trial) -> Result<(), Failed> {
+    let Range { start: first, end } = seeds(trial.count);
     let began = Instant::now();
     // Batches begin at multiples of their size, so that a seed is always in the same one.
     let next = AtomicU64::new(first / trial.batch);
@@ -157,21 +203,11 @@ pub(crate) fn agree(server: &Server, trial: Trial) -> Result<(), Failed> {
         let start = next.fetch_add(1, Ordering::Relaxed) * trial.batch;
         (start < end).then(|| first.max(start)..end.min(start + trial.batch))
     };
-    let workers = std::thread::available_parallelism().map_or(2, usize::from);
-    let found: Vec<Result<Found, String>> = std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..workers)
-            .map(|_| scope.spawn(|| sandboxed(server, &more)))
-            .collect();
-        let joined = threads.into_iter().map(|thread| thread.join());
-        joined
-            .map(|found| found.unwrap_or_else(|_| Err("a worker panicked".to_owned())))
-            .collect()
-    });
     let mut all = Found::default();
-    for found in found {
-        all.add(found?);
+    for found in on_every_core(|| sandboxed(server, &more))? {
+        all.add(found);
     }
-    let share = 100.0 * all.undecided as f64 / all.handshakes.max(1) as f64;
+    let share = share(all.undecided, all.handshakes);
     let told = format!(
         "{} {:?}, seeds {first}..{end}: {} configurations ({} refused), {} handshakes, {} opened, {share:.2} % undecided, {:.0} s",
         server.name,
@@ -182,16 +218,7 @@ pub(crate) fn agree(server: &Server, trial: Trial) -> Result<(), Failed> {
         all.opened,
         began.elapsed().as_secs_f64(),
     );
-    // Kept for whoever looks at the log of a run that went well.
-    println!("{told}");
-    if std::env::var_os("WSLINT_REASONS").is_some() {
-        println!("{}", all.reasons.join("\n"));
-    }
     let mut wrong = Vec::new();
-    if !all.disagreements.is_empty() {
-        wrong.push(format!("{} disagreements", all.disagreements.len()));
-        wrong.extend(all.disagreements.into_iter().take(ENOUGH));
-    }
     if share >= 3.0 || all.refused * trial.refused > all.configurations {
         wrong.push(format!(
             "too much is undecided or refused:\n{}",
@@ -201,10 +228,7 @@ pub(crate) fn agree(server: &Server, trial: Trial) -> Result<(), Failed> {
     if all.opened * trial.opened < all.handshakes {
         wrong.push("hardly any socket opens".to_owned());
     }
-    if wrong.is_empty() {
-        return Ok(());
-    }
-    Err(format!("{told}\n{}", wrong.join("\n\n")).into())
+    tell(&told, &all.reasons, &all.disagreements, wrong)
 }
 
 /// A process of one core, which is given seeds while there are any.
