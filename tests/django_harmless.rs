@@ -187,7 +187,6 @@ fn consumers_that_answer_somehow() {
             "def connect(self):\n        try:\n            self.room = self.scope['path']\n        except KeyError:\n            self.close()\n        else:\n            self.accept()",
             "def connect(self):\n        for name in ('a', 'b'):\n            self.join(name)",
             "def connect(self):\n        if self.allowed():\n            pass",
-            "def connect(self):\n        raise NotImplementedError",
             "def connect(self):\n        self.close()\n        return",
             "def connect(self):\n        with self.lock() as lock:\n            pass",
             "def connect(self):\n        task = [self.accept() for _ in (1,)]",
@@ -353,6 +352,12 @@ fn runserver_where_nothing_shows_that_it_fails() {
         said(listed, &[run, four, manage]),
         ["django/runserver-without-daphne"]
     );
+    // A requirement without a version installs the latest; no requirement says nothing.
+    let any = ("requirements.txt", "channels\n");
+    assert_eq!(
+        said(listed, &[run, any, manage]),
+        ["django/runserver-without-daphne"]
+    );
     assert_eq!(said(behind, &[manage]), ["django/daphne-order"]);
     assert_eq!(said(daphne, &[run, manage]), ["django/asgi-application"]);
     let nothing: [String; 0] = [];
@@ -378,6 +383,7 @@ fn runserver_where_nothing_shows_that_it_fails() {
         ),
         // Whoever develops has it.
         (debug.as_str(), vec![run, four, manage]),
+        (listed, vec![run, manage]),
         // Nobody runs it, or not alone.
         (listed, vec![four, manage]),
         (daphne, vec![manage]),
@@ -408,14 +414,10 @@ fn runserver_where_nothing_shows_that_it_fails() {
                 ),
             ],
         ),
-        // Channels 3, or any; a `runserver` of the project's own.
+        // Channels 3; a `runserver` of the project's own.
         (
             listed,
             vec![run, manage, ("requirements.txt", "channels==3.0.5\n")],
-        ),
-        (
-            listed,
-            vec![run, manage, ("requirements.txt", "channels\n")],
         ),
         (
             listed,

@@ -167,6 +167,67 @@ fn what_changed_meanwhile_and_what_is_not_utf8_is_left_alone() {
 }
 
 /// Each breaking example whose rule has a fix: it holds, once.
+/// What every fix of Django's is tried on: tabs, and several findings in one line.
+const SETTINGS: &str = "SECRET_KEY = 'x'\nALLOWED_HOSTS = ['*']\nROOT_URLCONF = 'proj.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\nSECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = ('X-Forwarded-Proto', 'https')\nASGI_APPLICATION = 'proj.asgi.application'\nINSTALLED_APPS = [\n\t'django.contrib.staticfiles',\n\t'channels',\n\t'daphne',\n\t'chat',\n]\n";
+const ASGI: &str = "from channels.generic.websocket import WebsocketConsumer\nfrom channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path, re_path\nclass Chat(WebsocketConsumer):\n\tdef receive(self, text_data=None, bytes_data=None):\n\t\tself.send(text_data=text_data)\napplication = ProtocolTypeRouter({\n\t'http': get_asgi_application(),\n\t'websocket': URLRouter([path('/ws/chat/', Chat), re_path(r'^/ws/feed/$', Chat.as_asgi)]),\n})\n";
+
+#[test]
+fn djangos_fixes_keep_tabs_and_line_ends_and_share_lines() {
+    for line_end in ["\n", "\r\n"] {
+        let with_ends = |text: &str| text.replace('\n', line_end);
+        let (settings, asgi) = (with_ends(SETTINGS), with_ends(ASGI));
+        let folder = folder(&[
+            ("manage.py", "import os\n"),
+            ("proj/settings.py", &settings),
+            ("proj/asgi.py", &asgi),
+            ("Procfile", "web: daphne proj.asgi:application\n"),
+            (
+                "requirements.txt",
+                "channels==4.2.0\ndaphne==4.2.0\nDjango==5.2\n",
+            ),
+        ]);
+        let read = |path: &str| fs::read_to_string(folder.path().join(path)).expect("there");
+        let before = wslint(folder.path(), &["check", "--diff"]);
+        assert_eq!(before.status, Some(1), "{before:#?}");
+        assert!(
+            before.stderr.contains("would fix 6 findings"),
+            "{before:#?}"
+        );
+        assert_eq!(
+            (read("proj/settings.py"), read("proj/asgi.py")),
+            (settings, asgi)
+        );
+        let said = wslint(folder.path(), &["check", "--fix"]);
+        assert_eq!(
+            (said.status, said.stdout.as_str()),
+            (Some(0), ""),
+            "{said:#?}"
+        );
+        let settings = SETTINGS
+            .replace(
+                "'X-Forwarded-Proto', 'https'",
+                "\"HTTP_X_FORWARDED_PROTO\", \"https\"",
+            )
+            .replace("\t'daphne',\n", "")
+            .replace("[\n\t'django.c", "[\n\t'daphne',\n\t'django.c");
+        assert_eq!(read("proj/settings.py"), with_ends(&settings));
+        let asgi = ASGI
+            .replace("'/ws", "'ws")
+            .replace("'^/ws", "'^ws")
+            .replace(", Chat)", ", Chat.as_asgi())")
+            .replace("Chat.as_asgi)", "Chat.as_asgi())");
+        assert_eq!(read("proj/asgi.py"), with_ends(&asgi));
+        let again = wslint(folder.path(), &["check", "--fix"]);
+        assert_eq!(
+            (again.status, again.stdout.as_str()),
+            (Some(0), ""),
+            "{again:#?}"
+        );
+        assert!(!again.stderr.contains("fixed"), "{again:#?}");
+        assert_eq!(read("proj/asgi.py"), with_ends(&asgi));
+    }
+}
+
 #[test]
 fn every_fix_of_every_example_mends_it_for_good() {
     let mut mended = 0;

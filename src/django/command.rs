@@ -448,12 +448,17 @@ pub(super) fn modules(text: &str) -> Vec<String> {
     found
 }
 
-/// The configuration files that gunicorn commands name, by their tails.
+/// The configuration files that gunicorn's and hypercorn's commands name, by their tails.
 pub(super) fn config_files(text: &str) -> Vec<String> {
     text.split(|char: char| {
         char.is_whitespace() || matches!(char, '"' | '\'' | ',' | '=' | '[' | ']')
     })
-    .filter(|word| word.ends_with(".py") && word.contains("gunicorn"))
+    .filter_map(|word| match word.strip_prefix("file:") {
+        // hypercorn's.
+        Some(path) => Some(path),
+        None => word.contains("gunicorn").then_some(word),
+    })
+    .filter(|word| word.ends_with(".py"))
     .filter_map(|word| word.rsplit('/').next())
     .map(str::to_owned)
     .collect()

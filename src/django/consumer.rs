@@ -5,6 +5,7 @@
 //! five seconds, uvicorn waits as long as the client does.
 
 mod ends;
+mod queries;
 
 use super::data::{Class, Data, Possible, certain};
 use super::evaluate::{Program, is_development};
@@ -155,19 +156,37 @@ pub enum Never {
     Asynchronous,
     /// `def connect` in a consumer that awaits what it returns: None, so a TypeError and 500.
     Synchronous,
-    /// Every way through `connect()` closes or raises: it means to.
-    OnPurpose {
+    /// Every way through `connect()` raises an error by which nobody refuses: 500.
+    Raises(Span),
+    /// A query of Django's ORM on every way through `async def connect`: SynchronousOnlyOperation
+    /// and 500.
+    Queries(Span),
+    /// Every way through `connect()` closes or raises.
+    Refuses {
+        /// The first of them.
+        by: Span,
         /// What the client gets, where all ways agree.
         status: Option<u16>,
+        /// What shows that it is not meant to refuse everybody.
+        meant: Option<Meant>,
     },
+}
+
+/// What shows that a consumer is meant to serve somebody.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// It accepts, where the handshake is already refused.
+    Accepts(Span),
+    /// It handles messages, which come only after a handshake was accepted.
+    Receives(Span),
 }
 
 impl Never {
     /// What the client gets; `None` where it waits, or the connection is reset.
     pub fn status(&self) -> Option<u16> {
         match self {
-            Self::Synchronous => Some(500),
-            Self::OnPurpose { status } => *status,
+            Self::Synchronous | Self::Raises(_) | Self::Queries(_) => Some(500),
+            Self::Refuses { status, .. } => *status,
             _ => None,
         }
     }
@@ -276,6 +295,9 @@ fn judge(program: &Program<'_>, class: &std::sync::Arc<Class>) -> Option<Connect
         (true, false) => return None,
         _ => {}
     }
+    if asynchronous && let Some(query) = queries::first(program, function) {
+        return never(Never::Queries(query));
+    }
     let owner = classes
         .iter()
         .position(|class| class.attribute("connect").is_some())?;
@@ -286,17 +308,29 @@ fn judge(program: &Program<'_>, class: &std::sync::Arc<Class>) -> Option<Connect
     if ends.accepts || ends.unknown {
         return Some(Connect::Accepts);
     }
-    match (ends.silent, ends.unawaited) {
-        (true, Some(at)) => never(Never::NotAwaited(at)),
-        (true, None) => never(Never::NotCalled),
-        (false, _) => never(Never::OnPurpose {
+    let receives = || {
+        let handlers = ["receive", "receive_json", "websocket_receive"];
+        classes
+            .iter()
+            .find_map(|class| handlers.iter().find_map(|name| class.attribute(name)))
+            .map(|handler| Meant::Receives(handler.target))
+    };
+    never(match (ends.silent, ends.unawaited, ends.by) {
+        (true, Some(at), _) => Never::NotAwaited(at),
+        (true, None, _) | (false, _, None) => Never::NotCalled,
+        (false, _, Some(by)) if ends.raises && !ends.refuses && !ends.may_refuse => {
+            Never::Raises(by)
+        }
+        (false, _, Some(by)) => Never::Refuses {
+            by,
             status: match (ends.refuses, ends.raises) {
                 (true, false) => Some(403),
                 (false, true) => Some(500),
                 _ => None,
             },
-        }),
-    }
+            meant: ends.late.map(Meant::Accepts).or_else(receives),
+        },
+    })
 }
 
 /// Whether some `return` in the statements, not in functions of theirs, has a value.
@@ -310,19 +344,10 @@ fn returns(statements: &[Statement]) -> bool {
 fn any(statements: &[Statement], test: &mut impl FnMut(&Statement) -> bool) -> bool {
     statements.iter().any(|statement| {
         test(statement)
-            || match &statement.action {
-                Action::If(branches) => branches.iter().any(|(_, body)| any(body, test)),
-                Action::Try {
-                    body,
-                    handlers,
-                    finally,
-                } => {
-                    any(body, test)
-                        || handlers.iter().any(|body| any(body, test))
-                        || any(finally, test)
-                }
-                Action::Loop { body, .. } | Action::Block(body) => any(body, test),
-                _ => false,
-            }
+            || statement
+                .action
+                .blocks()
+                .into_iter()
+                .any(|body| any(body, test))
     })
 }

@@ -24,7 +24,7 @@ use super::root_path;
 use super::routes::{Application, WebSocket, is_a};
 use super::servers::without_library;
 use super::settings::Settings;
-use super::{Arrival, Model};
+use super::{Arrival, Model, Mount};
 use crate::handshake::{Because, Entrance, Hop, Outcome, Passage, Request, Takes, has_token};
 use crate::project::Project;
 use crate::source::Span;
@@ -159,6 +159,17 @@ fn ends(status: Option<u16>, because: Vec<Because>) -> Passage {
     }
 }
 
+/// What the routes of another framework decide.
+fn foreign(span: Span) -> Passage {
+    undecided(
+        "an application of another framework takes this path, and its routes are not followed",
+        vec![Because {
+            span,
+            message: "routes by its own rules".to_owned(),
+        }],
+    )
+}
+
 /// Whether a request asks for a WebSocket.
 fn is_handshake(request: &Request) -> bool {
     let has = |name: &str, token: &str| {
@@ -195,6 +206,9 @@ impl<'a> Django<'a> {
 
     /// Where nothing shows how it is started: what no ASGI server opens is lost anyway.
     fn without_command(&self, request: &Request) -> Passage {
+        if let Some(passage) = self.mounted(None, request) {
+            return passage;
+        }
         if !is_handshake(request) {
             return self.as_http(request, Vec::new());
         }
@@ -220,6 +234,13 @@ impl<'a> Django<'a> {
         }
     }
 
+    /// What an application of another framework, in which Django's is mounted, may answer itself.
+    fn mounted(&self, command: Option<&Command>, request: &Request) -> Option<Passage> {
+        let mount = self.model.mount(self.project, command, self.home())?;
+        let below = command.is_some_and(|command| command.option(&["--root-path"]).is_some());
+        (below || mount.may_take(&request.path)).then(|| foreign(mount.span))
+    }
+
     /// What becomes of the request in the server that `command` starts.
     fn start(&self, command: &Command, request: &Request) -> Passage {
         let object = self.model.object(command);
@@ -230,18 +251,17 @@ impl<'a> Django<'a> {
             }]
         };
         match (command.speaks_asgi(), object) {
-            (false, Some(Object::Application(at))) if command.program == Program::Gunicorn => {
-                let span = self.model.applications[at].span;
-                return answers(
-                    500,
-                    here(span, "an ASGI application, which a WSGI worker can't call"),
-                );
-            }
-            (false, Some(Object::Asgi(span))) if command.program == Program::Gunicorn => {
-                return answers(
-                    500,
-                    here(span, "an ASGI application, which a WSGI worker can't call"),
-                );
+            (false, Some(object @ (Object::Application(_) | Object::Asgi(_))))
+                if command.program != Program::Runserver =>
+            {
+                let span = match object {
+                    Object::Application(at) => self.model.applications[at].span,
+                    Object::Asgi(span) | Object::Wsgi(span) => span,
+                };
+                let because = here(span, "an ASGI application, which a WSGI server can't call");
+                // uwsgi closes the connection without an answer.
+                let status = (command.program == Program::Gunicorn).then_some(500);
+                return ends(status, because);
             }
             // hypercorn serves a WSGI application, and closes its WebSockets.
             (true, Some(Object::Wsgi(span)))
@@ -259,6 +279,9 @@ impl<'a> Django<'a> {
                 );
             }
             _ => {}
+        }
+        if let Some(passage) = self.mounted(Some(command), request) {
+            return passage;
         }
         if !is_handshake(request) {
             let upgrades = request
@@ -445,7 +468,13 @@ impl<'a> Django<'a> {
                     Some(target) => Reached::Consumer(target),
                     None => Reached::Unknown,
                 };
-                (connected(&application.connect, because), reached)
+                let passage = match &application.target {
+                    Some(target) if !self.accepts(target) => {
+                        undecided("what this function answers is not followed", because)
+                    }
+                    _ => connected(&application.connect, because),
+                };
+                (passage, reached)
             }
             WebSocket::Routed => self.route(at, request, here("this application")),
             WebSocket::Unknown | WebSocket::Nothing | WebSocket::Django => {
@@ -471,10 +500,10 @@ impl<'a> Django<'a> {
             };
             let hosts = call.function.data.symbol()
                 == "channels.security.websocket.AllowedHostsOriginValidator";
-            let (patterns, span): (Option<Vec<String>>, _) = if hosts {
+            let (lists, span): (Option<Vec<Vec<String>>>, _) = if hosts {
                 let setting = self.settings.get("ALLOWED_HOSTS");
                 let span = setting.certain().map_or(wrapper.span, |value| value.span);
-                (origin::allowed_hosts(self.settings, true), span)
+                (origin::possible_hosts(self.settings), span)
             } else if is_a(&call.function.data, "OriginValidator") {
                 let list = call
                     .argument(1, "allowed_origins")
@@ -482,24 +511,12 @@ impl<'a> Django<'a> {
                 let span = list.map_or(wrapper.span, |list| list.span);
                 let entries = list.and_then(|list| origin::entries(&list.data, true));
                 let entries = entries.map(|entries| {
-                    entries
-                        .into_iter()
-                        .map(|(entry, _)| entry.to_owned())
-                        .collect()
+                    let entries = entries.into_iter();
+                    vec![entries.map(|(entry, _)| entry.to_owned()).collect()]
                 });
                 (entries, span)
             } else {
                 continue;
-            };
-            let Some(patterns) = patterns else {
-                because.push(Because {
-                    span: wrapper.span,
-                    message: "lets in only some origins".to_owned(),
-                });
-                return Some(undecided(
-                    "which origins the validator lets in is not in the files",
-                    std::mem::take(because),
-                ));
             };
             // The last line counts (channels/security/websocket.py, __call__).
             let sent = match request.lines("origin").last() {
@@ -514,9 +531,23 @@ impl<'a> Django<'a> {
                     }
                 },
             };
-            match origin::validates(patterns.iter().map(String::as_str), sent) {
-                Some(true) => {}
-                Some(false) => {
+            let answers_of = lists
+                .iter()
+                .flatten()
+                .map(|list| origin::validates(list.iter().map(String::as_str), sent));
+            match origin::agreed(answers_of) {
+                None => {
+                    because.push(Because {
+                        span: wrapper.span,
+                        message: "lets in only some origins".to_owned(),
+                    });
+                    return Some(undecided(
+                        "which origins the validator lets in is not in the files",
+                        std::mem::take(because),
+                    ));
+                }
+                Some(Some(true)) => {}
+                Some(Some(false)) => {
                     because.push(Because {
                         span,
                         message: format!(
@@ -526,7 +557,7 @@ impl<'a> Django<'a> {
                     });
                     return Some(answers(403, std::mem::take(because)));
                 }
-                None => {
+                Some(None) => {
                     because.push(Because {
                         span,
                         message: "an entry is no valid origin: ValueError".to_owned(),
@@ -536,6 +567,16 @@ impl<'a> Django<'a> {
             }
         }
         None
+    }
+
+    /// Whether an application may be taken to accept: a function of the project's own does as it
+    /// likes, unless it accepts and never looks at the path.
+    fn accepts(&self, target: &Possible) -> bool {
+        if !matches!(target.data, Data::Function(_)) {
+            return true;
+        }
+        let text = self.project.slice(target.span);
+        text.contains("websocket.accept") && !text.contains("path")
     }
 
     fn route(
@@ -567,6 +608,11 @@ impl<'a> Django<'a> {
                             .to_owned(),
                         });
                         return (ends(status, because), Reached::Nothing);
+                    }
+                    if let Some(mount) = route.consumer.as_ref().and_then(Mount::of) {
+                        let mut passage = foreign(mount.span);
+                        because.append(&mut passage.because);
+                        return (Passage { because, ..passage }, Reached::Unknown);
                     }
                     let reached = match &route.consumer {
                         Some(target) => Reached::Consumer(target),
@@ -615,7 +661,8 @@ fn connected(connect: &Connect, mut because: Vec<Because>) -> Passage {
             because.push(Because {
                 span: *at,
                 message: match why {
-                    Never::OnPurpose { .. } => "refuses every handshake",
+                    Never::Refuses { .. } => "refuses every handshake",
+                    Never::Raises(_) | Never::Queries(_) => "raises for every handshake",
                     _ => "never accepts the handshake",
                 }
                 .to_owned(),

@@ -13,6 +13,7 @@ pub mod evaluate;
 mod homes;
 mod hop;
 pub mod modules;
+mod mounts;
 pub mod objects;
 pub mod origin;
 pub mod requirements;
@@ -27,6 +28,7 @@ pub mod trusted_header;
 
 pub use hop::{Django, Fault, Hits, faults};
 pub use modules::references;
+pub use mounts::Mount;
 pub use servers::Https;
 pub use spared::Spared;
 
@@ -35,8 +37,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use self::command::{Command, Environment, Program as Server, Word};
 use self::consumer::Consumer;
 use self::data::{Data, certain};
-use self::evaluate::{Evaluated, Parsed, Program};
-use self::objects::Object;
+use self::evaluate::{Parsed, Program};
+use self::objects::{Misnamed, Object};
 use self::requirements::Requirements;
 use self::routes::{Application, Level, Misuse, Route};
 use self::servers::Entry;
@@ -79,6 +81,12 @@ pub struct Model {
     entries: BTreeMap<String, Entry>,
     /// The module that a command's target names and the application object in it, by the target.
     objects: BTreeMap<String, (SourceId, Object)>,
+    /// The application of another framework that a command's target names, by the target.
+    mounts: BTreeMap<String, Mount>,
+    /// Those that modules `asgi.py` name `application`.
+    entry_mounts: Vec<(SourceId, Mount)>,
+    /// What is wrong with the ASGI_APPLICATION of settings, by its value.
+    misnamed: BTreeMap<String, Misnamed>,
     /// The patterns of the URLconfs that settings name, where all of them are known.
     urlconfs: BTreeMap<String, Vec<Level>>,
     /// The folders of the applications in which some module other than settings sets the scheme.
@@ -136,7 +144,7 @@ impl Model {
                 .forwarded_allow_ips
                 .extend(found.forwarded_allow_ips);
         }
-        configure_gunicorn(project, &program, &mut commands);
+        configure(project, &program, &mut commands);
         let objects = commands
             .iter()
             .filter_map(|command| {
@@ -145,6 +153,14 @@ impl Model {
                 Some((target.text.clone(), object))
             })
             .collect();
+        let mounts = commands
+            .iter()
+            .filter_map(|command| {
+                let target = command.target.as_ref()?;
+                Some((target.text.clone(), objects::mount(&program, command)?))
+            })
+            .collect();
+        let entry_mounts = objects::mounts(project, &program);
         let plain = objects::plain(project, &program);
         let consumers = consumer::find(project, &program);
         let startups = startup::find(project, &program, &applications, &commands);
@@ -157,6 +173,15 @@ impl Model {
                 let name = setting.certain()?.data.as_text()?.to_owned();
                 let patterns = routes::urlconf(&program, &name)?;
                 Some((name, patterns))
+            })
+            .collect();
+        let misnamed = settings
+            .iter()
+            .filter_map(|settings| {
+                let setting = settings.get("ASGI_APPLICATION");
+                let name = setting.certain()?.data.as_text()?.to_owned();
+                let wrong = objects::misnamed(project, &program, &name)?;
+                Some((name, wrong))
             })
             .collect();
         let sources = settings
@@ -220,6 +245,9 @@ impl Model {
                 .collect(),
             entries,
             objects,
+            mounts,
+            entry_mounts,
+            misnamed,
             urlconfs,
             scheme_is_set,
             names_websockets,
@@ -240,6 +268,27 @@ impl Model {
     pub fn entry(&self, command: &Command) -> Option<SourceId> {
         let (module, _) = self.objects.get(&command.target.as_ref()?.text)?;
         Some(*module)
+    }
+
+    /// What is wrong with what ASGI_APPLICATION names by this path.
+    pub fn misnamed(&self, path: &str) -> Option<Misnamed> {
+        self.misnamed.get(path).copied()
+    }
+
+    /// The application of another framework that the command's target names; without a command,
+    /// that an `asgi.py` of the application in `home` makes.
+    pub fn mount(
+        &self,
+        project: &Project,
+        command: Option<&Command>,
+        home: &str,
+    ) -> Option<&Mount> {
+        if let Some(command) = command {
+            return self.mounts.get(&command.target.as_ref()?.text);
+        }
+        let mut own = self.entry_mounts.iter();
+        let own = own.find(|(source, _)| self.home(project, *source) == home);
+        own.map(|(_, mount)| mount)
     }
 
     /// What shows that the application in `home` serves sockets: a route, or a consumer.
@@ -403,50 +452,60 @@ fn is_within(folder: &str, outer: &str) -> bool {
             .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Adds what gunicorn's configuration file says to the commands that read it.
-fn configure_gunicorn(project: &Project, program: &Program<'_>, commands: &mut [Command]) {
-    let file = |command: &Command| -> Option<(SourceId, &Evaluated)> {
-        let name = command
-            .option(&["--config", "-c"])
-            .map_or("gunicorn.conf.py", |path| {
-                path.rsplit('/').next().unwrap_or(path)
-            });
-        program
-            .all()
-            .find(|(id, _)| project.source(*id).name() == name)
-    };
-    for command in commands
-        .iter_mut()
-        .filter(|command| command.program == Server::Gunicorn)
-    {
+/// Settings in a server's configuration file that is Python, with the options that say the same.
+const GUNICORN: &[(&str, &str)] = &[
+    ("worker_class", "--worker-class"),
+    ("forwarded_allow_ips", "--forwarded-allow-ips"),
+    ("bind", "--bind"),
+    ("certfile", "--certfile"),
+];
+const HYPERCORN: &[(&str, &str)] = &[
+    ("bind", "--bind"),
+    ("certfile", "--certfile"),
+    ("root_path", "--root-path"),
+    ("websocket_ping_interval", "--websocket-ping-interval"),
+];
+
+/// Adds what the configuration files of gunicorn and hypercorn say to the commands that read them.
+fn configure(project: &Project, program: &Program<'_>, commands: &mut [Command]) {
+    for command in commands.iter_mut() {
+        let named = command.option(&["--config", "-c"]);
+        let (path, settings) = match command.program {
+            Server::Gunicorn => (named.unwrap_or("gunicorn.conf.py"), GUNICORN),
+            // hypercorn/__main__.py _load_config: TOML where neither is written.
+            Server::Hypercorn => match named.and_then(|path| path.strip_prefix("file:")) {
+                Some(path) => (path, HYPERCORN),
+                None => continue,
+            },
+            _ => continue,
+        };
+        let name = path.rsplit('/').next().unwrap_or(path);
+        let mut all = program.all();
+        let Some((_, config)) = all.find(|(id, _)| project.source(*id).name() == name) else {
+            continue;
+        };
         let mut words = Vec::new();
-        if let Some((_, config)) = file(command) {
-            for (setting, option) in [
-                ("worker_class", "--worker-class"),
-                ("forwarded_allow_ips", "--forwarded-allow-ips"),
-                ("bind", "--bind"),
-                ("certfile", "--certfile"),
-            ] {
-                if command.option(&[option]).is_none()
-                    && let Some(binding) = config.get(setting)
-                    && let Some(value) = certain(&binding.values)
-                {
-                    // What the environment decides there is known to nobody; it may be anything.
-                    let text = match &value.data {
-                        Data::Text(text) => text.to_string(),
-                        _ => continue,
-                    };
-                    for text in [option.to_owned(), text] {
-                        words.push(Word {
-                            text,
-                            span: value.span,
-                        });
-                    }
+        for (setting, option) in settings {
+            if command.option(&[option]).is_none()
+                && let Some(binding) = config.get(setting)
+                && let Some(value) = certain(&binding.values)
+            {
+                // What the environment decides there is known to nobody; it may be anything.
+                let text = match &value.data {
+                    Data::Text(text) => text.to_string(),
+                    Data::Integer(number) => number.to_string(),
+                    _ => continue,
+                };
+                for text in [(*option).to_owned(), text] {
+                    words.push(Word {
+                        text,
+                        span: value.span,
+                    });
                 }
             }
-            command.words.extend(words);
-            command.config_is_read = true;
         }
+        command.words.extend(words);
+        command.config_is_read = true;
     }
 }
 

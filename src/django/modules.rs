@@ -266,8 +266,8 @@ pub fn references(source: &Source) -> Vec<String> {
             if source.text.contains("gunicorn") {
                 // gunicorn reads it from its working folder by itself.
                 tails.insert("gunicorn.conf.py".to_owned());
-                tails.extend(super::command::config_files(&source.text));
             }
+            tails.extend(super::command::config_files(&source.text));
         }
         _ => {}
     }

@@ -3,6 +3,7 @@
 use super::command::{Command, Program as Server};
 use super::data::{Data, Possible, certain};
 use super::evaluate::Program;
+use super::mounts::{Mount, behind};
 use super::routes::{Application, protocol_router};
 use crate::project::Project;
 use crate::source::{SourceId, Span};
@@ -28,6 +29,29 @@ pub(super) fn find(
     applications: &[Application],
     command: &Command,
 ) -> Option<(SourceId, Object)> {
+    let (module, value) = value(program, command)?;
+    Some((module, judge(applications, value)?))
+}
+
+/// The application of another framework that `target` names.
+pub(super) fn mount(program: &Program<'_>, command: &Command) -> Option<Mount> {
+    Mount::of(value(program, command)?.1)
+}
+
+/// The same for the `application` of each module `asgi.py`.
+pub(super) fn mounts(project: &Project, program: &Program<'_>) -> Vec<(SourceId, Mount)> {
+    program
+        .all()
+        .filter(|(source, _)| project.source(*source).name() == "asgi.py")
+        .filter_map(|(source, module)| {
+            let binding = module.get("application")?;
+            Some((source, Mount::of(certain(&binding.values)?)?))
+        })
+        .collect()
+}
+
+/// The module and the value of what a command's target names.
+fn value<'a>(program: &'a Program<'_>, command: &Command) -> Option<(SourceId, &'a Possible)> {
     let target = command.target.as_ref()?.text.as_str();
     let (module, attribute) = match target.split_once(':') {
         Some((module, attribute)) => (module, attribute),
@@ -42,7 +66,48 @@ pub(super) fn find(
         return None;
     };
     let binding = program.module(source.id)?.get(attribute)?;
-    Some((source.id, judge(applications, certain(&binding.values)?)?))
+    Some((source.id, certain(&binding.values)?))
+}
+
+/// What is wrong with what ASGI_APPLICATION names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misnamed {
+    /// No such module is in a package that is.
+    Module,
+    /// The module has no such name.
+    Name,
+    /// A WSGI application, made there.
+    Wsgi(Span),
+}
+
+/// Whether ASGI_APPLICATION, as a dotted path, names what is no ASGI application.
+pub(super) fn misnamed(project: &Project, program: &Program<'_>, path: &str) -> Option<Misnamed> {
+    let (module, attribute) = path.rsplit_once('.')?;
+    let sources = program.modules.named(module);
+    let [source] = sources.as_slice() else {
+        let (package, rest) = module.split_once('.')?;
+        let here = |tail: &str| {
+            let mut files = project.files.iter();
+            files.any(|file| {
+                let rest = file.strip_suffix(tail);
+                rest.is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+            })
+        };
+        let is_here = |dotted: &str| {
+            let path = dotted.replace('.', "/");
+            here(&format!("{path}.py")) || here(&format!("{path}/__init__.py"))
+        };
+        let missing = sources.is_empty() && !rest.is_empty() && !is_here(module);
+        return (missing && is_here(package)).then_some(Misnamed::Module);
+    };
+    let module = program.module(source.id)?;
+    match module.get(attribute) {
+        Some(binding) => match judge(&[], certain(&binding.values)?)? {
+            Object::Wsgi(span) => Some(Misnamed::Wsgi(span)),
+            _ => None,
+        },
+        None => module.open().is_none().then_some(Misnamed::Name),
+    }
 }
 
 /// Where a module `asgi.py` binds `application` to Django's own application and nothing more.
@@ -90,7 +155,11 @@ fn judge(applications: &[Application], value: &Possible) -> Option<Object> {
                 let inner = certain(call.positional.first()?)?.clone();
                 value = inner;
             }
-            _ => return None,
+            // Socket.IO's takes its own path: what is behind it is not the whole of it.
+            _ => {
+                return judge(applications, behind(call)?)
+                    .filter(|object| matches!(object, Object::Application(_)));
+            }
         }
     }
     None

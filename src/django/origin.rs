@@ -33,7 +33,31 @@ pub fn allowed_hosts(settings: &Settings, defaults: bool) -> Option<Vec<String>>
     if value.is_default() && !defaults {
         return None;
     }
-    let hosts: Vec<String> = match &value.data {
+    hosts(settings, &value.data, defaults)
+}
+
+/// All lists that ALLOWED_HOSTS may be; `None` where one of them is not known.
+pub fn possible_hosts(settings: &Settings) -> Option<Vec<Vec<String>>> {
+    let setting = settings.get("ALLOWED_HOSTS");
+    if setting.reopened.is_some() {
+        return None;
+    }
+    setting
+        .values
+        .iter()
+        .map(|value| hosts(settings, &value.data, true))
+        .collect()
+}
+
+/// What all of several answers are; `None` where they differ, or there is none.
+pub fn agreed<T: PartialEq>(mut answers: impl Iterator<Item = T>) -> Option<T> {
+    let first = answers.next()?;
+    answers.all(|answer| answer == first).then_some(first)
+}
+
+/// The hosts in a value of ALLOWED_HOSTS.
+fn hosts(settings: &Settings, value: &Data, defaults: bool) -> Option<Vec<String>> {
+    let hosts: Vec<String> = match value {
         Data::Absent => Vec::new(),
         data => entries(data, defaults)?
             .into_iter()

@@ -8,6 +8,7 @@
 pub mod checks;
 mod first;
 mod lost;
+mod processes;
 pub(crate) mod redirected;
 pub(crate) mod scheme;
 mod served;
@@ -16,6 +17,7 @@ mod ways;
 
 pub use first::First;
 pub use lost::{Lost, lost};
+pub(crate) use processes::processes;
 pub use served::{behind_caddy, served, served_by_caddy};
 pub use topology::Topology;
 pub use ways::{Traced, ways};

@@ -8,6 +8,7 @@ use crate::django::data::{Data, certain};
 use crate::finding::Report;
 use crate::rule::Severity;
 use crate::source::{Kind, Span};
+use crate::stack::processes;
 
 const BACKEND: &str = "channels.layers.InMemoryChannelLayer";
 
@@ -47,15 +48,20 @@ pub fn in_memory(cx: &Context<'_>, report: &mut Report<'_>) {
         let several = servers
             .iter()
             .filter(|command| command.serves_websockets())
-            .find_map(|command| workers(command));
+            .find_map(|command| workers(command))
+            .map(|(count, span)| (count, span, format!("starts {count} processes")))
+            .or_else(|| {
+                let (count, span) = processes(cx, home)?;
+                Some((count, span, format!("{count} of them run side by side")))
+            });
         let finding = match several {
-            Some((count, span)) => report
+            Some((count, span, label)) => report
                 .finding(
                     format!("the channel layer lives in the memory of one process, and {count} of them serve the sockets: most messages reach only the clients of the process that sent them"),
                     backend.span,
                     "one layer for each process, and nothing between them",
                 )
-                .label(span, format!("starts {count} processes")),
+                .label(span, label),
             None => report
                 .finding(
                     "the channel layer lives in the memory of one process: the first second worker, replica or management command that sends to a group reaches nobody",

@@ -28,7 +28,9 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             if started.is_none() && !(servers.is_empty() && here.len() == 1) {
                 continue;
             }
-            let Some(finding) = judge(cx, report, application, socket) else {
+            // Some sockets end at what stands before it.
+            let mounted = model.mount(cx.project, started.copied(), home).is_some();
+            let Some(finding) = judge(cx, report, application, socket).filter(|_| !mounted) else {
                 continue;
             };
             report.push(match started {

@@ -4,9 +4,11 @@ use super::routing::head;
 use crate::context::Context;
 use crate::django::data::{Data, certain};
 use crate::django::origin::{entries, is_dead};
-use crate::django::routes::is_a;
+use crate::django::routes::{Application, is_a};
+use crate::django::settings::Redirects;
 use crate::finding::Report;
 use crate::rule::Severity;
+use crate::source::Span;
 
 /// `django/origin-validator`.
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
@@ -43,6 +45,26 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 );
                 continue;
             }
+            if let Some(https) = speaks_https(cx, application)
+                && entries.iter().all(|(entry, _)| is_plain_page(entry))
+            {
+                for (entry, span) in &entries {
+                    let secure = entry.replacen("http", "https", 1);
+                    report.push(
+                        report
+                            .finding(
+                                format!("the site's pages come over https, and `{entry}` lets in only those that come over http: every handshake of theirs gets 403"),
+                                *span,
+                                "a page over https has another origin",
+                            )
+                            .label(https, "no page comes over http")
+                            .label(router, "the router of this application")
+                            .note(note)
+                            .help(format!("write the origin of the page:\n\"{secure}\"")),
+                    );
+                }
+                continue;
+            }
             let dead: Vec<_> = entries
                 .iter()
                 .filter_map(|(entry, span)| Some((entry, span, is_dead(entry)?)))
@@ -70,4 +92,28 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             }
         }
     }
+}
+
+/// An origin of pages over plain HTTP, not of a developer's machine.
+fn is_plain_page(entry: &str) -> bool {
+    entry
+        .strip_prefix("http://")
+        .is_some_and(|host| !host.starts_with("localhost") && !host.starts_with("127."))
+}
+
+/// What shows that pages of the application come over https alone: in each of its settings for
+/// production, the redirect of all others.
+fn speaks_https(cx: &Context<'_>, application: &Application) -> Option<Span> {
+    let home = cx.django.home(cx.project, application.source);
+    let own = cx
+        .django
+        .production()
+        .filter(|settings| cx.django.home(cx.project, settings.source) == home);
+    let redirects: Option<Vec<Span>> = own
+        .map(|settings| match settings.redirects() {
+            Redirects::Yes(value) if !value.is_default() => Some(value.span),
+            _ => None,
+        })
+        .collect();
+    redirects?.into_iter().next()
 }

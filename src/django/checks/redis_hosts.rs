@@ -140,6 +140,17 @@ fn judge(report: &Report<'_>, hosts: &Possible) -> Option<Finding> {
                                 .help(format!("write a URL, or a pair:\n\"hosts\": [\"redis://{text}\"],")),
                         );
                     }
+                    Data::None => {
+                        return Some(
+                            report
+                                .finding(
+                                    "`None` is no Redis host: a handshake whose consumer uses the layer gets 500",
+                                    item.span,
+                                    "ValueError: no scheme that redis knows",
+                                )
+                                .help("name the host:\n\"hosts\": [(\"redis\", 6379)],"),
+                        );
+                    }
                     Data::Sequence(pair) => {
                         let host = pair.items.first().and_then(|host| certain(host))?;
                         if let Some(url) = host.data.as_text().filter(|text| text.contains("://")) {

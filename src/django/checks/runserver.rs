@@ -1,9 +1,12 @@
 //! What `manage.py` does with a project of Channels: its `runserver`, and the checks that it runs.
 
+use std::cell::RefCell;
+
 use super::routing::head;
 use crate::context::Context;
 use crate::django::command::{Command, Program};
 use crate::django::data::{Data, Possible, certain};
+use crate::django::objects::Misnamed;
 use crate::django::settings::{Role, Settings};
 use crate::finding::{Applicability, Edit, Finding, Fix, Report};
 use crate::project::Project;
@@ -110,12 +113,17 @@ pub fn without_daphne(cx: &Context<'_>, report: &mut Report<'_>) {
     if cx.project.files.iter().any(|path| path.ends_with(own)) {
         return;
     }
+    let unknown = RefCell::new(Vec::new());
     for_each_application(cx, report, |report, settings, home, socket| {
         let command = command(cx, home)?;
-        // Until version 3 Channels brought the ASGI `runserver` itself.
-        if major(cx, home, "channels")? < 4 {
+        // Until version 3 Channels brought the ASGI `runserver` itself; a requirement that names
+        // no version installs a later one.
+        let version = major(cx, home, "channels");
+        if version.is_some_and(|version| version < 4) {
             return None;
         }
+        let packages = &cx.django.installed(home).packages;
+        let asked = packages.iter().find(|package| package.name == "channels");
         let apps = Apps::of(settings)?;
         let channels = apps.get("channels")?;
         if apps.get("daphne").is_some() {
@@ -131,8 +139,11 @@ pub fn without_daphne(cx: &Context<'_>, report: &mut Report<'_>) {
         if perhaps {
             return None;
         }
-        Some(
-            report
+        if version.is_none() && asked.is_none() {
+            unknown.borrow_mut().push(channels.span);
+            return None;
+        }
+        let finding = report
                 .finding(
                     "`manage.py runserver` speaks no WebSocket without the app `daphne`: every handshake gets 404 there",
                     channels.span,
@@ -141,9 +152,20 @@ pub fn without_daphne(cx: &Context<'_>, report: &mut Report<'_>) {
                 .label(command.span, "starts Django's WSGI server")
                 .label(socket, "waits for handshakes")
                 .note("since Channels 4 the `runserver` that speaks WebSockets is daphne's; commands for production that start daphne, uvicorn or another ASGI server are not concerned")
-                .help("install daphne (`pip install daphne`) and put it first:\nINSTALLED_APPS = [\n    \"daphne\",\n    …\n]"),
-        )
+                .help("install daphne (`pip install daphne`) and put it first:\nINSTALLED_APPS = [\n    \"daphne\",\n    …\n]");
+        Some(match asked {
+            Some(asked) if version.is_none() => {
+                finding.label(asked.span, "names no version, so the latest is installed")
+            }
+            _ => finding,
+        })
     });
+    for span in unknown.into_inner() {
+        report.undecided(
+            span,
+            "`manage.py runserver` speaks WebSockets with Channels 3 and, without the app `daphne`, not with Channels 4; no file says which one is installed",
+        );
+    }
 }
 
 /// `django/daphne-order`.
@@ -228,6 +250,25 @@ pub fn application(cx: &Context<'_>, report: &mut Report<'_>) {
                     "no application is named",
                 )
             }
+            Data::Text(text) => match model.misnamed(text)? {
+                Misnamed::Module => report.finding(
+                    format!("ASGI_APPLICATION names a module that is not there: `manage.py runserver` does not start with `{text}`"),
+                    value.span,
+                    "ModuleNotFoundError",
+                ),
+                Misnamed::Name => report.finding(
+                    format!("ASGI_APPLICATION names nothing in its module: `manage.py runserver` does not start with `{text}`"),
+                    value.span,
+                    "AttributeError: the module has no such name",
+                ),
+                Misnamed::Wsgi(span) => report
+                    .finding(
+                        format!("ASGI_APPLICATION names a WSGI application: under `manage.py runserver` every request fails with `{text}`"),
+                        value.span,
+                        "takes no scope of ASGI: pages get 500, handshakes are reset",
+                    )
+                    .label(head(cx.project, span), "made here"),
+            },
             _ => return None,
         };
         let right = model

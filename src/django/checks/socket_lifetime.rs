@@ -24,6 +24,7 @@ pub fn lifetime(cx: &Context<'_>, report: &mut Report<'_>) {
             let finding = match command.program {
                 Program::Daphne => closed_by_daphne(report, command),
                 Program::Gunicorn => killed_by_gunicorn(report, command, views),
+                Program::Hypercorn | Program::Uvicorn => never_pinged(report, command),
                 _ => None,
             };
             if let Some(finding) = finding
@@ -78,6 +79,41 @@ fn closed_by_daphne(report: &Report<'_>, command: &Command) -> Option<Finding> {
             .note("this is no idle limit and no limit on the handshake: a busy socket is closed as well, with code 1000; the handshake's is `--websocket_connect_timeout`")
             .help("leave it out; the default is a day (86400)")
     })
+}
+
+/// hypercorn/config.py: `websocket_ping_interval` is None; uvicorn/protocols/websockets: pings come
+/// from `websockets`, and wsproto_impl.py sends none.
+fn never_pinged(report: &Report<'_>, command: &Command) -> Option<Finding> {
+    if !command.serves_websockets() || command.is_configured_elsewhere() {
+        return None;
+    }
+    let (span, label, help) = match command.program {
+        Program::Hypercorn if command.option(&["--websocket-ping-interval"]).is_none() => (
+            command.span,
+            "sends none unless it is told to",
+            "let hypercorn ping:\n--websocket-ping-interval 20",
+        ),
+        Program::Uvicorn if command.option(&["--ws"]) == Some("wsproto") => (
+            command.word("--ws").map_or(command.span, |word| word.span),
+            "`wsproto` sends none, whatever `--ws-ping-interval` says",
+            "let uvicorn use the library that pings (`pip install websockets`):\n--ws websockets",
+        ),
+        _ => return None,
+    };
+    Some(
+        report
+            .finding(
+                format!(
+                    "{} sends no pings: whoever stands before it closes the sockets on which nobody talks",
+                    command.program.name()
+                ),
+                span,
+                label,
+            )
+            .severity(Severity::Info)
+            .note("nginx and an AWS load balancer close a socket after 60 silent seconds, Heroku after 55; a heartbeat that the page or the consumer sends keeps it open as well")
+            .help(help),
+    )
 }
 
 /// gunicorn/workers/sync.py: a sync worker that holds a socket can't tell the arbiter that it

@@ -22,27 +22,42 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             };
             let finding = match (command.speaks_asgi(), object) {
                 (false, Object::Application(_) | Object::Asgi(_))
-                    if command.program == Program::Gunicorn && !command.may_speak_asgi() =>
+                    if !command.may_speak_asgi() && command.program != Program::Runserver =>
                 {
                     let span = match object {
                         Object::Application(at) => model.applications[at].span,
                         Object::Asgi(span) | Object::Wsgi(span) => span,
                     };
+                    let (gets, help) = match command.program {
+                        Program::Gunicorn => (
+                            "gets 500",
+                            format!(
+                                "let a worker run it that speaks ASGI (and install `uvicorn[standard]` and `uvicorn-worker`):\n{}",
+                                with_worker(command)
+                            ),
+                        ),
+                        _ => (
+                            "is closed without an answer",
+                            format!(
+                                "start it with a server that speaks ASGI:\ndaphne -b 0.0.0.0 -p {} {}",
+                                command.port().unwrap_or(8000),
+                                with_attribute(&target.text)
+                            ),
+                        ),
+                    };
                     report
                         .finding(
                             format!(
-                                "gunicorn{} calls an ASGI application as if it were a WSGI one: every request gets 500, handshakes among them",
+                                "{}{} calls an ASGI application as if it were a WSGI one: every request {gets}, handshakes among them",
+                                command.program.name(),
                                 command.worker()
                             ),
                             target.span,
                             "an ASGI application",
                         )
                         .label(head(cx.project, span), "made here")
-                        .note("a WSGI worker calls the application with `environ` and `start_response`; an ASGI application takes `scope`, `receive` and `send`, so each call raises TypeError")
-                        .help(format!(
-                            "let a worker run it that speaks ASGI (and install `uvicorn[standard]` and `uvicorn-worker`):\n{}",
-                            with_worker(command)
-                        ))
+                        .note("a WSGI server calls the application with `environ` and `start_response`; an ASGI application takes `scope`, `receive` and `send`, so each call raises TypeError")
+                        .help(help)
                 }
                 (true, Object::Wsgi(span)) if command.option(&["--interface"]).is_none() => {
                     let status = if command.program == Program::Hypercorn {
@@ -97,4 +112,12 @@ fn with_worker(command: &Command) -> String {
         }
     }
     format!("{} -k uvicorn_worker.UvicornWorker", words.join(" "))
+}
+
+/// `module:attribute`; a module alone stands for its `application`.
+fn with_attribute(target: &str) -> String {
+    match target.contains(':') {
+        true => target.to_owned(),
+        false => format!("{target}:application"),
+    }
 }

@@ -2,6 +2,7 @@
 
 use super::super::evaluate::Program;
 use super::super::syntax::{Action, Expression, Function, Kind, Statement};
+use super::any;
 use crate::source::Span;
 
 /// What may become of a handshake in `connect()`.
@@ -13,6 +14,12 @@ pub(super) struct Ends {
     pub(super) refuses: bool,
     /// Some way raises, which is 500.
     pub(super) raises: bool,
+    /// What some way raises may be meant as a refusal.
+    pub(super) may_refuse: bool,
+    /// The first statement that closes or raises.
+    pub(super) by: Option<Span>,
+    /// `accept()` that no way reaches before it closes or raises.
+    pub(super) late: Option<Span>,
     /// Some way does neither.
     pub(super) silent: bool,
     /// Something else may accept or close: a method of its own, a function that gets the consumer.
@@ -60,6 +67,7 @@ pub(super) fn ends(
     if walk.block(&connect.body) {
         walk.ends.silent = true;
     }
+    walk.ends.late = walk.accept(&connect.body);
     walk.ends
 }
 
@@ -90,11 +98,16 @@ impl Walk<'_> {
                 return false;
             }
             Action::Raise(error) => {
-                match error.as_ref().and_then(name) {
+                let name = error.as_ref().and_then(name);
+                match name {
                     Some("DenyConnection") => self.ends.refuses = true,
                     Some("AcceptConnection") => self.ends.accepts = true,
+                    // Ends the consumer without an answer: daphne resets, uvicorn says 500.
+                    Some("StopConsumer") => (self.ends.refuses, self.ends.raises) = (true, true),
                     _ => self.ends.raises = true,
                 }
+                self.ends.may_refuse |= !name.is_some_and(|name| self.is_failure(name, statement));
+                self.ends.by.get_or_insert(statement.span);
                 return false;
             }
             Action::If(branches) => {
@@ -164,11 +177,56 @@ impl Walk<'_> {
         }
         match method {
             Method::Accept => self.ends.accepts = true,
-            Method::Close => self.ends.refuses = true,
+            Method::Close => {
+                self.ends.refuses = true;
+                self.ends.by.get_or_insert(call.span);
+            }
             Method::Base if self.base_accepts => self.ends.accepts = true,
             Method::Base => self.ends.unknown = true,
         }
         false
+    }
+
+    /// The first `accept()` in the statements, whatever comes before it.
+    fn accept(&self, statements: &[Statement]) -> Option<Span> {
+        let mut found = None;
+        any(statements, &mut |statement| {
+            let (Action::Evaluate(value) | Action::Return(Some(value))) = &statement.action else {
+                return false;
+            };
+            let call = match &value.kind {
+                Kind::Await(call) => call,
+                _ => value,
+            };
+            let accepts = match self.method(call) {
+                Some(Method::Accept) => true,
+                Some(Method::Base) => self.base_accepts,
+                _ => false,
+            };
+            if accepts {
+                found = Some(call.span);
+            }
+            accepts
+        });
+        found
+    }
+
+    /// Whether an exception is one of Python's own for what is wrong with the code, not with the
+    /// client.
+    fn is_failure(&self, name: &str, statement: &Statement) -> bool {
+        const FAILURES: &[&str] = &[
+            "AttributeError",
+            "Exception",
+            "IndexError",
+            "KeyError",
+            "LookupError",
+            "NotImplementedError",
+            "RuntimeError",
+            "TypeError",
+            "ValueError",
+        ];
+        let module = self.program.module(statement.span.source);
+        FAILURES.contains(&name) && module.is_some_and(|module| module.get(name).is_none())
     }
 
     /// `self.accept()`, `self.close()`, `super().connect()`.

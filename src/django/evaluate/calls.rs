@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use super::statements::{Frame, changed_by};
 use super::{Binding, MAX_CALLS};
 use crate::django::data::{Data, Possible, Values, join};
-use crate::django::syntax::{Action, Expression, Function, Kind, Statement};
+use crate::django::syntax::{Action, Expression, Function, Kind, Statement, each};
 use crate::source::Span;
 
 impl Frame<'_, '_> {
@@ -123,36 +123,15 @@ impl Frame<'_, '_> {
 
 /// The names that statements assign, which makes them a function's own.
 fn assigned<'s>(statements: &'s [Statement], names: &mut HashSet<&'s str>) {
-    let mut nested: Vec<&[Statement]> = vec![statements];
-    let mut targets: Vec<&Expression> = Vec::new();
-    while let Some(statements) = nested.pop() {
-        for statement in statements {
-            match &statement.action {
-                Action::Assign { targets: all, .. } => targets.extend(all),
-                Action::Augment { target, .. } => targets.push(target),
-                Action::If(branches) => {
-                    nested.extend(branches.iter().map(|(_, body)| body.as_slice()))
-                }
-                Action::Try {
-                    body,
-                    handlers,
-                    finally,
-                } => {
-                    nested.extend([body.as_slice(), finally.as_slice()]);
-                    nested.extend(handlers.iter().map(Vec::as_slice));
-                }
-                Action::Loop { target, body, .. } => {
-                    targets.extend(target);
-                    nested.push(body);
-                }
-                Action::Block(body) => nested.push(body),
-                _ => {}
-            }
-        }
-    }
-    for target in targets {
+    let mut add = |target: &'s Expression| {
         if let Kind::Name(name) = &target.kind {
             names.insert(name);
         }
-    }
+    };
+    each(statements, &mut |statement| match &statement.action {
+        Action::Assign { targets, .. } => targets.iter().for_each(&mut add),
+        Action::Augment { target, .. } => add(target),
+        Action::Loop { target, .. } => target.iter().for_each(&mut add),
+        _ => {}
+    });
 }

@@ -155,6 +155,12 @@ impl<'p> Program<'p> {
         self.project.slice(span)
     }
 
+    /// Whether some file of the project holds this word.
+    pub fn mentions(&self, word: &str) -> bool {
+        let mut sources = self.project.sources.iter();
+        sources.any(|source| source.text.contains(word))
+    }
+
     /// The function whose statement is at `span`, at the top of its module or in a class there.
     pub fn function(&self, span: Span) -> Option<&Function> {
         let mut at = self.statements(span.source);
@@ -222,44 +228,23 @@ impl<'p> Program<'p> {
         let mut add = |level: usize, path: &str| {
             if let Found::Here(at) = self.modules.find(from, level, path) {
                 found.extend(self.modules.source(&at).map(|source| source.id));
-                return Some(at);
             }
-            None
         };
-        let mut nested: Vec<&[Statement]> = Vec::new();
-        for statement in statements {
-            match &statement.action {
-                Action::Import(modules) => {
-                    for module in modules {
-                        add(0, &module.path);
-                    }
+        syntax::each(statements, &mut |statement| match &statement.action {
+            Action::Import(modules) => {
+                for module in modules {
+                    add(0, &module.path);
                 }
-                Action::ImportFrom { module, names } => {
-                    add(module.level, &module.path);
-                    for name in names.iter().flatten() {
-                        let dot = if module.path.is_empty() { "" } else { "." };
-                        add(module.level, &format!("{}{dot}{}", module.path, name.name));
-                    }
-                }
-                Action::If(branches) => {
-                    nested.extend(branches.iter().map(|(_, body)| body.as_slice()))
-                }
-                Action::Try {
-                    body,
-                    handlers,
-                    finally,
-                } => {
-                    nested.push(body);
-                    nested.extend(handlers.iter().map(Vec::as_slice));
-                    nested.push(finally);
-                }
-                Action::Loop { body, .. } | Action::Block(body) => nested.push(body),
-                _ => {}
             }
-        }
-        for body in nested {
-            self.imports(from, body, found);
-        }
+            Action::ImportFrom { module, names } => {
+                add(module.level, &module.path);
+                for name in names.iter().flatten() {
+                    let dot = if module.path.is_empty() { "" } else { "." };
+                    add(module.level, &format!("{}{dot}{}", module.path, name.name));
+                }
+            }
+            _ => {}
+        });
     }
 }
 

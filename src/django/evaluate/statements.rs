@@ -9,7 +9,7 @@ use crate::django::data::{
     ClassAttribute, Data, Origin, Possible, Sequence, Values, certain, join,
 };
 use crate::django::modules::Found;
-use crate::django::syntax::{Action, Expression, Item, Kind, Module, Piece, Statement};
+use crate::django::syntax::{Action, Expression, Item, Kind, Module, Piece, Statement, each};
 use crate::source::{SourceId, Span};
 
 /// The evaluation of one module.
@@ -569,32 +569,13 @@ pub(super) fn changed_by(statements: &[Statement], names: &mut Vec<(String, Span
             }
         }
     };
-    let mut nested: Vec<&[Statement]> = Vec::new();
-    for statement in statements {
-        match &statement.action {
-            Action::Assign { targets, .. } | Action::Delete(targets) => {
-                targets.iter().for_each(&mut add)
-            }
-            Action::Augment { target, .. } => add(target),
-            Action::Evaluate(expression) => add(expression),
-            Action::If(branches) => nested.extend(branches.iter().map(|(_, body)| body.as_slice())),
-            Action::Try {
-                body,
-                handlers,
-                finally,
-            } => {
-                nested.extend([body.as_slice(), finally.as_slice()]);
-                nested.extend(handlers.iter().map(Vec::as_slice));
-            }
-            Action::Loop { target, body, .. } => {
-                target.iter().for_each(&mut add);
-                nested.push(body);
-            }
-            Action::Block(body) => nested.push(body),
-            _ => {}
+    each(statements, &mut |statement| match &statement.action {
+        Action::Assign { targets, .. } | Action::Delete(targets) => {
+            targets.iter().for_each(&mut add)
         }
-    }
-    for body in nested {
-        changed_by(body, names);
-    }
+        Action::Augment { target, .. } => add(target),
+        Action::Evaluate(expression) => add(expression),
+        Action::Loop { target, .. } => target.iter().for_each(&mut add),
+        _ => {}
+    });
 }

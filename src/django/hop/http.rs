@@ -1,113 +1,82 @@
 //! What Django answers where a handshake reaches it as a plain HTTP request.
 
 use super::{Django, answers, ends, undecided};
-use crate::django::data::Data;
+use crate::django::data::{Data, Possible};
 use crate::django::trusted_header::{Header, header};
 use crate::django::{Https, origin};
 use crate::handshake::{Because, Passage, Request};
 
+const UNKNOWN_HEADER: &str = "SECURE_PROXY_SSL_HEADER is not to be known from the files";
+
+/// What Django takes a request for.
+enum Secure {
+    Yes,
+    No,
+    /// One or the other, and why that is not known.
+    Perhaps(&'static str),
+    /// Neither: it raises.
+    Raises,
+    /// Not even whether it raises.
+    Unknown,
+}
+
 impl Django<'_> {
     pub(super) fn as_http(&self, request: &Request, mut because: Vec<Because>) -> Passage {
-        match self.settings.exempts(&request.path) {
-            Some(false) => {}
-            Some(true) => {
-                let setting = self.settings.get("SECURE_REDIRECT_EXEMPT");
-                because.extend(setting.certain().map(|value| Because {
-                    span: value.span,
-                    message: "spares it from the redirect to https".to_owned(),
-                }));
-                return self.urlconf(request, because);
-            }
-            None => {
-                return undecided(
-                    "what SECURE_REDIRECT_EXEMPT spares is not in the files",
-                    because,
-                );
-            }
-        }
-        if self.settings.lacks_security_middleware() {
-            return self.urlconf(request, because);
-        }
+        // django/middleware/security.py: `redirect and not is_secure() and not any(exempt)`. What
+        // is surely false decides, whatever is not known of the others.
         // What the environment supplies is its default.
         let setting = self.settings.get("SECURE_SSL_REDIRECT");
-        let redirect = match setting.certain().map(|value| (value, value.data.truth())) {
-            Some((_, Some(false))) => return self.urlconf(request, because),
-            Some((value, Some(true))) => value,
-            _ => {
-                return undecided(
-                    "whether SECURE_SSL_REDIRECT is on is not in the files",
-                    because,
-                );
-            }
-        };
-        if self.settings.redirecting().is_none() {
-            return undecided(
-                "whether SecurityMiddleware runs is not in the files",
-                because,
-            );
+        let redirect = setting.certain().map(|value| (value, value.data.truth()));
+        if self.settings.lacks_security_middleware() || matches!(redirect, Some((_, Some(false)))) {
+            return self.urlconf(request, because);
         }
+        let redirect = match redirect {
+            Some((value, Some(true))) => Ok(value),
+            _ => Err("whether SECURE_SSL_REDIRECT is on is not in the files"),
+        };
+        let redirect = match self.settings.redirecting() {
+            Some(_) => redirect,
+            None => redirect.and(Err("whether SecurityMiddleware runs is not in the files")),
+        };
         let setting = self.settings.get("SECURE_PROXY_SSL_HEADER");
         let Some(value) = setting.certain() else {
-            return undecided(
-                "SECURE_PROXY_SSL_HEADER is not to be known from the files",
-                because,
-            );
+            return undecided(redirect.err().unwrap_or(UNKNOWN_HEADER), because);
         };
-        let sent = match header(value) {
-            Header::Malformed(_) => {
+        let secure = self.is_secure(request, value);
+        match secure {
+            Secure::Yes => return self.urlconf(request, because),
+            Secure::Raises => {
+                if let Err(why) = redirect {
+                    return undecided(why, because);
+                }
                 because.push(Because {
                     span: value.span,
                     message: "no pair, so Django raises ImproperlyConfigured".to_owned(),
                 });
                 return answers(500, because);
             }
-            Header::Unknown => {
+            Secure::No | Secure::Perhaps(_) => {}
+            Secure::Unknown => return undecided(redirect.err().unwrap_or(UNKNOWN_HEADER), because),
+        }
+        let exempts = self.settings.exempts(&request.path);
+        if exempts == Some(true) {
+            let setting = self.settings.get("SECURE_REDIRECT_EXEMPT");
+            because.extend(setting.certain().map(|value| Because {
+                span: value.span,
+                message: "spares it from the redirect to https".to_owned(),
+            }));
+            return self.urlconf(request, because);
+        }
+        let redirect = match (redirect, secure, exempts) {
+            (Err(why), ..) | (_, Secure::Perhaps(why), _) => return undecided(why, because),
+            (_, _, None) => {
                 return undecided(
-                    "SECURE_PROXY_SSL_HEADER is not to be known from the files",
+                    "what SECURE_REDIRECT_EXEMPT spares is not in the files",
                     because,
                 );
             }
-            Header::Off => None,
-            Header::Pair { name, value } => {
-                let (Some(name), Some(secure)) = (name.data.as_text(), value.data.as_text()) else {
-                    return undecided(
-                        "SECURE_PROXY_SSL_HEADER is not to be known from the files",
-                        because,
-                    );
-                };
-                let name = name
-                    .strip_prefix("HTTP_")
-                    .unwrap_or_default()
-                    .replace('_', "-");
-                let line = request.lines(&name).next().map(|line| line.value.clone());
-                match line {
-                    Some(line) => match line
-                        .decide(|sent| sent.split(',').next().map(str::trim) == Some(secure))
-                    {
-                        Some(secure) => Some(secure),
-                        None => {
-                            return undecided(
-                                "the value of the trusted header is unknown",
-                                because,
-                            );
-                        }
-                    },
-                    None => None,
-                }
-            }
+            (Ok(redirect), ..) => redirect,
         };
-        // An absent header leaves the server's own word (django/http/request.py `scheme`).
-        let secure = match sent {
-            Some(secure) => secure,
-            None if request.tls => true,
-            None => match self.model.servers_know_https(self.project, self.settings) {
-                Https::Unknown => false,
-                _ => return undecided("the server may know the scheme by itself", because),
-            },
-        };
-        if secure {
-            return self.urlconf(request, because);
-        }
         because.push(Because {
             span: value.span,
             message: match &value.data {
@@ -138,6 +107,41 @@ impl Django<'_> {
         answers(301, because)
     }
 
+    /// What `request.is_secure()` is, by this value of SECURE_PROXY_SSL_HEADER.
+    fn is_secure(&self, request: &Request, value: &Possible) -> Secure {
+        let told = |secure| if secure { Secure::Yes } else { Secure::No };
+        match header(value) {
+            Header::Malformed(_) => return Secure::Raises,
+            Header::Unknown => return Secure::Unknown,
+            Header::Off => {}
+            Header::Pair { name, value } => {
+                let (Some(name), Some(secure)) = (name.data.as_text(), value.data.as_text()) else {
+                    return Secure::Unknown;
+                };
+                let name = name
+                    .strip_prefix("HTTP_")
+                    .unwrap_or_default()
+                    .replace('_', "-");
+                if let Some(line) = request.lines(&name).next() {
+                    let is_secure =
+                        |sent: &str| sent.split(',').next().map(str::trim) == Some(secure);
+                    return match line.value.decide(|sent| is_secure(sent)) {
+                        Some(secure) => told(secure),
+                        None => Secure::Perhaps("the value of the trusted header is unknown"),
+                    };
+                }
+            }
+        }
+        // An absent header leaves the server's own word (django/http/request.py `scheme`).
+        if request.tls {
+            return Secure::Yes;
+        }
+        match self.model.servers_know_https(self.project, self.settings) {
+            Https::Unknown => Secure::No,
+            _ => Secure::Perhaps("the server may know the scheme by itself"),
+        }
+    }
+
     /// 400 where ALLOWED_HOSTS does not hold the host (django/http/request.py, get_host).
     fn disallowed(&self, request: &Request, because: &mut Vec<Because>) -> Option<Passage> {
         let forwarded = self.settings.get("USE_X_FORWARDED_HOST");
@@ -148,14 +152,19 @@ impl Django<'_> {
         if request.host.is_empty() || !plain && request.lines("x-forwarded-host").next().is_some() {
             return None;
         }
-        let Some(hosts) = origin::allowed_hosts(self.settings, true) else {
-            return Some(undecided(
-                "which hosts ALLOWED_HOSTS holds is not in the files",
-                std::mem::take(because),
-            ));
-        };
-        if origin::allows_host(&hosts, &request.host) {
-            return None;
+        let lists = origin::possible_hosts(self.settings).unwrap_or_default();
+        let allowed = lists
+            .iter()
+            .map(|hosts| origin::allows_host(hosts, &request.host));
+        match origin::agreed(allowed) {
+            Some(true) => return None,
+            Some(false) => {}
+            None => {
+                return Some(undecided(
+                    "which hosts ALLOWED_HOSTS holds is not in the files",
+                    std::mem::take(because),
+                ));
+            }
         }
         let setting = self.settings.get("ALLOWED_HOSTS");
         because.extend(setting.certain().map(|value| Because {

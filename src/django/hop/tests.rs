@@ -82,7 +82,7 @@ fn every_layer_of_an_application_has_its_answer() {
     let head = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
         from django.core.asgi import get_asgi_application\nfrom django.core.wsgi import get_wsgi_application\n\
         from channels.security.websocket import AllowedHostsOriginValidator, OriginValidator\n\
-        from channels.generic.websocket import WebsocketConsumer, AsyncWebsocketConsumer\n\
+        from channels.generic.websocket import WebsocketConsumer, AsyncWebsocketConsumer\nimport socketio\nsio = socketio.AsyncServer()\n\
         class C(WebsocketConsumer): pass\n\
         class Mute(WebsocketConsumer):\n    def connect(self):\n        self.room = 'a'\n\
         class Wrong(AsyncWebsocketConsumer):\n    def connect(self):\n        self.accept()\n\
@@ -91,6 +91,12 @@ fn every_layer_of_an_application_has_its_answer() {
     let daphne = "web: daphne p.asgi:application\n";
     let gunicorn = "web: gunicorn p.asgi --bind 0.0.0.0:80\n";
     let validated = |by: &str| format!("application = ProtocolTypeRouter({{'websocket': {by}}})");
+    let mounted = |by: &str| {
+        format!(
+            "import socketio\nfrom starlette.applications import Starlette\nfrom starlette.routing import Mount\n\
+             sio = socketio.AsyncServer()\ninner = ProtocolTypeRouter({{'websocket': URLRouter(routes)}})\napplication = {by}"
+        )
+    };
     let open = "ALLOWED_HOSTS = ['*']\n";
     for (settings, asgi, procfile, path, expected) in [
         (open, routed, daphne, "/ws/", "101"),
@@ -126,6 +132,57 @@ fn every_layer_of_an_application_has_its_answer() {
             "403",
         ),
         (open, routed, gunicorn, "/ws/", "500"),
+        (
+            open,
+            routed,
+            "web: uwsgi --http-socket :80 --module p.asgi:application\n",
+            "/ws/",
+            "none",
+        ),
+        // What another framework takes, it routes by its own rules.
+        (
+            open,
+            &mounted("socketio.ASGIApp(sio, inner)"),
+            daphne,
+            "/socket.io/",
+            "undecided",
+        ),
+        (
+            open,
+            &mounted("socketio.ASGIApp(sio, inner)"),
+            daphne,
+            "/ws/",
+            "101",
+        ),
+        (
+            open,
+            &mounted("socketio.ASGIApp(sio, inner)"),
+            daphne,
+            "/other/",
+            "500",
+        ),
+        (
+            open,
+            &mounted("Starlette(routes=[Mount('/live', inner)])"),
+            daphne,
+            "/ws/",
+            "undecided",
+        ),
+        (
+            open,
+            &validated("URLRouter(routes + [path('live/', socketio.ASGIApp(sio))])"),
+            daphne,
+            "/live/",
+            "undecided",
+        ),
+        (
+            open,
+            "async def sockets(scope, receive, send):\n    if scope['path'] == '/':\n        await send({'type': 'websocket.accept'})\n\
+             application = ProtocolTypeRouter({'websocket': sockets})",
+            daphne,
+            "/ws/",
+            "undecided",
+        ),
         (
             open,
             "application = get_wsgi_application()",

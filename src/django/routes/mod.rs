@@ -9,25 +9,28 @@
 
 mod dispatch;
 mod fault;
+mod patterns;
+mod protocols;
+mod walk;
 
 pub use fault::Fault;
+pub use patterns::{Function, Level, urlconf};
+pub(super) use protocols::{is_a, protocol_router};
 
-use std::collections::hash_map::Entry::{Occupied, Vacant};
-use std::collections::{HashMap, HashSet};
-use std::sync::{Arc, OnceLock};
+use std::collections::HashSet;
 
-use fancy_regex::Regex;
-
+use self::patterns::{path_regex, python};
+use self::protocols::{follow, protocols, serves_django, socketio};
+use self::walk::Walk;
 use super::consumer::Connect;
-use super::data::{Call, Data, Dictionary, Possible, certain};
+use super::data::Possible;
 use super::evaluate::Program;
 use crate::sample::samples;
 use crate::source::{SourceId, Span};
 
 /// Routes that are followed in one project.
 const MAX_ROUTES: usize = 2000;
-/// Bytes of a pattern; people write a tenth of it.
-const MAX_PATTERN: usize = 1024;
+
 /// Wrappers around a router (`AllowedHostsOriginValidator(AuthMiddlewareStack(…))`).
 const MAX_WRAPPERS: usize = 16;
 
@@ -69,33 +72,6 @@ pub enum WebSocket {
     Django,
     /// Not to be known from the files.
     Unknown,
-}
-
-/// Which of Django's functions makes a pattern.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Function {
-    /// `path()`: text with converters.
-    Path,
-    /// `re_path()` and the older `url()`: a regular expression.
-    RePath,
-}
-
-/// One pattern of a route; nested routers give it several.
-#[derive(Clone, Debug)]
-pub struct Level {
-    /// What makes it.
-    pub function: Function,
-    /// The name in the code: `path`, `re_path`, `url`.
-    pub called: String,
-    /// The pattern.
-    pub pattern: String,
-    /// The pattern's bytes.
-    pub span: Span,
-    /// Whether it must match the rest of the path; false for a router that Channels sees.
-    pub endpoint: bool,
-    /// A wrapper that hides an inner router from Channels: its dotted name and its call.
-    pub wrapper: Option<(String, Span)>,
-    regex: Arc<OnceLock<Option<Regex>>>,
 }
 
 /// A route: a path that leads to a consumer.
@@ -145,31 +121,6 @@ pub enum MisuseKind {
     List,
 }
 
-impl Level {
-    fn compiled(&self) -> Option<&Regex> {
-        self.regex
-            .get_or_init(|| {
-                let regex = match self.function {
-                    Function::Path => path_regex(&self.pattern, self.endpoint)?,
-                    // Python writes the end of the text `\Z`.
-                    Function::RePath if self.endpoint && self.pattern.ends_with('$') => {
-                        format!(r"\A(?:{})\z", python(&self.pattern))
-                    }
-                    Function::RePath => python(&self.pattern),
-                };
-                Regex::new(&regex).ok()
-            })
-            .as_ref()
-    }
-
-    /// What is left of `path` (without leading slashes) after this pattern; `Some(None)` where it
-    /// does not match, `None` where that can't be said.
-    pub fn rest<'a>(&self, path: &'a str) -> Option<Option<&'a str>> {
-        let found = self.compiled()?.find(path).ok()?;
-        Some(found.map(|found| &path[found.end()..]))
-    }
-}
-
 impl Route {
     /// The pattern as a person reads it.
     pub fn pattern(&self) -> String {
@@ -203,42 +154,6 @@ impl Route {
         }
         Some(true)
     }
-}
-
-/// Python's regular expression in the syntax of ours.
-fn python(pattern: &str) -> String {
-    pattern.replace(r"\Z", r"\z")
-}
-
-/// The regular expression that Django makes of `path()`'s text; `None` for a converter that the
-/// project defines itself (django/urls/converters.py).
-fn path_regex(text: &str, endpoint: bool) -> Option<String> {
-    let mut regex = String::from(r"\A");
-    let mut rest = text;
-    while let Some(open) = rest.find('<') {
-        regex.push_str(&fancy_regex::escape(&rest[..open]));
-        let close = open + rest[open..].find('>')?;
-        let inner = &rest[open + 1..close];
-        regex.push_str(
-            match inner
-                .split_once(':')
-                .map_or("str", |(converter, _)| converter)
-            {
-                "str" => "(?:[^/]+)",
-                "int" => "(?:[0-9]+)",
-                "slug" => "(?:[-a-zA-Z0-9_]+)",
-                "uuid" => "(?:[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})",
-                "path" => "(?:.+)",
-                _ => return None,
-            },
-        );
-        rest = &rest[close + 1..];
-    }
-    regex.push_str(&fancy_regex::escape(rest));
-    if endpoint {
-        regex.push_str(r"\z");
-    }
-    Some(regex)
 }
 
 /// The applications of a project.
@@ -322,408 +237,10 @@ pub fn find(program: &Program<'_>) -> Found {
     found
 }
 
-/// What the patterns of a URLconf begin with, whatever they lead to; `None` where not all of them
-/// can be seen.
-pub fn urlconf(program: &Program<'_>, dotted: &str) -> Option<Vec<Level>> {
-    let sources = program.modules.named(dotted);
-    let [source] = sources.as_slice() else {
-        return None;
-    };
-    let module = program.module(source.id)?;
-    let binding = module.get("urlpatterns")?;
-    let Data::Sequence(list) = &certain(&binding.values)?.data else {
-        return None;
-    };
-    if !list.complete || module.reopened(binding).is_some() || list.items.len() > MAX_ROUTES {
-        return None;
-    }
-    list.items
-        .iter()
-        .map(|item| {
-            let Data::Call(call) = &certain(item)?.data else {
-                return None;
-            };
-            let (function, called) = pattern_function(call)?;
-            let (pattern, span) = pattern(call, function)?;
-            Some(Level {
-                function,
-                called,
-                pattern,
-                span,
-                endpoint: false,
-                wrapper: None,
-                regex: Arc::default(),
-            })
-        })
-        .collect()
-}
-
-/// Which of Django's functions a call is, and its name.
-fn pattern_function(call: &Call) -> Option<(Function, String)> {
-    let symbol = call.function.data.symbol();
-    let called = symbol.rsplit('.').next().unwrap_or_default().to_owned();
-    match called.as_str() {
-        "path" => Some((Function::Path, called)),
-        "re_path" | "url" => Some((Function::RePath, called)),
-        _ => None,
-    }
-}
-
-/// The pattern that a call of such a function names, with its bytes.
-fn pattern(call: &Call, function: Function) -> Option<(String, Span)> {
-    let name = match function {
-        Function::Path => "route",
-        Function::RePath => "regex",
-    };
-    let value = call
-        .argument(0, name)
-        .and_then(|values| certain(values))
-        .filter(|value| !value.is_default())?;
-    let text = value.data.as_text()?;
-    (text.len() <= MAX_PATTERN).then(|| (text.to_owned(), value.span))
-}
-
-/// The call of ProtocolTypeRouter in a value, through wrappers.
-pub(super) fn protocol_router(possible: &Possible) -> Option<(Arc<Call>, Span)> {
-    let mut at = possible.clone();
-    for _ in 0..MAX_WRAPPERS {
-        let Data::Call(call) = &at.data else {
-            return None;
-        };
-        if is_a(&call.function.data, "ProtocolTypeRouter") {
-            return Some((call.clone(), at.span));
-        }
-        at = certain(call.positional.first()?)?.clone();
-    }
-    None
-}
-
-/// Whether a function is the class of that name in Channels, or a subclass of it.
-pub(super) fn is_a(function: &Data, name: &str) -> bool {
-    let mut at = function.clone();
-    for _ in 0..MAX_WRAPPERS {
-        match at {
-            Data::External(path) => return path.rsplit('.').next() == Some(name),
-            Data::Class(class) => match class.bases.first().and_then(|base| certain(base)) {
-                Some(base) => at = base.data.clone(),
-                None => return false,
-            },
-            _ => return false,
-        }
-    }
-    false
-}
-
-/// What the router makes of `http`.
-fn http(router: &Call) -> Option<&Possible> {
-    let (_, values) = mapping(router)?.get("http")?;
-    certain(values)
-}
-
-fn mapping(router: &Call) -> Option<&Dictionary> {
-    let values = router.argument(0, "application_mapping")?;
-    match &certain(values)?.data {
-        Data::Dictionary(protocols) => Some(protocols),
-        _ => None,
-    }
-}
-
-fn serves_django(router: &Call) -> bool {
-    http(router).is_some_and(|value| match &value.data {
-        Data::Call(call) => is_django(call),
-        _ => false,
-    })
-}
-
-fn protocols(router: &Call) -> Vec<(String, Span)> {
-    let Some(protocols) = mapping(router) else {
-        return Vec::new();
-    };
-    protocols
-        .pairs
-        .iter()
-        .filter_map(|(key, _)| Some((key.data.as_text()?.to_owned(), key.span)))
-        .collect()
-}
-
-fn socketio(router: &Call) -> Option<Span> {
-    let value = http(router)?;
-    match &value.data {
-        Data::Call(call) if call.function.data.symbol() == "socketio.ASGIApp" => Some(value.span),
-        _ => None,
-    }
-}
-
-/// Whether a call makes Django's own ASGI application.
-pub(super) fn is_django(call: &Call) -> bool {
-    matches!(
-        call.function.data.symbol().as_str(),
-        "django.core.asgi.get_asgi_application" | "configurations.asgi.get_asgi_application"
-    )
-}
-
-fn follow(router: &Call, walk: &mut Walk<'_>, sure: bool) -> WebSocket {
-    let Some(protocols) = mapping(router) else {
-        return WebSocket::Unknown;
-    };
-    let Some((_, values)) = protocols.get("websocket") else {
-        return if protocols.complete {
-            WebSocket::Nothing
-        } else {
-            WebSocket::Unknown
-        };
-    };
-    let mut kind = WebSocket::Unknown;
-    for value in values {
-        kind = walk.application(value, sure && values.len() == 1);
-    }
-    if values.len() == 1 {
-        kind
-    } else {
-        WebSocket::Unknown
-    }
-}
-
 fn connect(program: &Program<'_>, target: Option<&Possible>) -> Connect {
     target.map_or(Connect::Unknown, |target| {
         super::consumer::connect(program, target)
     })
-}
-
-/// A walk through nested routers.
-struct Walk<'a> {
-    program: &'a Program<'a>,
-    application: usize,
-    routes: &'a mut Vec<Route>,
-    misuses: &'a mut Vec<Misuse>,
-    levels: Vec<Level>,
-    target: Option<Possible>,
-    wrappers: Vec<Possible>,
-}
-
-/// What a router's entry leads to, through its wrappers.
-struct Unwrapped {
-    /// What is inside.
-    inner: Possible,
-    /// The wrappers, the outermost first.
-    wrappers: Vec<Possible>,
-}
-
-fn unwrap(value: &Possible) -> Unwrapped {
-    let mut inner = value.clone();
-    let mut wrappers = Vec::new();
-    for _ in 0..MAX_WRAPPERS {
-        let Data::Call(call) = &inner.data else { break };
-        let symbol = call.function.data.symbol();
-        if is_a(&call.function.data, "URLRouter")
-            || symbol.ends_with("as_asgi")
-            || symbol.ends_with("as_view")
-        {
-            break;
-        }
-        let argument = call.positional.first().or_else(|| {
-            ["inner", "app", "application"]
-                .iter()
-                .find_map(|name| call.keyword(name))
-        });
-        let Some(argument) = argument.and_then(|values| certain(values)) else {
-            break;
-        };
-        let argument = argument.clone();
-        let outer = std::mem::replace(&mut inner, argument);
-        wrappers.push(outer);
-    }
-    Unwrapped { inner, wrappers }
-}
-
-impl<'a> Walk<'a> {
-    fn new(
-        program: &'a Program<'a>,
-        application: usize,
-        routes: &'a mut Vec<Route>,
-        misuses: &'a mut Vec<Misuse>,
-    ) -> Self {
-        Self {
-            program,
-            application,
-            routes,
-            misuses,
-            levels: Vec::new(),
-            target: None,
-            wrappers: Vec::new(),
-        }
-    }
-
-    /// What stands behind the wrappers, and these.
-    fn found(self) -> (Option<Possible>, Vec<Possible>) {
-        (self.target, self.wrappers)
-    }
-
-    /// Follows what serves the websocket protocol.
-    fn application(&mut self, value: &Possible, sure: bool) -> WebSocket {
-        let unwrapped = unwrap(value);
-        self.wrappers = unwrapped.wrappers;
-        self.target = Some(unwrapped.inner.clone());
-        match &unwrapped.inner.data {
-            Data::Call(call) if is_a(&call.function.data, "URLRouter") => {
-                if self.router(call, unwrapped.inner.span, sure) {
-                    WebSocket::Routed
-                } else {
-                    WebSocket::Unknown
-                }
-            }
-            Data::Call(call) if call.function.data.symbol().ends_with(".as_asgi") => {
-                WebSocket::Everything
-            }
-            // An application of the project's own, which does as it likes.
-            Data::Function(_) => WebSocket::Everything,
-            Data::Call(call) if is_django(call) => WebSocket::Django,
-            Data::Sequence(_) if sure => {
-                self.misused(MisuseKind::List, unwrapped.inner.span, value.span);
-                WebSocket::Unknown
-            }
-            _ => WebSocket::Unknown,
-        }
-    }
-
-    fn misused(&mut self, kind: MisuseKind, span: Span, router: Span) {
-        if self
-            .misuses
-            .iter()
-            .all(|misuse| (misuse.span, misuse.kind) != (span, kind))
-            && self.misuses.len() < MAX_ROUTES
-        {
-            self.misuses.push(Misuse {
-                kind,
-                span,
-                router,
-                application: self.application,
-            });
-        }
-    }
-
-    /// Follows a router's routes; false if some of them can't be seen.
-    fn router(&mut self, call: &Call, at: Span, sure: bool) -> bool {
-        let Some(lists) = call.argument(0, "routes") else {
-            return false;
-        };
-        if let Some(given) = certain(lists).filter(|_| sure) {
-            let kind = match &given.data {
-                Data::Module(_) => Some(MisuseKind::Module),
-                Data::Call(call) => pattern_function(call).map(|_| MisuseKind::Route),
-                Data::Sequence(list) if list.complete && list.items.is_empty() => {
-                    Some(MisuseKind::Empty)
-                }
-                _ => None,
-            };
-            if let Some(kind) = kind {
-                let place = call.places.first().copied().unwrap_or(given.span);
-                self.misused(kind, place, at);
-            }
-        }
-        let mut complete = true;
-        // An entry that every alternative of the list holds is surely there.
-        let mut entries: Vec<(&Possible, usize)> = Vec::new();
-        let mut places: HashMap<Span, usize> = HashMap::new();
-        for list in lists {
-            let Data::Sequence(sequence) = &list.data else {
-                complete = false;
-                continue;
-            };
-            complete &= sequence.complete;
-            for item in &sequence.items {
-                for entry in item {
-                    let held = usize::from(item.len() == 1);
-                    match places.entry(entry.span) {
-                        Occupied(at) => entries[*at.get()].1 += held,
-                        Vacant(at) => {
-                            at.insert(entries.len());
-                            entries.push((entry, held));
-                        }
-                    }
-                }
-            }
-        }
-        for (entry, held) in entries {
-            if self.routes.len() >= MAX_ROUTES || self.levels.len() >= MAX_WRAPPERS {
-                return false;
-            }
-            complete &= self.entry(entry, at, sure && held >= lists.len());
-        }
-        complete
-    }
-
-    fn entry(&mut self, entry: &Possible, router: Span, sure: bool) -> bool {
-        let Data::Call(call) = &entry.data else {
-            return false;
-        };
-        let Some((function, called)) = pattern_function(call) else {
-            return false;
-        };
-        let Some((pattern, span)) = pattern(call, function) else {
-            return false;
-        };
-        let view = call
-            .argument(1, "view")
-            .and_then(|values| certain(values))
-            .cloned();
-        let unwrapped = view.as_ref().map(unwrap);
-        let inner = unwrapped
-            .as_ref()
-            .and_then(|unwrapped| match &unwrapped.inner.data {
-                Data::Call(call) if is_a(&call.function.data, "URLRouter") => {
-                    Some((call.clone(), unwrapped.inner.span))
-                }
-                _ => None,
-            });
-        let includes = view.as_ref().is_some_and(|view| match &view.data {
-            Data::Call(call) => matches!(
-                call.function.data.symbol().as_str(),
-                "django.urls.include" | "django.conf.urls.include"
-            ),
-            _ => false,
-        });
-        if includes {
-            if sure {
-                self.misused(MisuseKind::Include, entry.span, router);
-            }
-            return false;
-        }
-        let wrapper = unwrapped.and_then(|unwrapped| {
-            let wrapper = unwrapped.wrappers.into_iter().next()?;
-            match &wrapper.data {
-                Data::Call(call) => Some((call.function.data.symbol(), wrapper.span)),
-                _ => None,
-            }
-        });
-        let nested = inner.is_some();
-        self.levels.push(Level {
-            function,
-            called,
-            pattern,
-            span,
-            endpoint: !nested || wrapper.is_some(),
-            wrapper: wrapper.filter(|_| nested),
-            regex: Arc::default(),
-        });
-        let complete = match inner {
-            Some((inner, at)) => self.router(&inner, at, sure),
-            None => {
-                self.routes.push(Route {
-                    levels: self.levels.clone(),
-                    connect: connect(self.program, view.as_ref()),
-                    consumer: view,
-                    place: call.places.get(1).copied().unwrap_or(entry.span),
-                    span: entry.span,
-                    application: self.application,
-                    certain: sure,
-                });
-                true
-            }
-        };
-        self.levels.pop();
-        complete
-    }
 }
 
 #[cfg(test)]

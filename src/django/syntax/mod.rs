@@ -104,6 +104,39 @@ pub enum Action {
     Other,
 }
 
+impl Action {
+    /// The blocks in it that run as a part of it: those of branches, loops and `with`, not what
+    /// stands in a function or a class.
+    pub fn blocks(&self) -> Vec<&[Statement]> {
+        match self {
+            Self::If(branches) => branches.iter().map(|(_, body)| body.as_slice()).collect(),
+            Self::Try {
+                body,
+                handlers,
+                finally,
+            } => {
+                let handlers = handlers.iter().map(Vec::as_slice);
+                std::iter::once(body.as_slice())
+                    .chain(handlers)
+                    .chain([finally.as_slice()])
+                    .collect()
+            }
+            Self::Loop { body, .. } | Self::Block(body) => vec![body],
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// Statements and all those in their blocks, as they are written. The depth is the syntax tree's.
+pub fn each<'s, F: FnMut(&'s Statement)>(statements: &'s [Statement], visit: &mut F) {
+    for statement in statements {
+        visit(statement);
+        for body in statement.action.blocks() {
+            each(body, visit);
+        }
+    }
+}
+
 /// A function as it is written; its body runs only when somebody calls it.
 #[derive(Debug)]
 pub struct Function {
