@@ -112,6 +112,8 @@ pub(super) struct Expander<'a> {
     snippets: HashMap<String, Snippet<'a>>,
     /// What could not be resolved.
     pub(super) undecided: Vec<Undecided>,
+    /// Snippets that have the name of one before them.
+    pub(super) redeclared: Vec<(Span, String)>,
     /// Files that were imported.
     pub(super) imported: Vec<SourceId>,
     budget: usize,
@@ -135,6 +137,7 @@ impl<'a> Expander<'a> {
             trees,
             snippets: HashMap::new(),
             undecided: Vec::new(),
+            redeclared: Vec::new(),
             imported: Vec::new(),
             budget: MAX_DIRECTIVES,
             written: MAX_WRITTEN,
@@ -214,8 +217,12 @@ impl<'a> Expander<'a> {
                 .strip_prefix('(')
                 .and_then(|name| name.strip_suffix(')'))
         {
-            self.snippets
-                .insert(name.to_owned(), Snippet { tree, node: index });
+            let new = Snippet { tree, node: index };
+            if let Some(old) = self.snippets.insert(name.to_owned(), new)
+                && (old.node != index || old.tree.source != tree.source)
+            {
+                self.redeclared.push((at.head(), name.to_owned()));
+            }
             return true;
         }
         if depth == 0 {

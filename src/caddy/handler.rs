@@ -360,49 +360,30 @@ impl<'a> Builder<'a> {
         list
     }
 
-    /// Go's stable sort with `sortRoutes`, which is no total order (a list of paths equals both of
-    /// two paths of different length): hence by insertion, as Go does for up to 20 handlers.
+    /// Sorts a block's handlers as Caddy does (directives.go, `sortRoutes`).
     fn sort(&self, list: &mut [HandlerId]) {
         // A plugin's directive that the file does not order may have an order of its own; where it
         // answers, it does so before the proxy for all we know.
         let unordered = self.order.position("encode").unwrap_or_default();
-        let position = |id: HandlerId| {
-            self.order
-                .position(&self.handlers.get(id).name)
-                .unwrap_or(unordered)
-        };
-        list.sort_by_key(|id| position(*id));
-        let key = |id: HandlerId| {
-            let matcher = &self.handlers.get(id).matcher;
-            order::Key {
-                path: matcher.single_path(),
-                matched: !matcher.tests.is_empty(),
-            }
-        };
-        for group in list.chunk_by_mut(|a, b| position(*a) == position(*b)) {
-            if group.len() > 1000 {
-                // Generated: matched ones first is all that is certain then.
-                group.sort_by_key(|id| {
-                    (
-                        !key(*id).matched,
-                        std::cmp::Reverse(key(*id).path.map_or(0, str::len)),
-                    )
-                });
-                continue;
-            }
-            let reversed = group
-                .first()
-                .is_some_and(|id| self.handlers.get(*id).name == "vars");
-            if reversed {
-                continue;
-            }
-            for end in 1..group.len() {
-                let mut at = end;
-                while at > 0 && order::by_matcher(key(group[at]), key(group[at - 1])).is_lt() {
-                    group.swap(at, at - 1);
-                    at -= 1;
-                }
-            }
+        let version = self.handlers.version;
+        let mut keyed: Vec<(usize, &str, order::Key<'_>, HandlerId)> = list
+            .iter()
+            .map(|id| {
+                let handler = self.handlers.get(*id);
+                let key = order::Key {
+                    path: handler.matcher.single_path(),
+                    matched: !handler.matcher.tests.is_empty(),
+                };
+                let position = self.order.position(&handler.name).unwrap_or(unordered);
+                (position, handler.name.as_str(), key, *id)
+            })
+            .collect();
+        order::stable(&mut keyed, &|a, b| match a.0 == b.0 {
+            true => order::is_before(a.1, a.2, b.2, version),
+            false => a.0 < b.0,
+        });
+        for (place, (.., id)) in list.iter_mut().zip(keyed) {
+            *place = id;
         }
     }
 
@@ -675,7 +656,7 @@ impl<'a> Builder<'a> {
                 Action::Vars(pairs.collect())
             }
             "root" => match args {
-                [root] => Action::Vars(vec![("root".to_owned(), root.clone())]),
+                [root, ..] => Action::Vars(vec![("root".to_owned(), root.clone())]),
                 _ => Action::Pass,
             },
             "copy_response" => Action::CopyResponse,

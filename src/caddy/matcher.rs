@@ -161,21 +161,22 @@ impl Matcher {
         self.sorts_by.as_deref()
     }
 
-    /// Whether its only path begins with other letters than `path`, which is clean.
+    /// Whether its paths begin with other letters than `path`, which is clean.
     pub(super) fn surely_misses(&self, path: &str) -> bool {
-        let Some(pattern) = self.sorts_by.as_deref().filter(|_| !self.conditional) else {
-            return false;
-        };
-        let tested = |test: &Test| matches!(test, Test::Path(paths) if paths.len() == 1);
-        if !self.tests.iter().any(tested) {
-            return false;
-        }
         let special = |byte: u8| !byte.is_ascii_alphanumeric() && !b"/-_.".contains(&byte);
-        pattern
-            .bytes()
-            .zip(path.bytes())
-            .take_while(|(own, _)| !special(*own))
-            .any(|(own, asked)| !own.eq_ignore_ascii_case(&asked) && asked.is_ascii())
+        let differs = |pattern: &Word| {
+            pattern
+                .text
+                .bytes()
+                .zip(path.bytes())
+                .take_while(|(own, _)| !special(*own))
+                .any(|(own, asked)| !own.eq_ignore_ascii_case(&asked) && asked.is_ascii())
+        };
+        let misses = |test: &Test| match test {
+            Test::Path(patterns) => patterns.iter().all(differs),
+            _ => false,
+        };
+        !self.conditional && self.tests.iter().any(misses)
     }
 
     /// Whether both say the same, so that Caddy evaluates them once for neighbours.
@@ -250,12 +251,27 @@ pub(super) fn decide_all(tests: &[Test], request: &Request) -> Result<bool, Doub
 
 fn all(tests: &[Test], scene: &Scene<'_>) -> Result<bool, Doubt> {
     let mut doubt = None;
+    // Before 2.8 one key of a `query` was enough (matchers.go, MatchQuery).
+    let mut other_key = None;
     for test in tests {
+        if scene.version < [2, 8, 0] && matches!(test, Test::Query(..)) {
+            other_key = match (other_key, test.decide_in(scene)) {
+                (Some(Ok(true)), _) | (_, Ok(true)) => Some(Ok(true)),
+                (Some(Err(why)), _) | (_, Err(why)) => Some(Err(why)),
+                (_, Ok(false)) => Some(Ok(false)),
+            };
+            continue;
+        }
         match test.decide_in(scene) {
             Ok(true) => {}
             Ok(false) => return Ok(false),
             Err(why) => doubt = Some(why),
         }
+    }
+    match other_key {
+        Some(Ok(false)) => return Ok(false),
+        Some(Err(why)) => doubt = Some(why),
+        _ => {}
     }
     doubt.map_or(Ok(true), Err)
 }

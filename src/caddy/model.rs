@@ -323,6 +323,7 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
     };
     let mut named_routes = HashMap::new();
     let mut sites = Vec::new();
+    let mut globals = Vec::new();
     let (mut options_seen, mut misplaced_options) = (false, None);
     for directive in directives {
         let name = directive.name();
@@ -332,6 +333,7 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
             }
             options_seen = true;
             read_options(&directive, &mut options);
+            globals.push(directive);
         } else if let Some(name) = name
             .strip_prefix("&(")
             .and_then(|name| name.strip_suffix(')'))
@@ -342,13 +344,23 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
         }
     }
     let named: HashSet<&str> = named_routes.keys().map(String::as_str).collect();
-    let fragment = is_fragment(&sites);
+    // A part of a site has no global options.
+    let fragment = is_fragment(&sites) && globals.is_empty();
     let refusals = match fragment {
         true => Vec::new(),
         false => {
             let misplaced = misplaced_options.map(refused::misplaced);
-            let written = refused::written(options.version, &sites, &named);
-            misplaced.into_iter().chain(written).collect()
+            let written = refused::written(&options, &globals, &sites, &named);
+            let templated = |span: &Span| project.source(span.source).is_template();
+            let redeclared = expander.redeclared.iter();
+            let redeclared = redeclared
+                .filter(|(head, _)| !templated(head))
+                .map(|(head, name)| refused::redeclared(*head, name));
+            misplaced
+                .into_iter()
+                .chain(redeclared)
+                .chain(written)
+                .collect()
         }
     };
     let mut config = Config {

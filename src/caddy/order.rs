@@ -1,8 +1,11 @@
 //! The order in which directives really run: by Caddy's table, not by the file.
 
-use std::cmp::Ordering;
+mod sort;
+
+pub(super) use sort::stable;
 
 use super::expand::Directive;
+use crate::project::Version;
 
 /// The order of 2.11; older versions lack some, and the relative order of the rest is the same
 /// (caddyconfig/httpcaddyfile/directives.go, `defaultDirectiveOrder`).
@@ -119,19 +122,34 @@ pub(super) struct Key<'a> {
     pub(super) matched: bool,
 }
 
-/// `sortRoutes`: longer single paths first, then whatever has a matcher, else the file's order.
-pub(super) fn by_matcher(a: Key<'_>, b: Key<'_>) -> Ordering {
-    if let (Some(a), Some(b)) = (a.path, b.path) {
-        let (x, y) = (
-            a.strip_suffix('*').unwrap_or(a),
-            b.strip_suffix('*').unwrap_or(b),
-        );
-        if x == y {
-            return a.len().cmp(&b.len());
-        }
-        return y.len().cmp(&x.len()).then_with(|| x.cmp(y));
+/// `sortRoutes`: whether a handler runs before another one of its name. Longer single paths come
+/// first, then whatever has a matcher; of `vars` the other way round, as they overwrite each other.
+pub(super) fn is_before(name: &str, a: Key<'_>, b: Key<'_>, version: Version) -> bool {
+    if name == "vars" && version < [2, 7, 0] {
+        return match (a.path, b.path) {
+            (Some(a), Some(b)) => a.len() < b.len(),
+            _ => !a.matched && b.matched,
+        };
     }
-    b.matched.cmp(&a.matched)
+    by_matcher(a, b, version) != (name == "vars")
+}
+
+fn by_matcher(a: Key<'_>, b: Key<'_>, version: Version) -> bool {
+    let (Some(a), Some(b)) = (a.path, b.path) else {
+        return a.matched && !b.matched;
+    };
+    let (x, y) = (
+        a.strip_suffix('*').unwrap_or(a),
+        b.strip_suffix('*').unwrap_or(b),
+    );
+    match version {
+        version if version < [2, 7, 0] => a.len() > b.len(),
+        _ if x == y => a.len() < b.len(),
+        // The length without the star, and the alphabet, came with #7015.
+        version if version < [2, 10, 1] => a.len() > b.len(),
+        _ if x.len() == y.len() => x < y,
+        _ => x.len() > y.len(),
+    }
 }
 
 #[cfg(test)]
@@ -147,13 +165,20 @@ mod tests {
 
     #[test]
     fn longer_paths_come_first_and_exact_before_wildcard() {
-        assert_eq!(by_matcher(key("/ws/*"), key("/*")), Ordering::Less);
-        assert_eq!(by_matcher(key("/ws*"), key("/ws")), Ordering::Greater);
+        let (old, new) = ([2, 6, 2], [2, 11, 7]);
+        assert!(by_matcher(key("/ws/*"), key("/*"), new));
+        assert!(by_matcher(key("/ws"), key("/ws*"), new));
+        assert!(by_matcher(key("/ws*"), key("/ws"), old));
+        assert!(by_matcher(key("/a"), key("/b"), new));
+        assert!(!by_matcher(key("/a"), key("/b"), [2, 10, 0]));
         let any = Key {
             path: None,
             matched: false,
         };
-        assert_eq!(by_matcher(any, key("/")), Ordering::Greater);
+        assert!(by_matcher(key("/"), any, new));
+        assert!(!is_before("vars", key("/"), any, new));
+        assert!(is_before("vars", any, any, new));
+        assert!(!is_before("vars", any, any, old));
     }
 
     #[test]

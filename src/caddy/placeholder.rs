@@ -7,6 +7,7 @@ use super::expand::Word;
 use super::files::Folder;
 use super::map::Map;
 use crate::handshake::{Protocol, Request};
+use crate::project::Version;
 
 /// Shorthands that a Caddyfile may use (caddyconfig/httpcaddyfile/shorthands.go).
 const SHORTHANDS: &[&str] = &[
@@ -78,6 +79,8 @@ pub(super) struct Scene<'a> {
     /// The `map`s that the request has passed, and whether it surely did; `None` where that is not
     /// known.
     pub(super) maps: Option<&'a [(Arc<Map>, bool)]>,
+    /// The Caddy that runs it.
+    pub(super) version: Version,
     /// The folders of the project that the site's roots mean.
     pub(super) folders: &'a HashMap<String, Folder>,
 }
@@ -95,6 +98,7 @@ impl<'a> Scene<'a> {
             defined: &NO_NAMES,
             found: &NOTHING,
             maps: None,
+            version: super::CURRENT,
             folders: &NO_FOLDERS,
         }
     }

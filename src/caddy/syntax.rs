@@ -345,11 +345,14 @@ impl<'a> Parser<'a> {
         let alone = self.braceless.is_none() && self.pending_site.is_none();
         self.pending_site = None;
         let Some(open) = self.open.pop() else {
-            // It may be the end of a site whose `{` is missing.
+            // It may be the end of a site whose `{` is missing; and as the last word of a file it is
+            // the address of a site without lines (parse.go, `addresses`).
+            let mut after = self.source.parsed_text()[range.end..].lines();
+            let last = after.all(|line| line.trim().is_empty() || line.trim().starts_with('#'));
             return self.add_error(
                 range,
                 "unexpected \"}\": no block is open here".into(),
-                alone,
+                alone && !last,
             );
         };
         self.close(open.node, range.end);

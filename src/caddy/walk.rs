@@ -89,6 +89,7 @@ impl Walk {
             defined: &handlers.defined,
             found: &self.found,
             maps: Some(&self.maps),
+            version: handlers.version,
             folders: &handlers.folders,
         }
     }

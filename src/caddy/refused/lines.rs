@@ -26,6 +26,18 @@ pub(super) enum Kind {
     Http,
     /// `browse`.
     Browse,
+    /// A level of logs.
+    Level,
+    /// A version of TLS.
+    Tls,
+    /// A protocol that a listener serves.
+    Protocol,
+    /// What `strict_sni_host` says.
+    Strict,
+    /// What `auto_https` says.
+    AutoHttps,
+    /// `off`.
+    Off,
 }
 
 /// A line: its name, the least and the greatest number of its words, and what they are.
@@ -184,12 +196,14 @@ pub(super) const DIRECTIVES: &[Line] = &[
     ("error", 1, 2, Kind::Any),
     ("abort", 0, 0, Kind::Any),
     ("try_files", 1, MANY, Kind::Any),
-    ("root", 1, 1, Kind::Any),
+    // What comes after the folder is ignored by newer versions.
+    ("root", 1, MANY, Kind::Any),
     ("request_header", 1, 3, Kind::Any),
     ("basic_auth", 0, 2, Kind::Any),
     ("basicauth", 0, 2, Kind::Any),
     ("invoke", 1, 1, Kind::Any),
     ("map", 2, MANY, Kind::Any),
+    ("metrics", 0, 0, Kind::Any),
     ("file_server", 0, 1, Kind::Browse),
 ];
 
@@ -211,6 +225,35 @@ pub(super) fn wrong(kind: Kind, words: &[Word]) -> Option<(&Word, &'static str)>
         Kind::Status => (is_status, "no status"),
         Kind::ProxyProtocol => (|text| matches!(text, "v1" | "v2"), "neither `v1` nor `v2`"),
         Kind::Browse => (|text| text == "browse", "not `browse`"),
+        Kind::Level => (
+            |text| {
+                let levels = ["debug", "info", "warn", "error", "panic", "fatal"];
+                levels.iter().any(|level| text.eq_ignore_ascii_case(level))
+            },
+            "no level: DEBUG, INFO, WARN, ERROR, PANIC or FATAL",
+        ),
+        Kind::Tls => (
+            |text| matches!(text, "tls1.0" | "tls1.1" | "tls1.2" | "tls1.3"),
+            "no version of TLS: `tls1.2` or `tls1.3`",
+        ),
+        Kind::Protocol => (
+            |text| matches!(text, "h1" | "h2" | "h2c" | "h3"),
+            "no protocol: h1, h2, h2c or h3",
+        ),
+        Kind::Strict => (
+            |text| matches!(text, "on" | "insecure_off"),
+            "neither `on` nor `insecure_off`",
+        ),
+        Kind::AutoHttps => (
+            |text| {
+                matches!(
+                    text,
+                    "off" | "disable_redirects" | "disable_certs" | "ignore_loaded_certs"
+                )
+            },
+            "nothing that can be switched off: off, disable_redirects, disable_certs or ignore_loaded_certs",
+        ),
+        Kind::Off => (|text| text == "off", "not `off`"),
         Kind::Http => (
             |text| matches!(text, "1.1" | "2" | "h2c" | "3"),
             "no version of HTTP that is known here: 1.1, 2, h2c or 3",

@@ -3,6 +3,7 @@
 //! [`site`] judges what is written in the sites, [`proxy`] the proxies; [`lines`] says what their
 //! lines take. Only what no plugin could change is told.
 
+mod blocks;
 mod lines;
 mod proxy;
 mod site;
@@ -12,10 +13,10 @@ use std::collections::HashSet;
 
 use super::expand::Directive;
 use super::handler::{Action, Handler};
-use super::model::Config;
+use super::model::{Config, Options};
 use crate::finding::Undecided;
 use crate::handshake::known_endpoint;
-use crate::project::{Project, Version};
+use crate::project::Project;
 use crate::source::Span;
 use crate::syntax::Tree;
 
@@ -90,11 +91,26 @@ pub(super) fn misplaced(block: Span) -> Refusal {
 
 /// What Caddy refuses of the lines that are written in its sites, once they are expanded.
 pub(super) fn written(
-    version: Version,
+    options: &Options,
+    globals: &[Directive],
     sites: &[Directive],
     named_routes: &HashSet<&str>,
 ) -> Vec<Refusal> {
-    site::find(version, sites, named_routes)
+    let mut found = site::find(options, sites, named_routes);
+    for block in globals {
+        blocks::options(block, options.version, &mut found);
+    }
+    found
+}
+
+/// A snippet that has the name of one before it.
+pub(super) fn redeclared(head: Span, name: &str) -> Refusal {
+    refusal(
+        head,
+        format!("Caddy refuses the whole file: the snippet `{name}` is defined twice"),
+        "the second definition",
+        "give it another name",
+    )
 }
 
 /// What else Caddy refuses in `config`; `carries` says whether it has a route for sockets.

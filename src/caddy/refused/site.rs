@@ -3,12 +3,13 @@
 
 use std::collections::{HashMap, HashSet};
 
+use super::blocks;
 use super::lines::{DIRECTIVES, DIRECTIVES_SINCE};
 use super::proxy::arguments;
 use super::upstream::bad_port;
 use super::{Refusal, refusal};
 use crate::caddy::expand::{Directive, Word};
-use crate::caddy::model::Site;
+use crate::caddy::model::{Options, Site};
 use crate::caddy::order::Order;
 use crate::project::Version;
 use crate::syntax::Quote;
@@ -20,22 +21,27 @@ pub(super) fn is_plain(word: &Word) -> bool {
 
 /// What Caddy refuses of these sites.
 pub(super) fn find(
-    version: Version,
+    options: &Options,
     sites: &[Directive],
     named_routes: &HashSet<&str>,
 ) -> Vec<Refusal> {
     let mut found = Vec::new();
     duplicates(sites, &mut found);
     for site in sites.iter().filter(|site| !site.conditional) {
+        if let Some(one) = blocks::top(site, options.version) {
+            found.push(one);
+            continue;
+        }
         second_site(site, &mut found);
         let mut judge = Judge {
-            version,
+            version: options.version,
+            order: &options.order,
             named_routes,
             matchers: Vec::new(),
             whole: is_whole(site),
             found: &mut found,
         };
-        judge.list(site.children());
+        judge.list(site.children(), None);
     }
     found
 }
@@ -113,6 +119,7 @@ fn second_site(site: &Directive, found: &mut Vec<Refusal>) {
 
 struct Judge<'a> {
     version: Version,
+    order: &'a Order,
     named_routes: &'a HashSet<&'a str>,
     /// The named matchers that are seen, outermost first.
     matchers: Vec<&'a str>,
@@ -124,7 +131,7 @@ struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// Judges one block's directives. The recursion is as deep as blocks are nested, which
     /// expansion bounds.
-    fn list(&mut self, list: &'a [Directive]) {
+    fn list(&mut self, list: &'a [Directive], within: Option<&str>) {
         let outer = self.matchers.len();
         // What the environment leaves empty makes the next word the first.
         let first = |line: &Directive| line.words.first().is_some_and(is_plain);
@@ -156,9 +163,15 @@ impl<'a> Judge<'a> {
             if name.starts_with('@') || line.conditional {
                 continue;
             }
+            let plain = line.words.first().is_some_and(is_plain);
+            let unordered = within.and_then(|within| blocks::unordered(line, within));
+            if let Some(one) = unordered.filter(|_| plain) {
+                self.found.push(one);
+                continue;
+            }
             self.directive(line);
             if matches!(name, "handle" | "handle_path" | "route" | "handle_errors") {
-                self.list(line.children());
+                self.list(line.children(), Some(name));
             }
         }
         self.matchers.truncate(outer);
@@ -205,7 +218,22 @@ impl<'a> Judge<'a> {
     fn directive(&mut self, line: &'a Directive) {
         let name = line.name();
         let plain = line.words.first().is_some_and(is_plain);
-        if !plain || !Order::is_default(name) {
+        if !plain {
+            return;
+        }
+        let ordered = self.order.position(name).is_some();
+        if let Some(one) = blocks::directive(line, ordered).filter(|_| self.order.certain) {
+            self.found.push(one);
+            return;
+        }
+        let version = self.version;
+        match name {
+            "tls" => self.found.extend(blocks::tls(line)),
+            "handle_errors" => self.found.extend(blocks::codes(line, version)),
+            _ => {}
+        }
+        blocks::lines(name, line.children(), version, self.found);
+        if !Order::is_default(name) {
             return;
         }
         let args = self.without_matcher(line);
@@ -286,6 +314,8 @@ impl<'a> Judge<'a> {
                     )
                 })
             }
+            ("map", args) => blocks::map(line, args),
+            ("vars" | "basic_auth" | "basicauth", args) => blocks::pairs(line, args),
             ("request_header", [field, ..]) if field.text.starts_with('?') => Some(refusal(
                 line.head,
                 "Caddy refuses the whole file: `?` is for the directive `header`, and not for `request_header`".to_owned(),
