@@ -485,6 +485,7 @@ fn caddy_refuses_what_wslint_says_it_refuses() {
     }
 }
 
+#[allow(clippy::print_stdout, reason = "the figures of a run are for its log")]
 fn compare(caddy: &Path, version: &str, seed: u64, mutants: usize) {
     let mut bases: Vec<String> = BASES.iter().map(|text| (*text).to_owned()).collect();
     for rule in rules().iter().filter(|rule| rule.id.starts_with("caddy/")) {

@@ -443,14 +443,18 @@ pub(super) fn pairs(line: &Directive, args: &[Word]) -> Option<Refusal> {
     ))
 }
 
+/// Whether a name is that of a directive or a matcher, and no address.
+pub(super) fn stands_for_a_site(name: &str) -> bool {
+    Order::is_default(name) || SETTINGS.contains(&name) || name.starts_with('@')
+}
+
 /// A directive where a site's address should be.
 pub(super) fn top(line: &Directive, version: Version) -> Option<Refusal> {
     let name = line.name();
-    let directive = Order::is_default(name) || SETTINGS.contains(&name);
-    // Older versions take either for an address.
+    // Older versions take it for an address.
     let strict = version >= [2, 8, 0];
     let plain = strict && line.words.first().is_some_and(is_plain) && !line.conditional;
-    (plain && (directive || name.starts_with('@'))).then(|| {
+    (plain && stands_for_a_site(name)).then(|| {
         refusal(
             line.head,
             format!("Caddy refuses the whole file: `{name}` stands outside of every site"),

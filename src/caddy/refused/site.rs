@@ -32,6 +32,10 @@ pub(super) fn find(
             found.push(one);
             continue;
         }
+        if blocks::stands_for_a_site(site.name()) {
+            // To older versions that is an address, and what follows is its site's.
+            break;
+        }
         second_site(site, &mut found);
         let mut judge = Judge {
             version: options.version,
