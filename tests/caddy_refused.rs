@@ -16,7 +16,7 @@ use wslint::rule::rules;
 use random::Random;
 
 /// Mistaken configurations for each version in a run of the suite; WSLINT_MUTANTS asks for more.
-const MUTANTS: usize = 120;
+const MUTANTS: usize = 100;
 
 /// Of ten refusals of Caddy's, so many are found.
 const FOUND: usize = 8;
