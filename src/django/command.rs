@@ -340,9 +340,13 @@ pub fn commands(source: &Source) -> Vec<Command> {
         let target = target(program, &arguments);
         let is_command = match program {
             Program::Runserver => {
-                at > 0
-                    && words[at - 1].as_ref().is_some_and(|word| {
-                        word.text.ends_with("manage.py") || word.text.ends_with("django-admin")
+                let before = words[..at].iter().rev().map_while(Option::as_ref);
+                before
+                    .filter(|word| word.text != "CMD")
+                    .map(|word| word.text.as_str())
+                    .next()
+                    .is_some_and(|text| {
+                        text.ends_with("manage.py") || text.ends_with("django-admin")
                     })
             }
             // An installed package, a file's name or a comment is no command.
@@ -533,6 +537,8 @@ fn words(source: &Source) -> Vec<Option<Word>> {
     // The indentation of the key whose block scalar or list we are in.
     let mut block: Option<usize> = None;
     let mut continued = false;
+    // A Dockerfile's `ENTRYPOINT ["gunicorn"]`, whose arguments its CMD gives.
+    let mut entrypoint = false;
     for line in text.split_inclusive('\n') {
         let here = start;
         start += line.len();
@@ -553,7 +559,11 @@ fn words(source: &Source) -> Vec<Option<Word>> {
                 .then_some(indent);
             }
         } else if !continued {
-            words.push(None);
+            let takes_command = entrypoint;
+            entrypoint = trimmed.starts_with("ENTRYPOINT [") || takes_command && trimmed.is_empty();
+            if !(takes_command && (trimmed.is_empty() || trimmed.starts_with("CMD ["))) {
+                words.push(None);
+            }
         }
         continued = content.ends_with('\\');
         split(
@@ -658,6 +668,12 @@ mod tests {
                 "CMD python manage.py migrate && \\\n    exec /venv/bin/uvicorn --host 0.0.0.0 \\\n    proj.asgi:app\n",
                 Program::Uvicorn,
                 "proj.asgi:app",
+            ),
+            (
+                "Dockerfile",
+                "ENTRYPOINT [\"gunicorn\", \"--bind\", \"0.0.0.0:80\"]\n\nCMD [\"proj.wsgi:application\"]\n",
+                Program::Gunicorn,
+                "proj.wsgi:application",
             ),
             (
                 "docker-compose.yml",

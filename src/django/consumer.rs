@@ -200,7 +200,7 @@ pub fn connect(program: &Program<'_>, target: &Possible) -> Connect {
     }
 }
 
-/// The class in `Consumer.as_asgi()` or `Consumer`, through Channels' wrappers.
+/// The class in `Consumer.as_asgi()`, `Consumer()` or `Consumer`, through Channels' wrappers.
 pub fn class_of(target: &Possible) -> Option<std::sync::Arc<Class>> {
     let mut at = target.clone();
     for _ in 0..MAX_BASES {
@@ -214,6 +214,12 @@ pub fn class_of(target: &Possible) -> Option<std::sync::Arc<Class>> {
                         Data::Class(class) => Some(class.clone()),
                         _ => None,
                     };
+                }
+                // An instance of the consumer, which takes a scope as its class's `as_asgi()` does.
+                if let Data::Class(class) = &call.function.data
+                    && is_consumer(class)
+                {
+                    return Some(class.clone());
                 }
                 if !call.function.data.symbol().starts_with("channels.") {
                     return None;

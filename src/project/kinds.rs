@@ -80,7 +80,8 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     {
         return Some(Certain(Kind::Caddyfile));
     }
-    if lower == "supervisord.conf" || lower == "supervisor.conf" {
+    let for_supervisor = |part: &str| part.to_ascii_lowercase().contains("supervisor");
+    if plain.ends_with(".conf") && path.split('/').any(for_supervisor) {
         return Some(Perhaps(Kind::Command));
     }
     if plain == "nginx.conf" || plain.ends_with(".nginx") || plain.ends_with(".nginx.conf") {
@@ -325,6 +326,7 @@ mod tests {
             ("Caddyfile.prod", Some(Certain(Kind::Caddyfile))),
             ("caddyfile.go", None),
             ("supervisord.conf", Some(Perhaps(Kind::Command))),
+            ("deploy/supervisor/web.conf", Some(Perhaps(Kind::Command))),
             ("etc/nginx/nginx.conf", Some(Perhaps(Kind::Nginx))),
             ("templates/app.conf.j2", Some(Perhaps(Kind::Nginx))),
             ("sites-enabled/default", Some(Perhaps(Kind::Nginx))),
