@@ -91,7 +91,9 @@ impl Hop for Nginx<'_> {
             // Plain HTTP at a port for TLS is answered, with 400.
             Some(chosen) if chosen.tls || !tls => match chosen.by {
                 By::Name => Takes::ByName,
-                By::Default | By::First | By::Only => Takes::ByDefault,
+                By::Template | By::Templates | By::Default | By::First | By::Only => {
+                    Takes::ByDefault
+                }
             },
             _ => Takes::No,
         }
@@ -146,6 +148,13 @@ impl Hop for Nginx<'_> {
                 item: ROOT,
             };
         }
+        if chosen.by == By::Templates {
+            journey.end = End::Undecided {
+                why: "which of several servers takes it depends on names that a template supplies"
+                    .to_owned(),
+                item: ROOT,
+            };
+        }
         if let Some(unseen) = journey.unseen.take() {
             journey.end = End::Undecided {
                 why: unseen.why,
@@ -163,6 +172,8 @@ impl Nginx<'_> {
         let item = view.config.servers[chosen.server as usize].item;
         let message = match chosen.by {
             By::Name => format!("takes the request: its name is `{}`", request.host),
+            By::Template => "takes the request: a template supplies its names".to_owned(),
+            By::Templates => "may take the request: a template supplies its names".to_owned(),
             By::Default => "takes the request: no name matches, and it is the default".to_owned(),
             By::First => "takes the request: no name matches, and it is the first".to_owned(),
             By::Only => "takes the request: no other server listens there".to_owned(),

@@ -28,6 +28,10 @@ pub struct Chosen {
 pub enum By {
     /// One of its names is the host.
     Name,
+    /// None is, but a template supplies names of this one, and of no other.
+    Template,
+    /// None is, and a template supplies names of several; this is the first of them.
+    Templates,
     /// None is, and it says `default_server`.
     Default,
     /// None is, and it is the first of this listener.
@@ -56,11 +60,20 @@ impl Listener<'_> {
             .iter()
             .find(|(.., listen)| listen.is_some_and(|listen| listen.default));
         let (first, server, _) = default.or_else(|| self.servers.first())?;
-        let (server_index, by) = match named {
-            Some((_, index)) => (index, By::Name),
-            None if self.servers.len() == 1 => (*first, By::Only),
-            None if default.is_some() => (*first, By::Default),
-            None => (*first, By::First),
+        let mut elsewhere = self
+            .servers
+            .iter()
+            .filter(|(_, server, _)| server.is_named_elsewhere);
+        let (server_index, by) = match (named, elsewhere.next()) {
+            (Some((_, index)), _) => (index, By::Name),
+            _ if self.servers.len() == 1 => (*first, By::Only),
+            // Whatever the files ask for is a host that somebody serves.
+            (None, Some((index, ..))) => match elsewhere.next() {
+                None => (*index, By::Template),
+                Some(_) => (*index, By::Templates),
+            },
+            _ if default.is_some() => (*first, By::Default),
+            _ => (*first, By::First),
         };
         let flag = |is: fn(&Listen) -> bool| {
             let mut listens = self.servers.iter().filter_map(|(.., listen)| *listen);
@@ -100,9 +113,10 @@ impl<'a> View<'a> {
             .collect()
     }
 
-    /// The server that a request to `host` at `port` meets.
+    /// The server that a request to `host` at `port` meets, where the files say it.
     pub fn find_server(self, host: &str, port: u16) -> Option<u32> {
-        Some(self.choose_server(host, port)?.server)
+        let chosen = self.choose_server(host, port)?;
+        (chosen.by != By::Templates).then_some(chosen.server)
     }
 
     /// The same, and why. Where the files do not say which address a request arrives at, the one
@@ -210,6 +224,18 @@ mod tests {
         ] {
             assert_eq!(chosen(servers, host, port), expected, "{host}:{port}");
         }
+    }
+
+    #[test]
+    fn a_name_that_a_template_supplies_may_be_any() {
+        let app = "server { listen 80; server_name ${APP_HOST}; }";
+        let admin = "server { listen 80; server_name admin.local; }";
+        let one = format!("{admin} {app}");
+        assert_eq!(chosen(&one, "x", 80), Some((1, false, By::Template)));
+        assert_eq!(chosen(&one, "admin.local", 80), Some((0, false, By::Name)));
+        assert_eq!(chosen(app, "x", 80), Some((0, false, By::Only)));
+        let two = format!("{admin} {app} {app}");
+        assert_eq!(chosen(&two, "x", 80), Some((1, false, By::Templates)));
     }
 
     #[test]

@@ -102,6 +102,8 @@ pub struct Server {
     pub names: Vec<String>,
     /// Its names that are regular expressions.
     pub patterns: Vec<Pattern>,
+    /// A template supplies names of it.
+    pub is_named_elsewhere: bool,
     /// The ports that it listens on, with whether TLS is spoken there and whether it is the
     /// default server; empty where `listen` can't be read.
     pub listens: Vec<Listen>,
@@ -347,6 +349,7 @@ impl Server {
             first_name: None,
             names: Vec::new(),
             patterns: Vec::new(),
+            is_named_elsewhere: false,
             listens: Vec::new(),
             sockets: Vec::new(),
             says_listen: false,
@@ -363,7 +366,7 @@ impl Server {
                         word.text.trim_start_matches('.').to_ascii_lowercase()
                     });
                     match word.text.strip_prefix('~') {
-                        _ if word.templated => {}
+                        _ if word.templated => self.is_named_elsewhere = true,
                         Some(pattern) => self.patterns.push(Pattern::new(pattern, true)),
                         None => self.names.push(word.text.to_ascii_lowercase()),
                     }
