@@ -48,15 +48,22 @@ impl Hop for Nginx<'_> {
             let written = server.listens.iter().map(|listen| listen.port);
             let ports: BTreeSet<_> = written.chain(unwritten).collect();
             for port in ports {
-                let hosts = server.names.iter().map(|name| sample(name));
-                let unnamed = ["localhost", ""].map(str::to_owned);
                 // What no request can select is no way in.
-                let leads = |host: String| {
-                    let chosen = self.view.choose_server(&host, port)?;
-                    (chosen.server == index).then_some((host, chosen.tls))
+                let leads = |host: &str| {
+                    let chosen = self.view.choose_server(host, port)?;
+                    (chosen.server == index).then_some(chosen.tls)
                 };
-                let found = hosts.chain(unnamed).find_map(leads);
-                entrances.extend(found.map(|(host, tls)| Entrance {
+                let mut hosts = server
+                    .names
+                    .iter()
+                    .filter(|name| is_asked_for(name))
+                    .map(|name| sample(name));
+                let named = hosts.find_map(|host| Some((leads(&host)?, host)));
+                let found = named.or_else(|| {
+                    let tls = ["localhost", ""].into_iter().find_map(leads)?;
+                    Some((tls, String::new()))
+                });
+                entrances.extend(found.map(|(tls, host)| Entrance {
                     tls,
                     host,
                     port,
@@ -293,6 +300,12 @@ fn answered(request: &Request, reply: Reply) -> Reply {
         Reply::Spoiled => Reply::Replaced { status: None },
         other => other,
     }
+}
+
+/// Whether a client may ask for a `server_name`: `_` and the like are there because nobody does, and
+/// what `$hostname` is, only the machine knows.
+fn is_asked_for(name: &str) -> bool {
+    !name.starts_with('$') && name.contains(|c: char| c.is_ascii_alphanumeric())
 }
 
 /// A host that a `server_name` stands for (`*.a.example`, `.a.example`, `a.*`).

@@ -31,7 +31,8 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         if run.verdict != Verdict::Fails {
             open.extend(traced.entrance.as_ref().map(|entrance| entrance.span));
         }
-        let named = |entrance: &Entrance| !entrance.host.is_empty() && !entrance.host.contains('*');
+        // What serves any host, or this machine's, says nothing of the pages that open sockets.
+        let named = |entrance: &Entrance| !is_local(&entrance.host) && !entrance.host.contains('*');
         if !traced.entrance.as_ref().is_none_or(named) {
             continue;
         }
@@ -79,6 +80,12 @@ fn refused(run: &Run) -> Option<(&Step, &Because)> {
         .then_some((step, because))
 }
 
+/// Whether nobody outside asks for a host: a name without a dot is a container's, a placeholder, or
+/// this machine's.
+fn is_local(host: &str) -> bool {
+    !host.contains(['.', '*', ':']) || matches!(host, "127.0.0.1" | "[::1]" | "::1" | "0.0.0.0")
+}
+
 fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) -> Option<Finding> {
     let setting = one.settings.get("ALLOWED_HOSTS");
     let value = setting.certain().filter(|value| value.span == span);
@@ -93,11 +100,6 @@ fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) 
         Some(value) => {
             // An empty list is told by a rule of its own.
             let list = entries(&value.data, true).filter(|list| !list.is_empty())?;
-            // A name without a dot is a container's, or this machine's: nobody outside asks for it.
-            let local = |entry: &str| {
-                !entry.contains(['.', '*', ':'])
-                    || matches!(entry, "127.0.0.1" | "[::1]" | "::1" | "0.0.0.0")
-            };
             let finding = report
                 .finding(
                     format!("no page of `{listed}` may open a socket: ALLOWED_HOSTS does not hold its host (403)"),
@@ -106,7 +108,7 @@ fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) 
                 )
                 .note("Channels compares the Origin of the handshake with ALLOWED_HOSTS and closes it before it opens; pages themselves get 400 (DisallowedHost) under a host that is not in it")
                 .help(format!("add the host that is served:\n\"{}\"", one.hosts.first()?));
-            if value.is_default() || list.iter().all(|(entry, _)| local(entry)) {
+            if value.is_default() || list.iter().all(|(entry, _)| is_local(entry)) {
                 finding.severity(Severity::Warning)
             } else {
                 finding
@@ -211,6 +213,13 @@ mod tests {
     use crate::rule::rules;
 
     fn said(hosts: &str) -> Vec<Severity> {
+        said_at("server_name news.example.com;", hosts)
+    }
+
+    fn said_at(name: &str, hosts: &str) -> Vec<Severity> {
+        let nginx = format!(
+            "events {{}}\nhttp {{ server {{ listen 80; {name} location / {{ proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://app:8000; }} }} }}\n"
+        );
         let settings = format!(
             "ROOT_URLCONF = 'shop.urls'\nINSTALLED_APPS = ['channels']\nALLOWED_HOSTS = {hosts}\n"
         );
@@ -225,10 +234,7 @@ mod tests {
             ),
             ("shop/settings.py", settings.as_str()),
             ("start.sh", "daphne shop.asgi:application\n"),
-            (
-                "nginx.conf",
-                "events {}\nhttp { server { listen 80; server_name news.example.com; location / { proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://app:8000; } } }\n",
-            ),
+            ("nginx.conf", nginx.as_str()),
         ])
         .unwrap();
         let cx = Context::resolve(&project);
@@ -247,5 +253,23 @@ mod tests {
         assert_eq!(said("['localhost', '127.0.0.1']"), [Severity::Warning]);
         assert_eq!(said("['localhost', 'web']"), [Severity::Warning]);
         assert_eq!(said("['news.example.com']"), []);
+    }
+
+    #[test]
+    fn a_server_without_a_name_serves_the_hosts_that_django_knows() {
+        let hosts = "['news.example.com']";
+        for name in [
+            "",
+            "server_name _;",
+            "server_name localhost;",
+            "server_name $hostname;",
+            "server_name ${DOMAIN};",
+            "server_name DOMAIN_NAME;",
+            "server_name ~^.+$;",
+        ] {
+            assert_eq!(said_at(name, hosts), [], "{name}");
+        }
+        let other = said_at("server_name other.example.com;", hosts);
+        assert_eq!(other, [Severity::Error]);
     }
 }
