@@ -6,6 +6,7 @@ mod configuration;
 #[path = "../support/differential.rs"]
 mod differential;
 mod generate;
+mod lines;
 mod servers;
 #[path = "../support/socket/mod.rs"]
 mod socket;
