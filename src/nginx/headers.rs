@@ -14,6 +14,10 @@ use crate::source::Span;
 use crate::syntax::Word;
 use crate::value::Value;
 
+/// From this version on nginx sends one Host to an HTTP/1.1 upstream, whatever the lines say
+/// (measured on 1.31.5).
+pub(super) const ONE_HOST: Version = [1, 31, 4];
+
 /// From this version on, `proxy_http_version` is 1.1 by default and no `Connection: close` is sent.
 pub const KEEPALIVE_BY_DEFAULT: Version = [1, 29, 7];
 

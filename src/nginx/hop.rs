@@ -2,11 +2,14 @@
 
 use std::collections::BTreeSet;
 
+use super::headers::ONE_HOST;
 use super::listener::{By, Chosen};
 use super::location::Matcher;
 use super::model::{ROOT, View};
 use super::phases::{self, Answer, End, Event, Journey, Module, What};
-use crate::handshake::{Because, Dial, Entrance, Hop, Outcome, Passage, Reply, Request, Takes};
+use crate::handshake::{
+    Because, Dial, Entrance, Hop, Outcome, Passage, Protocol, Reply, Request, Takes,
+};
 use crate::project::Version;
 use crate::source::Span;
 
@@ -258,17 +261,17 @@ impl Nginx<'_> {
         Passage {
             at: location.and_then(head).or_else(|| head(server)),
             because: because.collect(),
-            outcome: outcome(journey.end),
+            outcome: outcome(journey.end, self.target),
         }
     }
 }
 
 /// An end as the hops behind and before see it.
-fn outcome(end: End) -> Outcome {
+fn outcome(end: End, target: Option<Version>) -> Outcome {
     match end {
         End::Forwards(forwarded) => Outcome::Forwards {
             reply: match forwarded.module {
-                Module::Proxy => answered(&forwarded.request, forwarded.reply),
+                Module::Proxy => answered(&forwarded.request, forwarded.reply, target),
                 _ => forwarded.reply,
             },
             to: forwarded.to,
@@ -276,7 +279,7 @@ fn outcome(end: End) -> Outcome {
             refused: forwarded
                 .refused
                 .into_iter()
-                .map(|(status, end)| (status, outcome(end)))
+                .map(|(status, end)| (status, outcome(end, target)))
                 .collect(),
         },
         End::Answers { status, .. } => Outcome::Answers { status },
@@ -286,9 +289,11 @@ fn outcome(end: End) -> Outcome {
 
 /// Whether every server answers: RFC 9112, 3.2 demands 400 for a request without Host, or with two;
 /// not all of them do as it says.
-fn answered(request: &Request, reply: Reply) -> Reply {
+fn answered(request: &Request, reply: Reply, target: Option<Version>) -> Reply {
+    let one = target.is_some_and(|target| target >= ONE_HOST);
     let lines = match request.lines("host").count() {
         1 => return reply,
+        _ if one && request.protocol == Protocol::Http11 => return reply,
         0 => "no Host line",
         _ => "more than one Host line",
     };
@@ -322,7 +327,7 @@ fn sample(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::handshake::{Browser, Protocol, has_token};
+    use crate::handshake::{Browser, has_token};
     use crate::nginx::Model;
     use crate::project::Project;
     use crate::value::Value;
@@ -525,6 +530,31 @@ mod tests {
             ),
         ] {
             assert_eq!(told(servers), expected, "{servers}");
+        }
+    }
+
+    #[test]
+    fn since_1_31_4_one_host_is_sent_whatever_the_lines_say() {
+        for lines in [
+            "proxy_set_header Host \"\";",
+            "proxy_set_header Host a; proxy_set_header Host b;",
+        ] {
+            let conf = format!(
+                "events {{}} http {{ server {{ location / {{ proxy_http_version 1.1; {lines} proxy_pass http://10.0.0.1; }} }} }}"
+            );
+            let project = Project::in_memory([("nginx.conf", conf.as_str())]).expect("valid");
+            let model = Model::resolve(&project);
+            let request = Request::handshake(Browser::Chrome, false, "x", 80, "/");
+            for (target, intact) in [([1, 31, 3], false), ([1, 31, 4], true)] {
+                let nginx = Nginx {
+                    view: model.view(0),
+                    target: Some(target),
+                };
+                let Outcome::Forwards { reply, .. } = nginx.receive(&request).outcome else {
+                    panic!("{lines}");
+                };
+                assert_eq!(reply == Reply::Intact, intact, "{lines} {target:?}");
+            }
         }
     }
 

@@ -3,12 +3,8 @@
 use super::{Causes, Place, upgrading};
 use crate::context::Context;
 use crate::finding::Report;
-use crate::nginx::headers::{Line, handshakes};
+use crate::nginx::headers::{Line, ONE_HOST, handshakes};
 use crate::nginx::variables::Scope;
-use crate::project::Version;
-
-/// From this version on nginx sends one Host to an HTTP/1.1 upstream, whatever the lines say.
-const ONE_HOST: Version = [1, 31, 4];
 
 /// Reports every second line for Upgrade or Host that sends something.
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
