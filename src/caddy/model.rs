@@ -137,6 +137,8 @@ impl Site {
 pub struct Config {
     /// The root file.
     pub source: SourceId,
+    /// The files that it imports.
+    pub imported: Vec<SourceId>,
     /// Its global options.
     pub options: Options,
     /// Its sites, in order.
@@ -182,9 +184,9 @@ impl Model {
         });
         let mut model = Self::default();
         let mut reached = HashSet::new();
-        for (mut config, undecided, files) in read {
+        for (mut config, undecided) in read {
             model.undecided.extend(undecided);
-            let own = std::iter::once(config.source).chain(files.iter().copied());
+            let own = std::iter::once(config.source).chain(config.imported.iter().copied());
             let unreadable = refused::unreadable(own.filter_map(|id| trees.get(&id)));
             if let Some(first) = unreadable {
                 // What stands in it is not read.
@@ -192,7 +194,7 @@ impl Model {
                 config.is_readable = false;
             }
             reached.insert(config.source);
-            reached.extend(files);
+            reached.extend(&config.imported);
             model.configs.push(config);
         }
         for id in reached {
@@ -313,8 +315,8 @@ fn names(glob: &str, path: &str) -> bool {
     globset::Glob::new(&anywhere).is_ok_and(|glob| glob.compile_matcher().is_match(path))
 }
 
-/// Adapts one root: the configuration, what is undecided about it, and the files it imports.
-fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecided>, Vec<SourceId>) {
+/// Adapts one root: the configuration, and what is undecided about it.
+fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecided>) {
     let mut expander = Expander::new(project, trees);
     let directives = expander.file(tree);
     let mut options = Options {
@@ -365,6 +367,7 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
     };
     let mut config = Config {
         source: tree.source,
+        imported: expander.imported,
         options,
         sites: Vec::new(),
         refusals,
@@ -409,7 +412,7 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
         }
         other_errors(&mut config, &sites, &named_routes);
     }
-    (config, expander.undecided, expander.imported)
+    (config, expander.undecided)
 }
 
 /// Gives each site without `handle_errors` those of others that its listeners share with it.

@@ -6,7 +6,7 @@ use super::handler::{Action, Block};
 use super::hop::upstreams;
 use super::{Address, Config, Site};
 use crate::handshake::{Dial, Entrance, Hop, Passage, Request, Takes};
-use crate::source::Span;
+use crate::source::{Kind, Source, Span};
 
 /// One Caddyfile, ready to receive requests.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +22,16 @@ impl Hop for Caddy<'_> {
 
     fn place(&self) -> Span {
         Span::new(self.config.source, 0..0)
+    }
+
+    fn may_read(&self, source: &Source) -> bool {
+        match source.kind {
+            Kind::Nginx | Kind::Python => self.config.imported.contains(&source.id),
+            Kind::Caddyfile => {
+                self.config.source == source.id || self.config.imported.contains(&source.id)
+            }
+            _ => true,
+        }
     }
 
     fn entrances(&self) -> Vec<Entrance> {

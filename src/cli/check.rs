@@ -132,7 +132,7 @@ pub(super) fn run(arguments: Arguments, out: &mut dyn Write) -> Result<u8, Failu
         _ => output::write(&checked, arguments.format, color, out)?,
     }
     out.flush()?;
-    let for_people = matches!(arguments.format, Format::Full | Format::Concise);
+    let for_people = arguments.format.is_for_people();
     let files: usize = checked.iter().map(|one| one.outcome.files).sum();
     if for_people && !arguments.quiet {
         output::write_undecided(&checked, &mut io::stderr())?;
@@ -284,7 +284,11 @@ fn checked(
     }
     let context = Context::resolve(&project);
     let mut outcome = check_resolved(&context, &selection);
-    fix::keep_what_holds(&context, &mut outcome);
+    // To try them costs another check, and only some are told of them.
+    let counts = arguments.format.is_for_people() && !arguments.quiet;
+    if counts || arguments.format.holds_fixes() {
+        fix::keep_what_holds(&context, &mut outcome);
+    }
     // The process ends soon; freeing millions of nodes one by one would only delay it.
     std::mem::forget(context);
     Checked { project, outcome }

@@ -17,12 +17,11 @@ use crate::finding::{Applicability, Edit, Finding, Fix};
 use crate::project::Project;
 use crate::rule::Severity;
 use crate::source::{Kind, SourceId};
-use passages::Passages;
 
 /// Rounds of fixing. What is mended may show what it hid, a few times over.
 const MAX_ROUNDS: usize = 10;
 
-/// Fixes that are tried one by one where all of them together do not hold; each costs a check.
+/// How often fixes are tried where all of them together do not hold; each time costs a check.
 const MAX_TRIED: usize = 64;
 
 /// Servers and handlers above which no fix is tried: asking each of them about each path, before
@@ -55,15 +54,23 @@ pub fn keep_what_holds(cx: &Context<'_>, outcome: &mut Outcome) {
         keep_line_ends(cx.project, finding);
     }
     let before = Baseline::of(cx);
-    let all: Vec<&Finding> = fixes.iter().map(|at| &outcome.findings[*at]).collect();
-    // Mostly all of them hold, and one look is enough.
-    let together = independent(&all);
-    if together.len() == all.len() && before.holds(&all) {
-        return;
-    }
-    for (number, at) in fixes.iter().enumerate() {
-        if number >= MAX_TRIED || !before.holds(&[&outcome.findings[*at]]) {
-            outcome.findings[*at].fix = None;
+    // Mostly all of them hold, and one look is enough; else each half is looked at for itself.
+    let mut open = vec![fixes.as_slice()];
+    let mut tried = 0;
+    while let Some(part) = open.pop() {
+        let findings: Vec<&Finding> = part.iter().map(|at| &outcome.findings[*at]).collect();
+        if independent(&findings).len() == findings.len() {
+            tried += 1;
+            if tried <= MAX_TRIED && before.holds(&findings) {
+                continue;
+            }
+        }
+        match part {
+            [at] => outcome.findings[*at].fix = None,
+            _ => {
+                let (first, second) = part.split_at(part.len() / 2);
+                open.extend([second, first]);
+            }
         }
     }
 }
@@ -182,17 +189,17 @@ type Key = (String, u32, String);
 
 /// What is true of a project before any fix.
 struct Baseline<'a> {
+    cx: &'a Context<'a>,
     project: &'a Project,
     outcome: Outcome,
-    passages: Passages,
 }
 
 impl<'a> Baseline<'a> {
     fn of(cx: &'a Context<'a>) -> Self {
         Self {
+            cx,
             project: cx.project,
             outcome: check_resolved(cx, &everything()),
-            passages: Passages::of(cx),
         }
     }
 
@@ -237,10 +244,11 @@ impl<'a> Baseline<'a> {
                 (path, start, note.message.clone())
             })
             .collect();
+        let changed = edits.iter().map(|edit| edit.span.source).collect();
         left && after.undecided.iter().all(|note| {
             let path = edited.source(note.span.source).path.clone();
             notes.contains(&(path, note.span.start, note.message.clone()))
-        }) && self.passages.hold(&Passages::of(&cx))
+        }) && passages::hold(self.cx, &cx, &changed)
     }
 }
 

@@ -3,23 +3,18 @@
 use std::collections::BTreeSet;
 
 use crate::context::Context;
-use crate::handshake::{Browser, Hop, Judged, Outcome, Passage, Reply, Request, Upstream, judge};
-use crate::source::{Kind, SourceId, Span};
+use crate::handshake::{
+    Browser, Entrance, Hop, Judged, Outcome, Passage, Reply, Request, Upstream, judge,
+};
+use crate::source::{Kind, Source, SourceId, Span};
 use crate::trace::hops;
 
 /// Paths and ways in that are tried: enough for a repository of people, an end for a generated one.
 const MAX_PATHS: usize = 64;
 const MAX_ENTRANCES: usize = 64;
 
-/// What every request that was tried meets, in order.
-pub(super) struct Passages {
-    tried: Vec<Tried>,
-}
-
 /// One path at one way in.
 struct Tried {
-    /// Hop, address and path.
-    name: String,
     /// Whether the hop is an application.
     application: bool,
     /// What each browser's handshake meets.
@@ -43,49 +38,96 @@ enum Shape {
     Undecided(String),
 }
 
-impl Passages {
-    pub(super) fn of(cx: &Context<'_>) -> Self {
-        let paths = paths(cx);
-        let mut tried = Vec::new();
-        for (number, hop) in hops(cx).iter().enumerate() {
-            for entrance in hop.entrances().into_iter().take(MAX_ENTRANCES) {
-                let host = if entrance.host.is_empty() {
-                    "localhost"
-                } else {
-                    &entrance.host
-                };
-                for path in &paths {
-                    let request = |browser| {
-                        Request::handshake(browser, entrance.tls, host, entrance.port, path)
-                    };
-                    let mut page = request(Browser::Chrome);
-                    page.headers.retain(|line| line.name == "Origin");
-                    tried.push(Tried {
-                        name: format!("{number} {}:{} {path}", entrance.host, entrance.port),
-                        application: hop.is_application(),
-                        handshakes: Browser::ALL
-                            .map(|browser| met(hop.as_ref(), &request(browser), false)),
-                        page: met(hop.as_ref(), &page, true),
-                    });
-                }
-            }
+/// Whether after a change of the sources `changed`, from `before` to `after`, whatever was right is
+/// as it was. A handshake that was lost may open, with all that is at its path; or be lost to
+/// something else.
+pub(super) fn hold(
+    before: &Context<'_>,
+    after: &Context<'_>,
+    changed: &BTreeSet<SourceId>,
+) -> bool {
+    let (old, new) = (Side::of(before, changed), Side::of(after, changed));
+    old.hops.len() == new.hops.len()
+        && (0..old.hops.len()).all(|hop| {
+            // What reads none of these is as it was.
+            let is_touched = old.reads(hop).next().is_some() || new.reads(hop).next().is_some();
+            !is_touched || holds(&old, &new, hop)
+        })
+}
+
+/// A project before or after the change.
+struct Side<'a> {
+    hops: Vec<Box<dyn Hop + 'a>>,
+    changed: Vec<&'a Source>,
+    paths: BTreeSet<String>,
+}
+
+impl<'a> Side<'a> {
+    fn of(cx: &'a Context<'a>, changed: &BTreeSet<SourceId>) -> Self {
+        Self {
+            hops: hops(cx),
+            changed: changed.iter().map(|id| cx.project.source(*id)).collect(),
+            paths: paths(cx),
         }
-        Self { tried }
     }
 
-    /// Whether after a fix, which left `after`, whatever was right is as it was. A handshake that
-    /// was lost may open, with all that is at its path; or be lost to something else.
-    pub(super) fn hold(&self, after: &Self) -> bool {
-        self.tried.len() == after.tried.len()
-            && self
-                .tried
-                .iter()
-                .zip(&after.tried)
-                .all(|(before, after)| before.holds(after))
+    /// The changed sources that a hop may read.
+    fn reads(&self, hop: usize) -> impl Iterator<Item = &'a Source> {
+        let changed = self.changed.iter().copied();
+        changed.filter(move |source| self.hops[hop].may_read(source))
+    }
+
+    /// The paths that are tried at a hop: the project's, and those of what changes there.
+    fn tried(&self, hop: usize) -> BTreeSet<String> {
+        let own: BTreeSet<String> = self.reads(hop).flat_map(named).collect();
+        let mut paths = self.paths.clone();
+        paths.extend(own.into_iter().take(MAX_PATHS));
+        paths
+    }
+
+    fn entrances(&self, hop: usize) -> Vec<Entrance> {
+        let mut entrances = self.hops[hop].entrances();
+        entrances.truncate(MAX_ENTRANCES);
+        entrances
     }
 }
 
+/// The same of one hop.
+fn holds(old: &Side<'_>, new: &Side<'_>, hop: usize) -> bool {
+    let (before, after) = (old.entrances(hop), new.entrances(hop));
+    let paths = old.tried(hop);
+    before.len() == after.len()
+        && paths == new.tried(hop)
+        && before.iter().zip(&after).all(|(before, after)| {
+            let same = (&before.host, before.port) == (&after.host, after.port);
+            let met = |side: &Side<'_>, entrance, path: &String| {
+                Tried::at(side.hops[hop].as_ref(), entrance, path)
+            };
+            same && paths
+                .iter()
+                .all(|path| met(old, before, path).holds(&met(new, after, path)))
+        })
+}
+
 impl Tried {
+    /// Asks for a path at a way in.
+    fn at(hop: &dyn Hop, entrance: &Entrance, path: &str) -> Self {
+        let host = if entrance.host.is_empty() {
+            "localhost"
+        } else {
+            &entrance.host
+        };
+        let request =
+            |browser| Request::handshake(browser, entrance.tls, host, entrance.port, path);
+        let mut page = request(Browser::Chrome);
+        page.headers.retain(|line| line.name == "Origin");
+        Self {
+            application: hop.is_application(),
+            handshakes: Browser::ALL.map(|browser| met(hop, &request(browser), false)),
+            page: met(hop, &page, true),
+        }
+    }
+
     fn holds(&self, after: &Self) -> bool {
         let mends = |before: &Met, after: &Met| match (before.opens, after.opens) {
             (Some(false), opens) => opens != Some(false),
@@ -100,8 +142,7 @@ impl Tried {
         let spared = self.application
             && matches!(self.page.outcome, Shape::Answers(_))
             && matches!(after.page.outcome, Shape::Undecided(_));
-        self.name == after.name
-            && (self.page == after.page || rerouted || spared)
+        (self.page == after.page || rerouted || spared)
             && pairs().all(|(before, after)| {
                 before == after || mends(before, after) || lost_still(before, after)
             })
@@ -165,26 +206,31 @@ fn met(hop: &dyn Hop, request: &Request, page: bool) -> Met {
     Met { outcome, opens }
 }
 
-/// The paths that the project's configuration and its endpoints name, and one that nothing names.
-fn paths(cx: &Context<'_>) -> Vec<String> {
-    let mut paths: BTreeSet<String> = BTreeSet::new();
+/// The endpoints, the paths that the files of a project name, and one that nothing names.
+fn paths(cx: &Context<'_>) -> BTreeSet<String> {
+    let mut found: BTreeSet<String> = BTreeSet::new();
     for endpoint in &cx.project.config.endpoints {
-        paths.insert(endpoint.path().to_owned());
+        found.insert(endpoint.path().to_owned());
     }
     for source in &cx.project.sources {
-        if matches!(source.kind, Kind::Nginx | Kind::Caddyfile | Kind::Python) {
-            for word in words(&source.text) {
-                paths.insert(format!("/{}", word.trim_start_matches('/')));
-            }
-        }
-        if paths.len() > 4 * MAX_PATHS {
+        found.extend(named(source));
+        if found.len() > 4 * MAX_PATHS {
             break;
         }
     }
     ["/".to_owned(), "/wslint/nobody-names-this".to_owned()]
         .into_iter()
-        .chain(paths.into_iter().take(MAX_PATHS))
+        .chain(found.into_iter().take(MAX_PATHS))
         .collect()
+}
+
+/// The paths that a file names.
+fn named(source: &Source) -> impl Iterator<Item = String> {
+    let text = match source.kind {
+        Kind::Nginx | Kind::Caddyfile | Kind::Python => source.text.as_str(),
+        _ => "",
+    };
+    words(text).map(|word| format!("/{}", word.trim_start_matches('/')))
 }
 
 /// Words that may be paths: with a slash, and of nothing but what a path is of.

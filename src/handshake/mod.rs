@@ -11,7 +11,7 @@ pub use route::{Endpoint, Evidence, endpoints, is_companion, is_plain_http, know
 
 use std::collections::BTreeSet;
 
-use crate::source::Span;
+use crate::source::{Source, Span};
 use crate::value::Value;
 
 /// Whose handshake it is. Browsers differ in one header that configurations stumble over.
@@ -333,6 +333,10 @@ pub trait Hop {
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes;
     /// What becomes of `request` here.
     fn receive(&self, request: &Request) -> Passage;
+    /// Whether another text of `source` might change what it does.
+    fn may_read(&self, _source: &Source) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

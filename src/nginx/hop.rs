@@ -11,7 +11,7 @@ use crate::handshake::{
     Because, Dial, Entrance, Hop, Outcome, Passage, Protocol, Reply, Request, Takes,
 };
 use crate::project::Version;
-use crate::source::Span;
+use crate::source::{Kind, Source, Span};
 
 /// From this version on a listener of plain HTTP/2 also understands HTTP/1.1.
 const PREFACE_IS_DETECTED: Version = [1, 25, 1];
@@ -33,6 +33,21 @@ impl Hop for Nginx<'_> {
     fn place(&self) -> Span {
         let main = &self.view.arena.trees[self.view.config.main as usize];
         Span::new(main.source, 0..0)
+    }
+
+    fn may_read(&self, source: &Source) -> bool {
+        match source.kind {
+            Kind::Nginx => {
+                let own = self.view.files().into_iter();
+                // The maps of other files may be a fragment's.
+                !self.view.config.complete && source.text.contains("map")
+                    || own
+                        .map(|tree| self.view.arena.trees[tree as usize].source)
+                        .any(|own| own == source.id)
+            }
+            Kind::Caddyfile | Kind::Python => false,
+            _ => true,
+        }
     }
 
     fn entrances(&self) -> Vec<Entrance> {

@@ -4,7 +4,7 @@
 //! Nothing is copied: an [`Item`] points at a directive of a parsed file. Items lie in preorder,
 //! as the nodes of a [`Tree`] do, so walking them needs no recursion.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::OnceLock;
 
 use super::files::Stock;
@@ -287,6 +287,18 @@ pub struct View<'a> {
 }
 
 impl<'a> View<'a> {
+    /// The files that it is made of, as indices into [`Arena::trees`].
+    pub(super) fn files(self) -> BTreeSet<u32> {
+        let included = self.config.includes.values().flat_map(|included| {
+            let files: &[u32] = match included {
+                Included::Files(files) => files,
+                _ => &[],
+            };
+            files.iter().copied()
+        });
+        included.chain(self.config.roots.iter().copied()).collect()
+    }
+
     /// The item itself.
     pub fn item(self, item: ItemId) -> &'a Item {
         &self.config.items[item as usize]

@@ -49,6 +49,18 @@ pub enum Format {
     Rdjson,
 }
 
+impl Format {
+    /// Whether it is read by people, who get a summary beside it.
+    pub const fn is_for_people(self) -> bool {
+        matches!(self, Self::Full | Self::Concise)
+    }
+
+    /// Whether it has a place for fixes.
+    pub const fn holds_fixes(self) -> bool {
+        matches!(self, Self::Json | Self::Sarif | Self::Rdjson)
+    }
+}
+
 /// Writes all findings of `checked` in `format`; `color` says whether escape sequences are wanted.
 ///
 /// # Errors

@@ -140,20 +140,7 @@ impl<'a> Finder<'a> {
 
     /// Where nginx's own tokenizer stops.
     fn syntax(&mut self) {
-        let mut trees: Vec<u32> = self.view.config.roots.clone();
-        trees.extend(
-            self.view
-                .config
-                .includes
-                .values()
-                .flat_map(|included| match included {
-                    Included::Files(files) => files.clone(),
-                    _ => Vec::new(),
-                }),
-        );
-        trees.sort_unstable();
-        trees.dedup();
-        for index in trees {
+        for index in self.view.files() {
             let tree = &self.view.arena.trees[index as usize];
             let Some(error) = tree.errors.first() else {
                 continue;
