@@ -7,7 +7,7 @@
 use crate::source::{Source, Span};
 
 /// A server program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Program {
     /// gunicorn.
     Gunicorn,

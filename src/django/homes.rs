@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 
 use super::requirements::Requirements;
+use super::routes::{Application, Route};
 use super::servers::Entry;
+use super::settings::{Role, Settings};
 use super::{Model, is_within};
 use crate::project::Project;
-use crate::source::Span;
+use crate::source::{Kind, Source, SourceId, Span};
 
 /// What belongs to the application in one folder.
 #[derive(Debug, Default)]
@@ -17,8 +19,59 @@ pub(super) struct Home {
     pub(super) installed: Requirements,
     /// What shows that it serves sockets: a route, or a consumer.
     pub(super) sockets: Option<Span>,
-    /// The modules of its settings and applications.
-    pub(super) modules: Vec<crate::source::SourceId>,
+    /// Its settings modules, indices into the model's.
+    settings: Vec<usize>,
+    /// Its ASGI applications, indices into the model's.
+    applications: Vec<usize>,
+    /// The routes of those, indices into the model's.
+    routes: Vec<usize>,
+    /// Its Python sources.
+    sources: Vec<SourceId>,
+}
+
+/// Questions about the application in one folder.
+impl Model {
+    /// Its settings modules.
+    pub fn settings_of(&self, home: &str) -> impl Iterator<Item = &Settings> {
+        self.of(home, |home| &home.settings)
+            .map(|at| &self.settings[*at])
+    }
+
+    /// Those of them that run in production.
+    pub fn production_of(&self, home: &str) -> impl Iterator<Item = &Settings> {
+        self.settings_of(home)
+            .filter(|settings| settings.role == Role::Production)
+    }
+
+    /// Its ASGI applications, with their indices.
+    pub fn applications_of(&self, home: &str) -> impl Iterator<Item = (usize, &Application)> {
+        self.of(home, |home| &home.applications)
+            .map(|at| (*at, &self.applications[*at]))
+    }
+
+    /// Its routes.
+    pub fn routes_of(&self, home: &str) -> impl Iterator<Item = &Route> {
+        self.of(home, |home| &home.routes)
+            .map(|at| &self.routes[*at])
+    }
+
+    /// Its Python sources.
+    pub fn sources_of<'a>(
+        &'a self,
+        project: &'a Project,
+        home: &str,
+    ) -> impl Iterator<Item = &'a Source> {
+        self.of(home, |home| &home.sources)
+            .map(|source| project.source(*source))
+    }
+
+    fn of<'a, T: 'a>(
+        &'a self,
+        home: &str,
+        what: impl Fn(&'a Home) -> &'a Vec<T>,
+    ) -> impl Iterator<Item = &'a T> {
+        self.by_home.get(home).into_iter().flat_map(what)
+    }
 }
 
 impl Model {
@@ -70,15 +123,23 @@ impl Model {
         self.spread(&self.requirements.unread, &mut found, |home| {
             &mut home.installed.unread
         });
-        let settings = self.settings.iter().map(|settings| settings.source);
-        let applications = self
-            .applications
-            .iter()
-            .map(|application| application.source);
-        for module in settings.chain(applications) {
+        let mut add = |module: SourceId, add: &dyn Fn(&mut Home)| {
             if let Some(home) = found.get_mut(self.home(project, module)) {
-                home.modules.push(module);
+                add(home);
             }
+        };
+        for (at, settings) in self.settings.iter().enumerate() {
+            add(settings.source, &|home| home.settings.push(at));
+        }
+        for (at, application) in self.applications.iter().enumerate() {
+            add(application.source, &|home| home.applications.push(at));
+        }
+        for (at, route) in self.routes.iter().enumerate() {
+            let application = &self.applications[route.application];
+            add(application.source, &|home| home.routes.push(at));
+        }
+        for source in project.of_kind(Kind::Python) {
+            add(source.id, &|home| home.sources.push(source.id));
         }
         let routes = self.routes.iter().filter(|route| route.certain);
         let routes = routes.map(|route| (self.applications[route.application].source, route.span));
@@ -87,9 +148,9 @@ impl Model {
             .iter()
             .map(|consumer| (consumer.span.source, consumer.span));
         for (module, span) in routes.chain(consumers) {
-            if let Some(home) = found.get_mut(self.home(project, module)) {
+            add(module, &|home| {
                 home.sockets.get_or_insert(span);
-            }
+            });
         }
         found
     }

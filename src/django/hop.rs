@@ -16,7 +16,7 @@ use std::rc::Rc;
 use super::checks::channel_layer::is_broken;
 use super::checks::routing::fails_when_called;
 use super::command::{Command, Program};
-use super::consumer::{Connect, Consumer, Never, class_of};
+use super::consumer::{Connect, Never, class_of};
 use super::data::{Data, Possible, certain};
 use super::objects::Object;
 use super::origin;
@@ -27,7 +27,7 @@ use super::settings::Settings;
 use super::{Arrival, Model, Mount};
 use crate::handshake::{Because, Entrance, Hop, Outcome, Passage, Request, Takes, has_token};
 use crate::project::Project;
-use crate::source::Span;
+use crate::source::{Kind, Source, Span};
 
 /// One Django application under one settings module.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ pub struct Django<'a> {
     pub servers: Vec<&'a Command>,
     /// Whether it is started by known commands elsewhere, and here by none.
     pub is_started_elsewhere: bool,
-    /// The certain [faults] of the project's applications.
+    /// Its certain [faults].
     pub faults: Rc<[Fault]>,
 }
 
@@ -77,6 +77,16 @@ impl Hop for Django<'_> {
 
     fn place(&self) -> Span {
         Span::new(self.settings.source, 0..0)
+    }
+
+    fn may_read(&self, source: &Source) -> bool {
+        match source.kind {
+            Kind::Nginx | Kind::Caddyfile => false,
+            _ => {
+                let own = self.model.home(self.project, self.settings.source);
+                !self.model.are_apart(self.project, own, source)
+            }
+        }
     }
 
     fn entrances(&self) -> Vec<Entrance> {
@@ -362,7 +372,7 @@ impl<'a> Django<'a> {
     /// What the application answers, faults that keep it from that among it.
     fn as_websocket(&self, at: usize, request: &Request) -> Passage {
         let (passage, reached) = self.answer(at, request);
-        for fault in faults::of(&self.faults, self.home()) {
+        for fault in self.faults.iter() {
             let hit = match (fault.hits, reached) {
                 (Hits::Everything, _) => Some(true),
                 (_, Reached::Nothing) => Some(false),
@@ -414,10 +424,7 @@ impl<'a> Django<'a> {
     /// Whether a consumer uses the channel layer before it accepts.
     fn uses_layer(&self, target: &Possible) -> Option<bool> {
         let class = class_of(target)?;
-        let is_it = |consumer: &&Consumer| {
-            consumer.name == class.name && consumer.span.source == class.source
-        };
-        let consumer = self.model.consumers.iter().find(is_it)?;
+        let consumer = self.model.consumer(&class)?;
         if consumer.needs_layer.is_some() {
             return Some(true);
         }

@@ -32,11 +32,11 @@ pub use mounts::Mount;
 pub use servers::Https;
 pub use spared::Spared;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use self::command::{Command, Environment, Program as Server, Word};
 use self::consumer::Consumer;
-use self::data::{Data, certain};
+use self::data::{Class, Data, certain};
 use self::evaluate::{Parsed, Program};
 use self::objects::{Misnamed, Object};
 use self::requirements::Requirements;
@@ -145,8 +145,14 @@ impl Model {
                 .extend(found.forwarded_allow_ips);
         }
         configure(project, &program, &mut commands);
+        // Many commands may name one target.
+        let mut asked = HashSet::new();
         let objects = commands
             .iter()
+            .filter(|command| {
+                let target = command.target.as_ref();
+                target.is_some_and(|target| asked.insert((&target.text, command.program)))
+            })
             .filter_map(|command| {
                 let target = command.target.as_ref()?;
                 let object = objects::find(&program, &applications, command)?;
@@ -166,11 +172,16 @@ impl Model {
         let startups = startup::find(project, &program, &applications, &commands);
         let undecided = syntax_errors(project, &program);
         let settings = settings::find(project, &mut program);
-        let urlconfs = settings
+        let named: BTreeSet<String> = settings
             .iter()
             .filter_map(|settings| {
                 let setting = settings.get("ROOT_URLCONF");
-                let name = setting.certain()?.data.as_text()?.to_owned();
+                Some(setting.certain()?.data.as_text()?.to_owned())
+            })
+            .collect();
+        let urlconfs = named
+            .into_iter()
+            .filter_map(|name| {
                 let patterns = routes::urlconf(&program, &name)?;
                 Some((name, patterns))
             })
@@ -202,18 +213,7 @@ impl Model {
             .filter(|own| known.insert(home(project, project.source(own.source))))
             .map(|own| Settings::unseen(own.source))
             .collect();
-        let entries = commands
-            .iter()
-            .filter_map(|command| Some(command.target.as_ref()?.text.as_str()))
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .map(|target| {
-                (
-                    target.to_owned(),
-                    Entry::find(project, &applications, target),
-                )
-            })
-            .collect();
+        let entries = servers::entries(project, &program.modules, &applications, &commands);
         let of_settings: BTreeSet<SourceId> =
             settings.iter().map(|settings| settings.source).collect();
         let homes_of = |is_one: &dyn Fn(&Source) -> bool| {
@@ -291,6 +291,19 @@ impl Model {
         own.map(|(_, mount)| mount)
     }
 
+    /// What is known of a consumer's class.
+    pub fn consumer(&self, class: &Class) -> Option<&Consumer> {
+        // They are sorted.
+        let source = |consumer: &Consumer| consumer.span.source;
+        let first = self
+            .consumers
+            .partition_point(|consumer| source(consumer) < class.source);
+        self.consumers[first..]
+            .iter()
+            .take_while(|consumer| source(consumer) == class.source)
+            .find(|consumer| consumer.name == class.name)
+    }
+
     /// What shows that the application in `home` serves sockets: a route, or a consumer.
     pub fn sockets(&self, home: &str) -> Option<Span> {
         self.by_home.get(home)?.sockets
@@ -314,13 +327,7 @@ impl Model {
     /// The ASGI application in `home`: its only one, or that of its only `asgi.py`, which is what
     /// servers are given.
     pub fn only_application(&self, project: &Project, home: &str) -> Option<usize> {
-        let own: Vec<usize> = self
-            .applications
-            .iter()
-            .enumerate()
-            .filter(|(_, own)| self.home(project, own.source) == home)
-            .map(|(at, _)| at)
-            .collect();
+        let own: Vec<usize> = self.applications_of(home).map(|(at, _)| at).collect();
         if let [only] = own.as_slice() {
             return Some(*only);
         }
@@ -375,6 +382,17 @@ impl Model {
     fn may_concern(&self, folder: &str, home: &str) -> bool {
         self.innermost(folder)
             .is_none_or(|owner| is_within(home, owner) || is_within(owner, home))
+    }
+
+    /// Whether a source is surely another application's than that in `home`: each has a manage.py
+    /// of its own, and neither lies in the other.
+    fn are_apart(&self, project: &Project, home: &str, source: &Source) -> bool {
+        let is_whole = |home: &str| project.files.contains(&format!("{home}/manage.py"));
+        let owner = self.innermost(source.folder());
+        is_whole(home)
+            && owner.is_some_and(|owner| {
+                is_whole(owner) && !is_within(home, owner) && !is_within(owner, home)
+            })
     }
 
     /// Whether the application in `home` is the one that what lies in `folder` (a proxy's

@@ -100,34 +100,31 @@ pub enum Found {
 #[derive(Debug)]
 pub struct Modules<'p> {
     project: &'p Project,
-    by_name: HashMap<&'p str, Vec<&'p str>>,
-    /// The packages by the names of their folders.
+    /// The modules by each of their [`tails`].
+    modules: HashMap<&'p str, Vec<&'p str>>,
+    /// The packages, in the same way.
     packages: HashMap<&'p str, Vec<&'p str>>,
 }
 
 impl<'p> Modules<'p> {
     /// An index of the project's Python sources.
     pub fn new(project: &'p Project) -> Self {
-        let mut by_name: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut modules: HashMap<&str, Vec<&str>> = HashMap::new();
+        let mut packages: HashMap<&str, Vec<&str>> = HashMap::new();
         for source in project.of_kind(Kind::Python) {
             let path = without_suffix(&source.path);
-            by_name
-                .entry(path.rsplit('/').next().unwrap_or(path))
-                .or_default()
-                .push(path);
-        }
-        let mut packages: HashMap<&str, Vec<&str>> = HashMap::new();
-        for path in by_name.get("__init__").into_iter().flatten() {
+            for tail in tails(path) {
+                modules.entry(tail).or_default().push(path);
+            }
             if let Some(package) = path.strip_suffix("/__init__") {
-                packages
-                    .entry(package.rsplit('/').next().unwrap_or(package))
-                    .or_default()
-                    .push(package);
+                for tail in tails(package) {
+                    packages.entry(tail).or_default().push(package);
+                }
             }
         }
         Self {
             project,
-            by_name,
+            modules,
             packages,
         }
     }
@@ -184,11 +181,10 @@ impl<'p> Modules<'p> {
             }
         }
         // Or a folder that the project puts on its path (`apps/`): the only file with that tail.
-        let name = path.rsplit('/').next().unwrap_or(&path);
         let tail = format!("/{path}");
         let mut candidates = self
-            .by_name
-            .get(name)
+            .modules
+            .get(longest_tail(&path))
             .into_iter()
             .flatten()
             .filter(|at| at.ends_with(&tail));
@@ -211,9 +207,9 @@ impl<'p> Modules<'p> {
     pub fn named(&self, dotted: &str) -> Vec<&'p Source> {
         let path = dotted.replace('.', "/");
         let mut found: Vec<&Source> = Vec::new();
-        let name = path.rsplit('/').next().unwrap_or(&path);
-        let packages = self.packages.get(name).into_iter().flatten();
-        for module in self.by_name.get(name).into_iter().flatten().chain(packages) {
+        let tail = longest_tail(&path);
+        let alike = [&self.modules, &self.packages].map(|known| known.get(tail));
+        for module in alike.into_iter().flatten().flatten() {
             let module = *module;
             if module == path
                 || module
@@ -232,6 +228,21 @@ impl<'p> Modules<'p> {
 /// The path without `.py`.
 fn without_suffix(path: &str) -> &str {
     path.strip_suffix(".py").unwrap_or(path)
+}
+
+/// The last name of a path, and the last two: many modules of a repository share their last name.
+fn tails(path: &str) -> impl Iterator<Item = &str> {
+    let longest = longest_tail(path);
+    let last = longest.rsplit_once('/').map(|(_, last)| last);
+    std::iter::once(longest).chain(last)
+}
+
+/// The last two names of a path, or its only one.
+fn longest_tail(path: &str) -> &str {
+    let Some((outer, _)) = path.rsplit_once('/') else {
+        return path;
+    };
+    outer.rfind('/').map_or(path, |slash| &path[slash + 1..])
 }
 
 fn joined(folder: &str, path: &str) -> String {

@@ -1,13 +1,16 @@
 //! Which server commands start a Django application, and how a handshake arrives through them.
 
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
 use super::command::{Command, Program};
+use super::modules::Modules;
 use super::objects::Object;
 use super::requirements::{Library, Requirements};
 use super::routes::{Application, WebSocket};
 use super::settings::Settings;
 use super::{Arrival, Model, home};
 use crate::project::Project;
-use crate::source::{Kind, Source, Span};
+use crate::source::{Kind, Source, SourceId, Span};
 
 /// What a server's target names.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,24 +35,30 @@ const FOREIGN: &[&str] = &[
     "Litestar(",
 ];
 
-impl Entry {
-    /// What `target` (`package.module:attribute`) names.
-    pub(super) fn find(project: &Project, applications: &[Application], target: &str) -> Self {
-        let module = target.split(':').next().unwrap_or_default();
-        let path = module.replace('.', "/");
-        let tails = [format!("{path}.py"), format!("{path}/__init__.py")];
-        let is_it = |path: &str| {
-            tails.iter().any(|tail| {
-                path.strip_suffix(tail.as_str())
-                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
-            })
+/// What the target of each of these commands names, by that target.
+pub(super) fn entries(
+    project: &Project,
+    modules: &Modules<'_>,
+    applications: &[Application],
+    commands: &[Command],
+) -> BTreeMap<String, Entry> {
+    let applications: HashSet<SourceId> = applications.iter().map(|own| own.source).collect();
+    // A module may be none of the kinds that are read.
+    let mut unread: HashMap<&str, Vec<&str>> = HashMap::new();
+    for path in project.files.iter() {
+        let Some(module) = path.strip_suffix(".py") else {
+            continue;
         };
+        let module = module.strip_suffix("/__init__").unwrap_or(module);
+        let name = module.rsplit('/').next().unwrap_or(module);
+        unread.entry(name).or_default().push(module);
+    }
+    let entry = |target: &str| {
+        let module = target.split(':').next().unwrap_or_default();
         let named_for_it = module.ends_with("asgi") || module.ends_with("wsgi");
         let is_djangos = |source: &Source| {
             let has = |marks: &[&str]| marks.iter().any(|mark| source.text.contains(mark));
-            applications
-                .iter()
-                .any(|application| application.source == source.id)
+            applications.contains(&source.id)
                 || has(&[
                     "get_asgi_application",
                     "get_wsgi_application",
@@ -57,26 +66,36 @@ impl Entry {
                 ])
                 || (named_for_it && !has(FOREIGN))
         };
-        let mut homes: Vec<&str> = project
-            .of_kind(Kind::Python)
-            .filter(|source| is_it(&source.path) && is_djangos(source))
+        let sources = modules.named(module);
+        let homes: BTreeSet<&str> = sources
+            .iter()
+            .filter(|source| is_djangos(source))
             .map(|source| home(project, source))
             .collect();
-        homes.sort_unstable();
-        homes.dedup();
-        match homes.as_slice() {
-            [only] => Self::Django((*only).to_owned()),
-            [] if project.files.iter().any(is_it)
-                || project
-                    .of_kind(Kind::Python)
-                    .any(|source| is_it(&source.path)) =>
-            {
-                Self::Other
-            }
-            [] => Self::Missing,
-            _ => Self::Several,
+        let is_there = || {
+            let path = module.replace('.', "/");
+            let name = path.rsplit('/').next().unwrap_or(&path);
+            let mut alike = unread.get(name).into_iter().flatten();
+            alike.any(|at| {
+                at.strip_suffix(path.as_str())
+                    .is_some_and(|rest| rest.is_empty() || rest.ends_with('/'))
+            })
+        };
+        match (homes.first(), homes.len()) {
+            (Some(only), 1) => Entry::Django((*only).to_owned()),
+            (Some(_), _) => Entry::Several,
+            (None, _) if !sources.is_empty() || is_there() => Entry::Other,
+            (None, _) => Entry::Missing,
         }
-    }
+    };
+    let targets: BTreeSet<&str> = commands
+        .iter()
+        .filter_map(|command| Some(command.target.as_ref()?.text.as_str()))
+        .collect();
+    targets
+        .into_iter()
+        .map(|target| (target.to_owned(), entry(target)))
+        .collect()
 }
 
 /// Whether a command starts an application.
@@ -119,11 +138,11 @@ impl Model {
                 // application's, or the only command of this file runs with Django's settings.
                 let package = target.text.split(['.', ':']).next().unwrap_or_default();
                 let package = format!("/{package}/");
-                let modules = self.by_home.get(home).map(|home| home.modules.as_slice());
-                let holds = modules
-                    .unwrap_or_default()
-                    .iter()
-                    .map(|id| project.source(*id))
+                let settings = self.settings_of(home).map(|settings| settings.source);
+                let applications = self.applications_of(home).map(|(_, own)| own.source);
+                let holds = settings
+                    .chain(applications)
+                    .map(|id| project.source(id))
                     .any(|source| format!("/{}/", source.folder()).contains(&package));
                 let in_file = |span: Span| span.source == file;
                 let with_settings = self

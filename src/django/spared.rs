@@ -44,17 +44,12 @@ impl Model {
             return Spared::Everything;
         }
         let home = self.home(project, settings.source);
-        let routes = self.routes.iter().filter(|route| {
-            self.applications
-                .get(route.application)
-                .is_some_and(|application| self.home(project, application.source) == home)
-        });
         let declared = project
             .config
             .endpoints
             .iter()
             .map(|declared| declared.path().to_owned());
-        let mut paths = routes.map(sample).chain(declared).peekable();
+        let mut paths = self.routes_of(home).map(sample).chain(declared).peekable();
         if paths.peek().is_some() && paths.all(|path| settings.exempts(&path) == Some(true)) {
             Spared::Sockets(value.span)
         } else {

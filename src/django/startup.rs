@@ -5,7 +5,7 @@
 //! is defined, and django/apps/registry.py raises AppRegistryNotReady until `django.setup()`,
 //! which `get_asgi_application()` calls, has run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use super::command::Command;
 use super::data::{Data, certain};
@@ -75,11 +75,14 @@ pub(super) fn find(
         .iter()
         .map(|application| application.source)
         .collect();
-    for command in commands.iter().filter(|command| command.speaks_asgi()) {
-        let Some(target) = &command.target else {
-            continue;
-        };
-        let module = target.text.split(':').next().unwrap_or_default();
+    let targets = commands
+        .iter()
+        .filter(|command| command.speaks_asgi())
+        .filter_map(|command| command.target.as_ref());
+    let modules: BTreeSet<&str> = targets
+        .map(|target| target.text.split(':').next().unwrap_or_default())
+        .collect();
+    for module in modules {
         entries.extend(program.modules.named(module).iter().map(|source| source.id));
     }
     entries

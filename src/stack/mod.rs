@@ -24,7 +24,6 @@ pub use ways::{Traced, ways};
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
-use std::rc::Rc;
 
 use self::topology::{Near, Program};
 use crate::caddy::Caddy;
@@ -67,7 +66,11 @@ impl<'a> Stack<'a> {
     /// Each nginx, each Caddy, and each Django application as it is started somewhere.
     pub fn of(cx: &'a Context<'a>) -> Self {
         let topology = &cx.topology;
-        let faults: Rc<[django::Fault]> = django::faults(cx).into();
+        let faults = django::faults(cx);
+        let faults_of = |settings: &django::settings::Settings| {
+            let own = faults.get(cx.django.home(cx.project, settings.source));
+            own.cloned().unwrap_or_default()
+        };
         let settings: Vec<_> = cx.django.all_settings().collect();
         let hops: Vec<Box<dyn Hop + 'a>> = topology
             .places
@@ -94,7 +97,7 @@ impl<'a> Stack<'a> {
                             .map(|command| &cx.django.commands[*command])
                             .collect(),
                         is_started_elsewhere: *is_started_elsewhere,
-                        faults: Rc::clone(&faults),
+                        faults: faults_of(settings[*number]),
                     }),
                 }
             })

@@ -18,10 +18,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         let validator = application.wrappers.iter().find(|wrapper| {
             matches!(&wrapper.data, Data::Call(call) if call.function.data.symbol() == VALIDATOR)
         });
-        for settings in model
-            .production()
-            .filter(|settings| model.home(cx.project, settings.source) == home)
-        {
+        for settings in model.production_of(home) {
             let setting = settings.get("ALLOWED_HOSTS");
             let Some(value) = setting.certain().filter(|value| !value.is_default()) else {
                 continue;

@@ -42,10 +42,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             continue;
         };
         let home = model.home(cx.project, application.source);
-        for settings in model
-            .production()
-            .filter(|settings| model.home(cx.project, settings.source) == home)
-        {
+        for settings in model.production_of(home) {
             let setting = settings.get("INSTALLED_APPS");
             let Some(value) = setting.certain() else {
                 continue;

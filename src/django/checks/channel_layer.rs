@@ -56,25 +56,20 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         if layers.as_ref().is_some_and(|layers| !layers.complete) || value.is_default() {
             continue;
         }
-        let Some((consumer, used)) = model.consumers.iter().find_map(|consumer| {
-            let used = consumer.needs_layer?;
-            let is_it = |target: Option<&Possible>| {
-                target.and_then(class_of).is_some_and(|class| {
-                    class.name == consumer.name && class.source == consumer.span.source
-                })
-            };
-            let here = |application: usize| {
-                model.home(cx.project, model.applications[application].source) == home
-            };
-            let routed = model.routes.iter().any(|route| {
-                route.certain && is_it(route.consumer.as_ref()) && here(route.application)
-            }) || (0..).zip(&model.applications).any(|(at, application)| {
-                application.websocket == WebSocket::Everything
-                    && is_it(application.target.as_ref())
-                    && here(at)
-            });
-            routed.then_some((consumer, used))
-        }) else {
+        let certain_routes = model.routes_of(home).filter(|route| route.certain);
+        let everything = model
+            .applications_of(home)
+            .filter(|(_, application)| application.websocket == WebSocket::Everything)
+            .filter_map(|(_, application)| application.target.as_ref());
+        let targets = certain_routes
+            .filter_map(|route| route.consumer.as_ref())
+            .chain(everything);
+        let users = targets.filter_map(|target| {
+            let consumer = model.consumer(&*class_of(target)?)?;
+            Some((consumer, consumer.needs_layer?))
+        });
+        let first = users.min_by_key(|(consumer, _)| consumer.span);
+        let Some((consumer, used)) = first else {
             continue;
         };
         let finding = report

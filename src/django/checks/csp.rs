@@ -36,12 +36,7 @@ pub fn blocks(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut seen: HashSet<Span> = HashSet::new();
     for settings in cx.django.production() {
         let home = cx.django.home(cx.project, settings.source);
-        let sockets = cx.django.routes.iter().find(|route| {
-            cx.django
-                .applications
-                .get(route.application)
-                .is_some_and(|application| cx.django.home(cx.project, application.source) == home)
-        });
+        let sockets = cx.django.routes_of(home).next();
         if sockets.is_none() && cx.project.config.endpoints.is_empty() {
             continue;
         }

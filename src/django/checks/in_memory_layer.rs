@@ -7,7 +7,7 @@ use crate::django::command::{Command, Program};
 use crate::django::data::{Data, certain};
 use crate::finding::Report;
 use crate::rule::Severity;
-use crate::source::{Kind, Span};
+use crate::source::Span;
 use crate::stack::processes;
 
 const BACKEND: &str = "channels.layers.InMemoryChannelLayer";
@@ -81,12 +81,9 @@ pub fn in_memory(cx: &Context<'_>, report: &mut Report<'_>) {
 
 /// Where a module of the application in `home` uses the layer.
 fn used(cx: &Context<'_>, home: &str) -> Option<Span> {
-    cx.project
-        .of_kind(Kind::Python)
-        .filter(|source| {
-            let name = source.name();
-            !name.starts_with("test") && cx.django.home(cx.project, source.id) == home
-        })
+    cx.django
+        .sources_of(cx.project, home)
+        .filter(|source| !source.name().starts_with("test"))
         .find_map(|source| {
             USES.iter().find_map(|word| {
                 let at = memchr::memmem::find(source.text.as_bytes(), word.as_bytes())?;

@@ -15,10 +15,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         if model.sockets_are_served(cx.project, home) {
             continue;
         }
-        let here: Vec<(usize, &Application)> = (0..)
-            .zip(&model.applications)
-            .filter(|(_, application)| model.home(cx.project, application.source) == home)
-            .collect();
+        let here: Vec<(usize, &Application)> = model.applications_of(home).collect();
         let socket = model.sockets(home);
         for (at, application) in &here {
             let started = servers.iter().find(|command| {

@@ -93,11 +93,8 @@ fn for_each_application(
             continue;
         };
         let findings: Option<Vec<Finding>> = model
-            .settings
-            .iter()
-            .filter(|settings| {
-                settings.role != Role::Inherited && model.home(cx.project, settings.source) == home
-            })
+            .settings_of(home)
+            .filter(|settings| settings.role != Role::Inherited)
             .map(|settings| judge(report, settings, home, head(cx.project, socket)))
             .collect();
         if let Some(finding) = findings.and_then(|findings| findings.into_iter().next()) {
@@ -271,19 +268,15 @@ pub fn application(cx: &Context<'_>, report: &mut Report<'_>) {
             },
             _ => return None,
         };
-        let right = model
-            .applications
-            .iter()
-            .find(|application| model.home(cx.project, application.source) == home)
-            .map_or_else(
-                || "proj.asgi.application".to_owned(),
-                |application| {
-                    let path = &cx.project.source(application.source).path;
-                    let module = path.strip_prefix(home).unwrap_or(path);
-                    let module = module.trim_start_matches('/').trim_end_matches(".py");
-                    format!("{}.{}", module.replace('/', "."), application.name)
-                },
-            );
+        let right = model.applications_of(home).next().map_or_else(
+            || "proj.asgi.application".to_owned(),
+            |(_, application)| {
+                let path = &cx.project.source(application.source).path;
+                let module = path.strip_prefix(home).unwrap_or(path);
+                let module = module.trim_start_matches('/').trim_end_matches(".py");
+                format!("{}.{}", module.replace('/', "."), application.name)
+            },
+        );
         Some(
             finding
                 .label(command.span, "loads it")

@@ -6,7 +6,7 @@ use crate::context::Context;
 use crate::django::command::{Command, Program, Word};
 use crate::finding::{Finding, Report};
 use crate::rule::Severity;
-use crate::source::{Kind, Span};
+use crate::source::Span;
 
 /// Seconds below which a limit on the life of every socket is worth a warning.
 const SHORT: u64 = 3600;
@@ -39,18 +39,15 @@ pub fn lifetime(cx: &Context<'_>, report: &mut Report<'_>) {
 /// Where a module of the application in `home` imports the library that serves sockets in views.
 fn in_a_view(cx: &Context<'_>, home: &str) -> Option<Span> {
     const IMPORTS: [&str; 2] = ["from simple_websocket", "import simple_websocket"];
-    cx.project
-        .of_kind(Kind::Python)
-        .filter(|source| cx.django.home(cx.project, source.id) == home)
-        .find_map(|source| {
-            let mut at = 0;
-            source.text.split_inclusive('\n').find_map(|line| {
-                let start = at;
-                at += line.len();
-                let import = IMPORTS.iter().find(|import| line.starts_with(**import))?;
-                Some(Span::new(source.id, start..start + import.len()))
-            })
+    cx.django.sources_of(cx.project, home).find_map(|source| {
+        let mut at = 0;
+        source.text.split_inclusive('\n').find_map(|line| {
+            let start = at;
+            at += line.len();
+            let import = IMPORTS.iter().find(|import| line.starts_with(**import))?;
+            Some(Span::new(source.id, start..start + import.len()))
         })
+    })
 }
 
 /// The number that an option gives, and its word.

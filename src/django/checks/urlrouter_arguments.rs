@@ -48,9 +48,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 else {
                     continue;
                 };
-                if model.routes.iter().any(|route| {
-                    model.home(cx.project, model.applications[route.application].source) == home
-                }) {
+                if model.routes_of(home).next().is_some() {
                     continue;
                 }
                 report

@@ -11,11 +11,11 @@ use crate::finding::Report;
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     let model = &cx.django;
     for home in model.homes() {
-        let Some(application) = model.applications.iter().find(|application| {
+        let Some((_, application)) = model.applications_of(home).find(|(_, application)| {
             !matches!(
                 application.websocket,
                 WebSocket::Nothing | WebSocket::Django
-            ) && model.home(cx.project, application.source) == home
+            )
         }) else {
             continue;
         };
@@ -51,9 +51,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 "starts the WSGI application",
             )
             .label(head(cx.project, application.span), "routes WebSockets, and no command starts it");
-        if let Some(route) = model.routes.iter().find(|route| {
-            model.home(cx.project, model.applications[route.application].source) == home
-        }) {
+        if let Some(route) = model.routes_of(home).next() {
             finding = finding.label(route.span, "never reached");
         }
         for other in servers.iter().skip(1) {

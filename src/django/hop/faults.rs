@@ -3,6 +3,9 @@
 //! The rules' checks find these faults; the hop asks them, so that a trace never calls open what
 //! a rule calls lost.
 
+use std::collections::HashMap;
+use std::rc::Rc;
+
 use crate::context::Context;
 use crate::django::checks::{
     EVERY_HANDSHAKE, allowed_hosts, apps_not_ready, auth_without_session, channel_layer,
@@ -11,7 +14,7 @@ use crate::django::checks::{
 use crate::django::routes::MisuseKind;
 use crate::finding::Report;
 use crate::rule::{self, Severity};
-use crate::source::Span;
+use crate::source::{SourceId, Span};
 
 /// One fault of an application.
 #[derive(Clone, Debug)]
@@ -24,7 +27,6 @@ pub struct Fault {
     pub status: Option<u16>,
     /// Which handshakes it hits.
     pub hits: Hits,
-    home: String,
 }
 
 /// Which handshakes a fault hits.
@@ -80,9 +82,13 @@ const CHECKS: [(&str, Check, Option<u16>, Hits); 6] = [
     ),
 ];
 
-/// The certain faults of all applications.
-pub fn find(cx: &Context<'_>) -> Vec<Fault> {
-    let mut faults = Vec::new();
+/// The certain faults of each application, by its home.
+pub fn find(cx: &Context<'_>) -> HashMap<String, Rc<[Fault]>> {
+    let mut faults: HashMap<&str, Vec<Fault>> = HashMap::new();
+    let mut add = |source: SourceId, fault: Fault| {
+        let home = cx.django.home(cx.project, source);
+        faults.entry(home).or_default().push(fault);
+    };
     for (id, check, status, hits) in CHECKS {
         let Some(rule) = rule::rules().iter().find(|rule| rule.id == id) else {
             continue;
@@ -90,25 +96,25 @@ pub fn find(cx: &Context<'_>) -> Vec<Fault> {
         let mut report = Report::new(rule);
         check(cx, &mut report);
         let (findings, _) = report.into_parts();
-        faults.extend(
-            findings
-                .into_iter()
-                .filter(|finding| finding.severity == Severity::Error)
-                .map(|finding| Fault {
-                    span: finding.span,
-                    message: finding.label,
-                    status,
-                    hits: match hits {
-                        Hits::LayerUsers if finding.message.ends_with(EVERY_HANDSHAKE) => {
-                            Hits::Consumers
-                        }
-                        hits => hits,
-                    },
-                    home: cx.django.home(cx.project, finding.span.source).to_owned(),
-                }),
-        );
+        for finding in findings {
+            if finding.severity != Severity::Error {
+                continue;
+            }
+            let fault = Fault {
+                span: finding.span,
+                message: finding.label,
+                status,
+                hits: match hits {
+                    Hits::LayerUsers if finding.message.ends_with(EVERY_HANDSHAKE) => {
+                        Hits::Consumers
+                    }
+                    hits => hits,
+                },
+            };
+            add(finding.span.source, fault);
+        }
     }
-    let misuses = cx.django.misuses.iter().filter_map(|misuse| {
+    for misuse in &cx.django.misuses {
         let (status, message) = match misuse.kind {
             MisuseKind::List => (Some(500), "a list, which is no application"),
             MisuseKind::Include | MisuseKind::Route | MisuseKind::Module => (
@@ -116,22 +122,18 @@ pub fn find(cx: &Context<'_>) -> Vec<Fault> {
                 "not what a router takes: the application does not start",
             ),
             // A router without routes takes no path.
-            MisuseKind::Empty => return None,
+            MisuseKind::Empty => continue,
         };
-        let application = &cx.django.applications[misuse.application];
-        Some(Fault {
+        let fault = Fault {
             span: misuse.span,
             message: message.to_owned(),
             status,
             hits: Hits::Everything,
-            home: cx.django.home(cx.project, application.source).to_owned(),
-        })
-    });
-    faults.extend(misuses);
+        };
+        add(cx.django.applications[misuse.application].source, fault);
+    }
+    let faults = faults.into_iter();
     faults
-}
-
-/// Those of the application in `home`.
-pub(super) fn of<'f>(faults: &'f [Fault], home: &str) -> impl Iterator<Item = &'f Fault> {
-    faults.iter().filter(move |fault| fault.home == home)
+        .map(|(home, faults)| (home.to_owned(), faults.into()))
+        .collect()
 }

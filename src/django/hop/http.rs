@@ -224,12 +224,8 @@ impl Django<'_> {
 
     /// The Channels route of this application that would take the path.
     fn channels_route(&self, path: &str) -> Option<crate::source::Span> {
-        let home = self.home();
-        let routes = self.model.routes.iter().filter(|route| {
-            let application = &self.model.applications[route.application];
-            self.model.home(self.project, application.source) == home
-        });
-        routes
+        self.model
+            .routes_of(self.home())
             .filter(|route| route.matches(path) == Some(true))
             .map(|route| route.span)
             .next()
