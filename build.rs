@@ -353,6 +353,8 @@ struct EdgeFile {
     origin: String,
     protocol: String,
     #[serde(default)]
+    from: Vec<String>,
+    #[serde(default)]
     sends: BTreeMap<String, String>,
     #[serde(default)]
     on_pages: BTreeMap<String, String>,
@@ -378,6 +380,7 @@ impl EdgeFile {
             ("ends-tls", true),
             ("origin", true),
             ("protocol", true),
+            ("from", !self.from.is_empty()),
             ("sends", !self.sends.is_empty()),
             ("on-pages", !self.on_pages.is_empty()),
             ("not-sent", !self.not_sent.is_empty()),
@@ -461,6 +464,7 @@ fn edges(text: &str) -> Result<TokenStream, Error> {
             "HTTP/2" => quote!(Protocol::Http2),
             other => return Err(format!("edges.toml: protocol = \"{other}\"").into()),
         };
+        let from = &row.from;
         let pair = |(name, value): (&String, &String)| quote!((#name, #value));
         let [sends, on_pages, not_sent, sources] =
             [&row.sends, &row.on_pages, &row.not_sent, &row.sources]
@@ -479,6 +483,7 @@ fn edges(text: &str) -> Result<TokenStream, Error> {
             ends_tls: #ends_tls,
             origin: #origin,
             protocol: #protocol,
+            from: &[#(#from),*],
             sends: &[#(#sends),*],
             on_pages: &[#(#on_pages),*],
             not_sent: &[#(#not_sent),*],

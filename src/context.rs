@@ -121,5 +121,6 @@ impl<'a> Context<'a> {
             .iter()
             .chain(&self.caddy.undecided)
             .chain(&self.django.undecided)
+            .chain(&self.topology.undecided)
     }
 }

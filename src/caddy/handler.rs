@@ -10,7 +10,7 @@ use super::map::Map;
 use super::matcher::{self, Candidates, Matcher};
 use super::model::Options;
 use super::order::{self, Order};
-use super::proxy::{HeaderLine, Proxy};
+use super::proxy::{HeaderLine, Proxy, Trust};
 use super::response::{Answers, HeaderOps, ResponseHandler};
 use crate::project::Version;
 use crate::source::Span;
@@ -186,7 +186,7 @@ pub struct Handlers {
     /// The Caddy that runs it.
     pub version: Version,
     /// The global options trust some proxies' X-Forwarded headers.
-    pub trusts_proxies: bool,
+    pub trust: Trust,
 }
 
 impl Handlers {
@@ -271,7 +271,7 @@ impl<'a> Builder<'a> {
             handlers: Handlers {
                 partial: !order.certain,
                 version: options.version,
-                trusts_proxies: options.trusts_proxies,
+                trust: options.trust,
                 ..Handlers::default()
             },
             invokes: 0,

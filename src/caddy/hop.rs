@@ -121,7 +121,7 @@ impl SiteHop<'_> {
             walk.request.method = method.to_ascii_uppercase();
             walk.method_by = proxy.method.as_ref().map(|method| method.span);
         }
-        let mut headers = proxy.sent(&walk.scene(handlers), version, handlers.trusts_proxies);
+        let mut headers = proxy.sent(&walk.scene(handlers), version, handlers.trust);
         let mut sent = std::mem::replace(&mut walk.request, arrived);
         if !sent.path.starts_with('/') {
             // Go writes the request line with one.

@@ -9,6 +9,7 @@ use super::files::Folders;
 use super::handler::{Builder, Handlers};
 use super::import::{Found, find};
 use super::order::{self, Order};
+use super::proxy::Trust;
 use super::refused::{self, Refusal};
 use super::route::{self, Route, Served};
 use super::server::sorted;
@@ -62,7 +63,7 @@ pub struct Options {
     /// The version of Caddy.
     pub version: Version,
     /// `servers { trusted_proxies … }`.
-    pub trusts_proxies: bool,
+    pub trust: Trust,
     /// The `servers` blocks.
     pub servers: Vec<Directive>,
     /// What they say of listeners.
@@ -83,7 +84,7 @@ impl Default for Options {
             auto_https_line: None,
             order: Order::default(),
             version: CURRENT,
-            trusts_proxies: false,
+            trust: Trust::default(),
             servers: Vec::new(),
             listeners: Vec::new(),
             no_certificates: false,
@@ -223,6 +224,11 @@ impl Model {
             }
             if !carries {
                 self.undecided.extend(refused::caddy_1(project, config));
+                let hidden = config.refusals.iter().find(|refusal| refusal.hides);
+                self.undecided.extend(hidden.map(|refusal| Undecided {
+                    span: refusal.span,
+                    message: refusal.message.clone(),
+                }));
             }
             // What is a finding is none of what is undecided.
             if carries {
@@ -344,6 +350,18 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
         } else {
             sites.push(directive);
         }
+    }
+    // Prose reads as the addresses of a site without braces.
+    if let [only] = sites.as_slice()
+        && !only.braces
+        && only.children().is_empty()
+        && !is_fragment(&sites)
+    {
+        expander.undecided.push(Undecided {
+            span: only.head,
+            message: "a file without a single directive: taken to be no Caddyfile".to_owned(),
+        });
+        sites.clear();
     }
     let named: HashSet<&str> = named_routes.keys().map(String::as_str).collect();
     // A part of a site has no global options.
@@ -505,7 +523,7 @@ fn server_options(line: &Directive, options: &mut Options) {
                 let names = option.args().iter().map(|word| word.text.clone());
                 own.protocols = Some((option.head, names.collect()));
             }
-            "trusted_proxies" => options.trusts_proxies = true,
+            "trusted_proxies" => options.trust.read(option.args()),
             "listener_wrappers" => {
                 let mut wrappers = option.children().iter();
                 let wrapper = wrappers.find(|wrapper| wrapper.name() == "http_redirect");

@@ -11,7 +11,7 @@ use super::address::split_port;
 use super::expand::{Directive, Word};
 use super::placeholder::Scene;
 use super::response::ResponseHandler;
-use crate::handshake::{Header, Request, known_endpoint};
+use crate::handshake::{Header, Peer, Request, known_endpoint};
 use crate::project::Version;
 use crate::source::Span;
 use crate::value::Value;
@@ -139,7 +139,7 @@ pub struct Proxy {
     /// `method`.
     pub method: Option<Word>,
     /// `trusted_proxies`.
-    pub trusts_proxies: bool,
+    pub trust: Trust,
     /// `unhealthy_status 101`, or a class that holds it, with `fail_duration`.
     pub unhealthy: Option<Span>,
     /// `health_uri`, where only a good answer to it will do: its line and the path that is asked.
@@ -215,7 +215,7 @@ impl Proxy {
                 // Without a limit, and with `unlimited`, everything is held.
                 "response_buffers" if line.arg(0) != Some("0") => proxy.buffers = Some(line.head),
                 "buffer_responses" => proxy.buffers = Some(line.head),
-                "trusted_proxies" => proxy.trusts_proxies = true,
+                "trusted_proxies" => proxy.trust.read(line.args()),
                 "fail_duration" => fails = true,
                 "health_uri" => {
                     let path = line.args().first().and_then(Word::known);
@@ -309,10 +309,10 @@ impl Proxy {
     ///
     /// reverseproxy.go, proxyLoopIteration: `header_up` runs anew for each upstream that is tried,
     /// after its address was put into `{http.reverse_proxy.upstream.hostport}`.
-    pub(super) fn sent(&self, scene: &Scene<'_>, version: Version, trusted: bool) -> Vec<Header> {
+    pub(super) fn sent(&self, scene: &Scene<'_>, version: Version, trust: Trust) -> Vec<Header> {
         let addresses = match self.hostport() {
             Value::OneOf(addresses) if addresses.len() <= MAX_ADDRESSES => addresses,
-            dialled => return self.sent_to(&dialled, scene, version, trusted),
+            dialled => return self.sent_to(&dialled, scene, version, trust),
         };
         let each = addresses.into_iter().map(|address| {
             let mut found = scene.found.clone();
@@ -321,7 +321,7 @@ impl Proxy {
                 found: &found,
                 ..*scene
             };
-            self.sent_to(&Value::Known(address), &scene, version, trusted)
+            self.sent_to(&Value::Known(address), &scene, version, trust)
         });
         // The same lines in the same order: only their values depend on the address.
         each.reduce(|all, one| {
@@ -342,7 +342,7 @@ impl Proxy {
         dialled: &Value,
         scene: &Scene<'_>,
         version: Version,
-        trusted: bool,
+        trust: Trust,
     ) -> Vec<Header> {
         let request = scene.request;
         let mut sent = rebuild(request);
@@ -360,16 +360,26 @@ impl Proxy {
         let host = super::placeholder::fill("{hostport}", scene);
         // reverseproxy.go, addForwardedHeaders: what the client says counts only where it is a
         // trusted proxy.
-        let trusted = trusted || self.trusts_proxies;
+        let trusted = trust.and(self.trust).counts(request.peer);
         let scheme = if request.tls { "https" } else { "http" };
         for (name, value) in [
             ("X-Forwarded-For", known(None)),
             ("X-Forwarded-Proto", Value::Known(scheme.to_owned())),
             ("X-Forwarded-Host", known(host.clone())),
         ] {
-            if trusted && name != "X-Forwarded-For" && request.lines(name).next().is_some() {
-                continue;
-            }
+            let is_said = name != "X-Forwarded-For" && request.lines(name).next().is_some();
+            let value = match trusted {
+                Some(true) if is_said => continue,
+                None if is_said => {
+                    let same = |line: &Header| line.value == value;
+                    if request.lines(name).all(same) {
+                        continue;
+                    }
+                    let why = "whether Caddy trusts the address that says it is not in the files";
+                    Value::Unknown(why.to_owned())
+                }
+                _ => value,
+            };
             sent.retain(|header| !header.name.eq_ignore_ascii_case(name));
             sent.push(line(name, value));
         }
@@ -412,6 +422,51 @@ impl Proxy {
             0 => Value::Unknown("no upstream is written".to_owned()),
             1 => Value::Known(known.swap_remove(0)),
             _ => Value::OneOf(known),
+        }
+    }
+}
+
+/// Whose X-Forwarded headers count: those of addresses in `trusted_proxies`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Trust {
+    /// Those of all addresses.
+    everybody: bool,
+    /// Those of private ones (`private_ranges`; modules/caddyhttp/ip_range.go).
+    private: bool,
+    /// Those of some that only the reader of the ranges knows.
+    others: bool,
+}
+
+impl Trust {
+    /// Reads `trusted_proxies`, a proxy's own or that of the global options, with its module.
+    pub fn read(&mut self, ranges: &[Word]) {
+        for range in ranges {
+            match range.known() {
+                Some("static") => {}
+                Some("private_ranges") => self.private = true,
+                Some("0.0.0.0/0") => self.everybody = true,
+                _ => self.others = true,
+            }
+        }
+    }
+
+    /// Both of them.
+    const fn and(self, other: Self) -> Self {
+        Self {
+            everybody: self.everybody || other.everybody,
+            private: self.private || other.private,
+            others: self.others || other.others,
+        }
+    }
+
+    /// Whether it counts what `peer` says; `None` where that is not to be known.
+    fn counts(self, peer: Peer) -> Option<bool> {
+        match peer {
+            _ if self.everybody => Some(true),
+            Peer::Private if self.private => Some(true),
+            _ if self.others => None,
+            Peer::Unknown if self.private => None,
+            _ => Some(false),
         }
     }
 }

@@ -1,404 +1,573 @@
 //! Compose files: their services, by which names and ports these are reached, what they run and
 //! what they mount.
+//!
+//! A service may be written in several places: it `extends` another one, or an override file adds
+//! to what the file before it says. Files belong together where one includes or overrides another
+//! (docs.docker.com/reference/compose-file/{include,merge}); two whole files in one folder are
+//! alternatives, as for development and production.
 
-use std::ops::Range;
+use std::collections::{BTreeSet, HashMap};
 
-use saphyr_parser::{Event, Parser};
-
+use super::yaml::Yaml;
 use super::{
     Build, Container, Mount, Published, Service, alters, base_of, dockerfile, exists,
     is_configuration, substitute,
 };
+use crate::finding::Undecided;
 use crate::project::{Project, join};
-use crate::source::{Source, Span};
+use crate::source::{Source, SourceId, Span};
 
-/// Aliases and merges that are followed one into the other.
-const MAX_MERGES: usize = 16;
+/// Places in which one service is written.
+const MAX_LAYERS: usize = 16;
 
-/// A YAML file as a flat list of nodes, so that nothing recurses.
-struct Yaml {
-    nodes: Vec<Node>,
-    /// Where each node stands, in bytes.
-    places: Vec<Range<usize>>,
+/// Compose projects that one file belongs to.
+const MAX_GROUPS: usize = 16;
+
+/// Files that one of them leads to by including others.
+const MAX_INCLUDED: usize = 256;
+
+/// The names that `docker compose` looks for by itself, in that order.
+const DEFAULT_NAMES: [&str; 4] = [
+    "compose.yaml",
+    "compose.yml",
+    "docker-compose.yml",
+    "docker-compose.yaml",
+];
+
+/// The compose files of a project, and how they belong together.
+pub(super) struct Files<'p> {
+    project: &'p Project,
+    files: Vec<File<'p>>,
+    by_path: HashMap<&'p str, usize>,
 }
 
-enum Node {
-    Scalar(String),
-    List(Vec<usize>),
-    /// Keys and values in turn.
-    Map(Vec<usize>),
-    Alias(usize),
+struct File<'p> {
+    source: &'p Source,
+    yaml: Yaml,
+    /// The services, by their keys.
+    services: Vec<(usize, usize)>,
+    /// The files that it adds to.
+    bases: Vec<usize>,
+    /// The files that it includes.
+    includes: Vec<usize>,
+    /// The files whose services reach its own by their names: those that lead to it, or itself.
+    groups: Vec<SourceId>,
 }
 
-impl Yaml {
-    /// Reads a file, as far as it is YAML.
-    fn read(text: &str) -> Self {
-        let mut nodes: Vec<Node> = Vec::new();
-        let mut places: Vec<Range<usize>> = Vec::new();
-        let mut anchors = std::collections::HashMap::new();
-        let mut open: Vec<usize> = Vec::new();
-        // The parser counts characters.
-        let bytes: Vec<usize> = if text.is_ascii() {
-            Vec::new()
-        } else {
-            text.char_indices().map(|(byte, _)| byte).collect()
+/// A service as it is written in one place.
+#[derive(Clone, Copy)]
+struct Layer<'f, 'p> {
+    file: &'f File<'p>,
+    node: usize,
+}
+
+impl<'p> Files<'p> {
+    /// Reads these files of `project`.
+    pub(super) fn read(project: &'p Project, sources: impl Iterator<Item = &'p Source>) -> Self {
+        let files: Vec<File<'p>> = sources
+            .map(|source| {
+                let yaml = Yaml::read(&source.text);
+                let services = yaml.top("services");
+                let services = services.map(|services| yaml.pairs(services).collect());
+                File {
+                    source,
+                    services: services.unwrap_or_default(),
+                    yaml,
+                    bases: Vec::new(),
+                    includes: Vec::new(),
+                    groups: Vec::new(),
+                }
+            })
+            .collect();
+        let mut read = Self {
+            project,
+            by_path: files
+                .iter()
+                .enumerate()
+                .map(|(index, file)| (file.source.path.as_str(), index))
+                .collect(),
+            files,
         };
-        let byte = |character: usize| {
-            let found = bytes.get(character).copied();
-            found.unwrap_or(character.min(text.len()))
+        let mut in_folder: HashMap<&str, Vec<usize>> = HashMap::new();
+        for (index, file) in read.files.iter().enumerate() {
+            in_folder
+                .entry(file.source.folder())
+                .or_default()
+                .push(index);
+        }
+        for index in 0..read.files.len() {
+            let beside = &in_folder[read.files[index].source.folder()];
+            let bases = read.bases(index, beside);
+            let includes = read.included(index);
+            (read.files[index].bases, read.files[index].includes) = (bases, includes);
+        }
+        read.group();
+        read
+    }
+
+    /// The files beside one that it adds to: its name says so, or one of its services can't run by
+    /// itself.
+    fn bases(&self, index: usize, beside: &[usize]) -> Vec<usize> {
+        let file = &self.files[index];
+        let lacking: Vec<&str> = file.lacking().collect();
+        let stem = file.source.name().split_once(".override.");
+        if lacking.is_empty() && stem.is_none() {
+            return Vec::new();
+        }
+        let has = |other: &File<'_>, name: &str| other.service(name).is_some();
+        let mut found: Vec<usize> = beside
+            .iter()
+            .copied()
+            .filter(|other| {
+                let other = &self.files[*other];
+                let whole = other.source.id != file.source.id
+                    && !other.source.name().contains(".override.")
+                    && !other.services.is_empty();
+                whole && lacking.iter().all(|name| has(other, name))
+            })
+            .collect();
+        // What its own name says, then what is taken where nobody says which.
+        let name = |index: &usize| self.files[*index].source.name();
+        let named = |wanted: &str| found.iter().position(|other| name(other) == wanted);
+        let own = stem.map(|(stem, suffix)| format!("{stem}.{suffix}"));
+        let wanted = own.iter().map(String::as_str).chain(DEFAULT_NAMES);
+        if let Some(at) = wanted.into_iter().find_map(named) {
+            found = vec![found[at]];
+        }
+        found.truncate(MAX_GROUPS);
+        found
+    }
+
+    /// The files that one includes, in the project.
+    fn included(&self, index: usize) -> Vec<usize> {
+        let File { source, yaml, .. } = &self.files[index];
+        let Some(list) = yaml.top("include") else {
+            return Vec::new();
         };
-        for event in Parser::new_from_str(text) {
-            let Ok((event, place)) = event else { break };
-            let place = byte(place.start.index())..byte(place.end.index());
-            let (node, anchor, opens) = match event {
-                Event::Scalar(text, _, anchor, _) => {
-                    (Node::Scalar(text.into_owned()), anchor, false)
+        let paths = yaml
+            .items(list)
+            .iter()
+            .flat_map(|item| match yaml.text(*item) {
+                Some(path) => vec![path],
+                None => yaml
+                    .get(*item, "path")
+                    .map(|paths| yaml.words(paths))
+                    .unwrap_or_default(),
+            });
+        let found = paths.filter_map(|path| {
+            let path = substitute(path, &|_| None);
+            self.by_path.get(&*join(source.folder(), &path)?).copied()
+        });
+        found.collect()
+    }
+
+    /// Finds the groups of all files, from those to which nobody else leads.
+    fn group(&mut self) {
+        let mut overlays: Vec<Vec<usize>> = vec![Vec::new(); self.files.len()];
+        let mut is_led_to = vec![false; self.files.len()];
+        for (index, file) in self.files.iter().enumerate() {
+            for base in &file.bases {
+                overlays[*base].push(index);
+            }
+            is_led_to[index] |= !file.bases.is_empty();
+            for included in &file.includes {
+                is_led_to[*included] |= *included != index;
+            }
+        }
+        let roots = (0..self.files.len()).filter(|index| !is_led_to[*index]);
+        for root in roots.collect::<Vec<_>>() {
+            let group = self.files[root].source.id;
+            let mut seen = BTreeSet::from([root]);
+            let mut open = vec![root];
+            while let Some(index) = open.pop() {
+                let file = &mut self.files[index];
+                if file.groups.len() < MAX_GROUPS {
+                    file.groups.push(group);
                 }
-                Event::SequenceStart(anchor, _) => (Node::List(Vec::new()), anchor, true),
-                Event::MappingStart(anchor, _) => (Node::Map(Vec::new()), anchor, true),
-                Event::Alias(anchor) => {
-                    let target = anchors.get(&anchor).copied().unwrap_or(usize::MAX);
-                    (Node::Alias(target), 0, false)
+                let next = file.includes.iter().chain(&overlays[index]);
+                open.extend(next.filter(|next| seen.len() < MAX_INCLUDED && seen.insert(**next)));
+            }
+        }
+        // In a ring nobody is first.
+        for file in &mut self.files {
+            if file.groups.is_empty() {
+                file.groups.push(file.source.id);
+            }
+        }
+    }
+
+    /// Every service, in the order of the files.
+    pub(super) fn services(&self) -> impl Iterator<Item = Service> {
+        self.files.iter().flat_map(|file| {
+            let services = file.services.iter();
+            services.filter_map(|(key, node)| self.described(file, *key, *node))
+        })
+    }
+
+    /// The containers of the services that hold anything of the project.
+    pub(super) fn containers(&self) -> impl Iterator<Item = Container> {
+        let services = self.files.iter().flat_map(|file| {
+            let services = file.services.iter();
+            services.map(move |(_, node)| (file, *node))
+        });
+        services.filter_map(|(file, node)| {
+            let layers = self.layers(file, node);
+            let built = self.build(&layers);
+            let container = self.contents(&layers, built.as_ref());
+            let holds = container.mounts.iter().any(|mount| mount.from.is_some());
+            holds.then_some(container)
+        })
+    }
+
+    /// What can't be read, or belongs to a file that is not there.
+    pub(super) fn undecided(&self) -> impl Iterator<Item = Undecided> {
+        self.files.iter().filter_map(|File { source, yaml, .. }| {
+            let (at, message) = match &yaml.error {
+                Some((at, why)) => (
+                    *at,
+                    format!("no YAML from here on ({why}): services below it are not known"),
+                ),
+                None if source.text.trim().is_empty() || yaml.top("services").is_some() => {
+                    return None;
                 }
-                Event::SequenceEnd | Event::MappingEnd => {
-                    if let Some(outer) = open.pop() {
-                        places[outer].end = place.end;
-                    }
-                    continue;
-                }
-                _ => continue,
+                None if yaml.top("include").is_some() => return None,
+                None => (0, "a compose file without `services:`".to_owned()),
             };
-            let index = nodes.len();
-            if let Some(Node::List(items) | Node::Map(items)) =
-                open.last().and_then(|outer| nodes.get_mut(*outer))
+            let mut ends = (0..=at.min(source.text.len())).rev();
+            let at = ends.find(|at| source.text.is_char_boundary(*at))?;
+            Some(Undecided {
+                span: Span::new(source.id, at..at),
+                message,
+            })
+        })
+    }
+
+    /// The files that are broken, each with the folder in which services are called by its names.
+    pub(super) fn broken(&self) -> impl Iterator<Item = SourceId> {
+        let broken = self.files.iter().filter(|file| {
+            file.yaml.error.is_some()
+                || file.yaml.top("services").is_none() && file.includes.is_empty()
+        });
+        broken.map(|file| file.source.id)
+    }
+
+    /// Where a service is written: its own place, then those that it extends, then the file that
+    /// its own adds to.
+    fn layers<'f>(&'f self, file: &'f File<'p>, node: usize) -> Vec<Layer<'f, 'p>> {
+        let mut layers: Vec<Layer<'f, 'p>> = Vec::new();
+        let mut open = vec![Layer { file, node }];
+        while let Some(layer) = open.pop() {
+            let known = |other: &Layer<'_, '_>| {
+                other.file.source.id == layer.file.source.id && other.node == layer.node
+            };
+            if layers.len() >= MAX_LAYERS || layers.iter().any(known) {
+                continue;
+            }
+            layers.push(layer);
+            if let [base] = layer.file.bases.as_slice()
+                && let Some(name) = layer.file.name_of(layer.node)
+                && let Some(node) = self.files[*base].service(name)
             {
-                items.push(index);
-            }
-            nodes.push(node);
-            places.push(place);
-            if anchor > 0 {
-                anchors.insert(anchor, index);
-            }
-            if opens {
-                open.push(index);
-            }
-        }
-        Self { nodes, places }
-    }
-
-    fn node(&self, index: usize) -> Option<&Node> {
-        self.nodes.get(self.followed(index)?)
-    }
-
-    /// The node that an alias stands for, or the node itself.
-    fn followed(&self, mut index: usize) -> Option<usize> {
-        for _ in 0..MAX_MERGES {
-            match self.nodes.get(index)? {
-                Node::Alias(target) => index = *target,
-                _ => return Some(index),
-            }
-        }
-        None
-    }
-
-    /// Where the node that an alias stands for is, or the node itself.
-    fn place(&self, source: &Source, index: usize) -> Option<Span> {
-        let place = self.places.get(self.followed(index)?)?.clone();
-        (place.start <= place.end).then(|| Span::new(source.id, place))
-    }
-
-    fn text(&self, index: usize) -> Option<&str> {
-        match self.node(index)? {
-            Node::Scalar(text) => Some(text),
-            _ => None,
-        }
-    }
-
-    fn items(&self, index: usize) -> &[usize] {
-        match self.node(index) {
-            Some(Node::List(items)) => items,
-            _ => &[],
-        }
-    }
-
-    fn entries(&self, index: usize) -> impl Iterator<Item = (&str, usize)> {
-        self.pairs(index)
-            .filter_map(|(key, value)| Some((self.text(key)?, value)))
-    }
-
-    /// Keys and values, as nodes.
-    fn pairs(&self, index: usize) -> impl Iterator<Item = (usize, usize)> {
-        let items: &[usize] = match self.node(index) {
-            Some(Node::Map(items)) => items,
-            _ => &[],
-        };
-        items.chunks_exact(2).map(|pair| (pair[0], pair[1]))
-    }
-
-    /// The value of a key, its own or a merged one.
-    fn get(&self, mut map: usize, key: &str) -> Option<usize> {
-        for _ in 0..MAX_MERGES {
-            if let Some((_, value)) = self.entries(map).find(|(name, _)| *name == key) {
-                return Some(value);
-            }
-            let (_, merged) = self.entries(map).find(|(name, _)| *name == "<<")?;
-            if let Some(Node::List(maps)) = self.node(merged) {
-                return maps.iter().find_map(|map| {
-                    self.entries(*map)
-                        .find(|(name, _)| *name == key)
-                        .map(|(_, value)| value)
+                open.push(Layer {
+                    file: &self.files[*base],
+                    node,
                 });
             }
-            map = merged;
+            open.extend(self.extended(layer));
         }
-        None
+        layers
     }
 
-    /// A command: a line, or a list of words.
-    fn command(&self, index: usize) -> String {
-        match self.text(index) {
-            Some(text) => text.to_owned(),
-            None => self
-                .items(index)
-                .iter()
-                .filter_map(|word| self.text(*word))
-                .collect::<Vec<_>>()
-                .join(" "),
+    /// The service that one extends, where that is in the project.
+    fn extended<'f>(&'f self, Layer { file, node }: Layer<'f, 'p>) -> Option<Layer<'f, 'p>> {
+        let yaml = &file.yaml;
+        let extends = yaml.get(node, "extends")?;
+        let (name, path) = match yaml.text(extends) {
+            Some(name) => (name.to_owned(), None),
+            None => (
+                text_of(yaml, extends, "service")?,
+                text_of(yaml, extends, "file"),
+            ),
+        };
+        let file = match path {
+            Some(path) => &self.files[*self.by_path.get(&*join(file.source.folder(), &path)?)?],
+            None => file,
+        };
+        let node = file.service(&name)?;
+        Some(Layer { file, node })
+    }
+
+    fn described(&self, file: &File<'p>, key: usize, node: usize) -> Option<Service> {
+        let name = file.yaml.text(key)?.to_owned();
+        let layers = self.layers(file, node);
+        let built = self.build(&layers);
+        let container = self.contents(&layers, built.as_ref());
+        let mut names = vec![name.clone()];
+        for key in ["container_name", "hostname"] {
+            names.extend(text(&layers, key));
         }
-    }
-
-    /// The services.
-    fn services(&self) -> impl Iterator<Item = usize> {
-        self.named_services().map(|(_, service)| service)
-    }
-
-    /// The services with their keys.
-    fn named_services(&self) -> impl Iterator<Item = (usize, usize)> {
-        let services = (!self.nodes.is_empty())
-            .then(|| self.get(0, "services"))
-            .flatten();
-        services
-            .into_iter()
-            .flat_map(|services| self.pairs(services))
-    }
-
-    /// The words of a value: one, or a list of them.
-    fn words(&self, index: usize) -> Vec<&str> {
-        match self.text(index) {
-            Some(text) => vec![text],
-            None => {
-                let items = self.items(index).iter();
-                items.filter_map(|item| self.text(*item)).collect()
+        for (yaml, networks) in all(&layers, "networks") {
+            for (_, network) in yaml.entries(networks) {
+                let aliases = yaml.get(network, "aliases");
+                let aliases = aliases.into_iter().flat_map(|aliases| yaml.words(aliases));
+                names.extend(aliases.map(str::to_owned));
             }
         }
+        for name in &mut names {
+            name.make_ascii_lowercase();
+        }
+        names.sort();
+        names.dedup();
+        let links = all(&layers, "links").flat_map(|(yaml, links)| yaml.words(links));
+        let commands = ["entrypoint", "command"].map(|key| {
+            let (layer, command) = first(&layers, key)?;
+            let yaml = &layer.file.yaml;
+            Some((
+                yaml.place(layer.file.source, command)?,
+                yaml.command(command),
+            ))
+        });
+        let replicas = first(&layers, "deploy")
+            .and_then(|(layer, deploy)| text_of(&layer.file.yaml, deploy, "replicas"))
+            .or_else(|| text(&layers, "scale"))
+            .and_then(|count| count.parse().ok());
+        Some(Service {
+            folder: file.source.folder().to_owned(),
+            groups: file.groups.clone(),
+            span: file.yaml.place(file.source, key)?,
+            name,
+            names,
+            links: links
+                .filter_map(|link| link.split_once(':'))
+                .map(|(service, alias)| (service.to_owned(), alias.to_ascii_lowercase()))
+                .collect(),
+            ports: published(&layers),
+            overrides: commands[1].is_some(),
+            commands: commands.into_iter().flatten().collect(),
+            image: text(&layers, "image"),
+            build: built,
+            container,
+            on_host: text(&layers, "network_mode").is_some_and(|mode| mode == "host"),
+            replicas: replicas.unwrap_or(1),
+        })
     }
 
-    /// The volumes of a service: what it mounts, and where.
-    fn volumes(&self, service: usize) -> Vec<(String, String)> {
-        let volumes = self
-            .get(service, "volumes")
-            .map(|volumes| self.items(volumes))
-            .unwrap_or_default();
-        volumes
-            .iter()
-            .filter_map(|volume| {
-                if let Some(text) = self.text(*volume) {
-                    let text = substitute(text, &|_| None);
-                    let (from, rest) = text.split_once(':')?;
-                    let to = rest.split(':').next().unwrap_or(rest);
-                    return Some((from.to_owned(), to.to_owned()));
-                }
-                let from = self.text(self.get(*volume, "source")?)?;
-                let to = self.text(self.get(*volume, "target")?)?;
-                Some((substitute(from, &|_| None), to.to_owned()))
-            })
-            .collect()
+    /// What a service is built from.
+    fn build(&self, layers: &[Layer<'_, 'p>]) -> Option<Build> {
+        let (Layer { file, .. }, build) = first(layers, "build")?;
+        let yaml = &file.yaml;
+        let context = match yaml.text(build) {
+            Some(context) => substitute(context, &|_| None),
+            None => text_of(yaml, build, "context").unwrap_or_else(|| ".".to_owned()),
+        };
+        let context = join(file.source.folder(), &context)?;
+        let name = text_of(yaml, build, "dockerfile").unwrap_or_else(|| "Dockerfile".to_owned());
+        let found = self.project.by_path(&join(&context, &name)?);
+        Some(Build {
+            dockerfile: found.map(|found| found.id),
+            target: text_of(yaml, build, "target"),
+            context,
+        })
+    }
+
+    /// What the container of a service holds.
+    fn contents(&self, layers: &[Layer<'_, 'p>], built: Option<&Build>) -> Container {
+        let project = self.project;
+        let has_build = built.is_some() || first(layers, "build").is_some();
+        let built = built.and_then(|build| {
+            let file = project.source(build.dockerfile?);
+            let target = build.target.as_deref();
+            dockerfile::container(project, file, Some(&build.context), target)
+        });
+        let mut container = match (built, has_build, text(layers, "image")) {
+            (Some(container), ..) => container,
+            (None, false, Some(image)) => Container {
+                base: base_of(&image),
+                ..Container::default()
+            },
+            _ => Container {
+                altered: true,
+                ..Container::default()
+            },
+        };
+        // What is written first is mounted last, over the others.
+        for layer in layers.iter().rev() {
+            for (from, to) in volumes(&layer.file.yaml, layer.node) {
+                // Another path is a named volume or one of the machine.
+                let from = (from.starts_with('.'))
+                    .then(|| join(layer.file.source.folder(), &from))
+                    .flatten()
+                    .filter(|from| exists(project, from) && !from.contains('$'));
+                container.altered |= from.is_none() && is_configuration(&to);
+                container.mounts.push(Mount {
+                    from,
+                    to,
+                    hides: true,
+                });
+            }
+        }
+        for key in ["command", "entrypoint"] {
+            container.altered |= first(layers, key)
+                .is_some_and(|(layer, command)| alters(&layer.file.yaml.command(command)));
+        }
+        let has = |key: &str| first(layers, key).is_some();
+        let unknown = layers.iter().any(|layer| {
+            layer.file.yaml.get(layer.node, "extends").is_some() && self.extended(*layer).is_none()
+        });
+        container.altered |= unknown || has("configs") || has("develop");
+        container
     }
 }
 
-/// The containers of the services in `source` that may run nginx.
-pub(super) fn containers(project: &Project, source: &Source) -> Vec<Container> {
-    let yaml = Yaml::read(&source.text);
-    yaml.services()
-        .filter_map(|service| container(project, source, &yaml, service))
+impl File<'_> {
+    fn service(&self, name: &str) -> Option<usize> {
+        let mut services = self.services.iter();
+        services
+            .find(|(key, _)| self.yaml.text(*key) == Some(name))
+            .map(|(_, node)| *node)
+    }
+
+    fn name_of(&self, node: usize) -> Option<&str> {
+        let mut services = self.services.iter();
+        let (key, _) = services.find(|(_, service)| *service == node)?;
+        self.yaml.text(*key)
+    }
+
+    /// The services that nothing here says how to start.
+    fn lacking(&self) -> impl Iterator<Item = &str> {
+        let lacks = |node: usize| {
+            let keys = ["image", "build", "extends"];
+            keys.iter().all(|key| self.yaml.get(node, key).is_none())
+        };
+        let services = self.services.iter();
+        services
+            .filter(move |(_, node)| lacks(*node))
+            .filter_map(|(key, _)| self.yaml.text(*key))
+    }
+}
+
+/// The value of a key in the first place that has it.
+fn first<'f, 'p>(layers: &[Layer<'f, 'p>], key: &str) -> Option<(Layer<'f, 'p>, usize)> {
+    let mut layers = layers.iter();
+    layers.find_map(|layer| Some((*layer, layer.file.yaml.get(layer.node, key)?)))
+}
+
+/// The values of a key in all places.
+fn all<'f>(layers: &[Layer<'f, '_>], key: &str) -> impl Iterator<Item = (&'f Yaml, usize)> {
+    let layers = layers.iter();
+    layers.filter_map(move |layer| {
+        let yaml = &layer.file.yaml;
+        Some((yaml, yaml.get(layer.node, key)?))
+    })
+}
+
+/// The text of a key, with the defaults of its variables.
+fn text(layers: &[Layer<'_, '_>], key: &str) -> Option<String> {
+    let (layer, value) = first(layers, key)?;
+    Some(substitute(layer.file.yaml.text(value)?, &|_| None))
+}
+
+/// The same, of one map.
+fn text_of(yaml: &Yaml, map: usize, key: &str) -> Option<String> {
+    let text = yaml.text(yaml.get(map, key)?)?;
+    Some(substitute(text, &|_| None))
+}
+
+/// The volumes of a service: what it mounts, and where.
+fn volumes(yaml: &Yaml, service: usize) -> Vec<(String, String)> {
+    let volumes = yaml
+        .get(service, "volumes")
+        .map(|volumes| yaml.items(volumes));
+    volumes
+        .unwrap_or_default()
+        .iter()
+        .filter_map(|volume| {
+            if let Some(text) = yaml.text(*volume) {
+                let text = substitute(text, &|_| None);
+                let (from, rest) = text.split_once(':')?;
+                let to = rest.split(':').next().unwrap_or(rest);
+                return Some((from.to_owned(), to.to_owned()));
+            }
+            let from = yaml.text(yaml.get(*volume, "source")?)?;
+            let to = yaml.text(yaml.get(*volume, "target")?)?;
+            Some((substitute(from, &|_| None), to.to_owned()))
+        })
         .collect()
 }
 
 /// What all services of `source` mount, and where.
 pub(super) fn pairs(source: &Source) -> Vec<(String, String)> {
     let yaml = Yaml::read(&source.text);
-    yaml.services()
-        .flat_map(|service| yaml.volumes(service))
+    let services = yaml.top("services");
+    let services = services
+        .into_iter()
+        .flat_map(|services| yaml.pairs(services));
+    services
+        .flat_map(|(_, service)| volumes(&yaml, service))
         .collect()
 }
 
-/// The text of a key, with the defaults of its variables.
-fn text(yaml: &Yaml, map: usize, key: &str) -> Option<String> {
-    let text = yaml.text(yaml.get(map, key)?)?;
-    Some(substitute(text, &|_| None))
-}
-
-/// What a service is built from.
-fn build(project: &Project, source: &Source, yaml: &Yaml, service: usize) -> Option<Build> {
-    let build = yaml.get(service, "build")?;
-    let context = match yaml.text(build) {
-        Some(context) => substitute(context, &|_| None),
-        None => text(yaml, build, "context").unwrap_or_else(|| ".".to_owned()),
-    };
-    let context = join(source.folder(), &context)?;
-    let name = text(yaml, build, "dockerfile").unwrap_or_else(|| "Dockerfile".to_owned());
-    let file = project.by_path(&join(&context, &name)?);
-    Some(Build {
-        dockerfile: file.map(|file| file.id),
-        target: text(yaml, build, "target"),
-        context,
-    })
-}
-
-fn container(project: &Project, source: &Source, yaml: &Yaml, service: usize) -> Option<Container> {
-    let built = build(project, source, yaml, service);
-    let container = contents(project, source, yaml, service, built.as_ref());
-    (container.mounts.iter().any(|mount| mount.from.is_some())).then_some(container)
-}
-
-/// The services of `source`.
-pub(super) fn services(project: &Project, source: &Source) -> Vec<Service> {
+/// The other files that `source` names: those that it includes, and those whose services its own
+/// extend, as they are written.
+pub(super) fn named_files(source: &Source) -> Vec<String> {
+    if !source.text.contains("include:") && !source.text.contains("extends:") {
+        return Vec::new();
+    }
     let yaml = Yaml::read(&source.text);
-    yaml.named_services()
-        .filter_map(|(key, service)| described(project, source, &yaml, key, service))
-        .collect()
-}
-
-fn described(
-    project: &Project,
-    source: &Source,
-    yaml: &Yaml,
-    key: usize,
-    service: usize,
-) -> Option<Service> {
-    let name = yaml.text(key)?.to_owned();
-    let built = build(project, source, yaml, service);
-    let container = contents(project, source, yaml, service, built.as_ref());
-    let mut names = vec![name.clone()];
-    for key in ["container_name", "hostname"] {
-        names.extend(text(yaml, service, key));
+    let mut found: Vec<String> = Vec::new();
+    for item in yaml
+        .top("include")
+        .map(|list| yaml.items(list))
+        .unwrap_or_default()
+    {
+        let paths = match yaml.text(*item) {
+            Some(path) => vec![path],
+            None => yaml
+                .get(*item, "path")
+                .map(|paths| yaml.words(paths))
+                .unwrap_or_default(),
+        };
+        found.extend(paths.into_iter().map(|path| substitute(path, &|_| None)));
     }
-    let networks = yaml.get(service, "networks");
-    for (_, network) in networks.into_iter().flat_map(|all| yaml.entries(all)) {
-        let aliases = yaml.get(network, "aliases");
-        let aliases = aliases.into_iter().flat_map(|aliases| yaml.words(aliases));
-        names.extend(aliases.map(str::to_owned));
+    let services = yaml.top("services");
+    for (_, service) in services
+        .into_iter()
+        .flat_map(|services| yaml.pairs(services))
+    {
+        let extends = yaml.get(service, "extends");
+        found.extend(extends.and_then(|extends| text_of(&yaml, extends, "file")));
     }
-    for name in &mut names {
-        name.make_ascii_lowercase();
-    }
-    names.sort();
-    names.dedup();
-    let links = yaml.get(service, "links").into_iter();
-    let links = links.flat_map(|links| yaml.words(links));
-    let commands = ["entrypoint", "command"].map(|key| {
-        let command = yaml.get(service, key)?;
-        let words = yaml.command(command);
-        Some((yaml.place(source, command)?, words))
-    });
-    let replicas = yaml
-        .get(service, "deploy")
-        .and_then(|deploy| text(yaml, deploy, "replicas"))
-        .or_else(|| text(yaml, service, "scale"))
-        .and_then(|count| count.parse().ok());
-    Some(Service {
-        folder: source.folder().to_owned(),
-        span: yaml.place(source, key)?,
-        name,
-        names,
-        links: links
-            .filter_map(|link| link.split_once(':'))
-            .map(|(service, alias)| (service.to_owned(), alias.to_ascii_lowercase()))
-            .collect(),
-        ports: published(source, yaml, service),
-        overrides: commands[1].is_some(),
-        commands: commands.into_iter().flatten().collect(),
-        image: text(yaml, service, "image"),
-        build: built,
-        container,
-        on_host: text(yaml, service, "network_mode").is_some_and(|mode| mode == "host"),
-        replicas: replicas.unwrap_or(1),
-    })
+    found
 }
 
 /// The ports that a service publishes: `8080:80`, `127.0.0.1:8080:80/tcp`, or the long form.
-fn published(source: &Source, yaml: &Yaml, service: usize) -> Vec<Published> {
-    let ports = yaml.get(service, "ports").map(|ports| yaml.items(ports));
-    let ports = ports.unwrap_or_default().iter();
-    let found = ports.filter_map(|port| {
-        let span = yaml.place(source, *port)?;
-        let (published, target) = match yaml.text(*port) {
-            Some(text) => {
-                let text = substitute(text, &|_| None);
-                let text = text.split('/').next().unwrap_or_default();
-                let mut parts = text.rsplitn(3, ':');
-                let target = parts.next()?.trim().parse().ok()?;
-                (parts.next()?.trim().parse().ok()?, target)
-            }
-            None => (
-                text(yaml, *port, "published")?.parse().ok()?,
-                text(yaml, *port, "target")?.parse().ok()?,
-            ),
-        };
-        Some(Published {
-            published,
-            target,
-            span,
-        })
-    });
-    found.collect()
-}
-
-/// What the container of a service holds.
-fn contents(
-    project: &Project,
-    source: &Source,
-    yaml: &Yaml,
-    service: usize,
-    built: Option<&Build>,
-) -> Container {
-    let built = built.and_then(|build| {
-        let file = project.source(build.dockerfile?);
-        let target = build.target.as_deref();
-        dockerfile::container(project, file, Some(&build.context), target)
-    });
-    let image = text(yaml, service, "image");
-    let mut container = match (built, yaml.get(service, "build"), image) {
-        (Some(container), ..) => container,
-        (None, None, Some(image)) => Container {
-            base: base_of(&image),
-            ..Container::default()
-        },
-        _ => Container {
-            altered: true,
-            ..Container::default()
-        },
-    };
-    for (from, to) in yaml.volumes(service) {
-        // Another path is a named volume or one of the machine.
-        let from = (from.starts_with('.'))
-            .then(|| join(source.folder(), &from))
-            .flatten()
-            .filter(|from| exists(project, from) && !from.contains('$'));
-        container.altered |= from.is_none() && is_configuration(&to);
-        container.mounts.push(Mount {
-            from,
-            to,
-            hides: true,
-        });
+fn published(layers: &[Layer<'_, '_>]) -> Vec<Published> {
+    let mut found: Vec<Published> = Vec::new();
+    for layer in layers {
+        let yaml = &layer.file.yaml;
+        let ports = yaml.get(layer.node, "ports").map(|ports| yaml.items(ports));
+        let ports = ports.unwrap_or_default().iter();
+        found.extend(ports.filter_map(|port| {
+            let span = yaml.place(layer.file.source, *port)?;
+            let (published, target) = match yaml.text(*port) {
+                Some(text) => {
+                    let text = substitute(text, &|_| None);
+                    let text = text.split('/').next().unwrap_or_default();
+                    let mut parts = text.rsplitn(3, ':');
+                    let target = parts.next()?.trim().parse().ok()?;
+                    (parts.next()?.trim().parse().ok()?, target)
+                }
+                None => (
+                    text_of(yaml, *port, "published")?.parse().ok()?,
+                    text_of(yaml, *port, "target")?.parse().ok()?,
+                ),
+            };
+            Some(Published {
+                published,
+                target,
+                span,
+            })
+        }));
     }
-    for key in ["command", "entrypoint"] {
-        container.altered |= yaml
-            .get(service, key)
-            .is_some_and(|command| alters(&yaml.command(command)));
-    }
-    container.altered |= ["configs", "extends", "develop"]
-        .iter()
-        .any(|key| yaml.get(service, key).is_some());
-    container
+    found
 }

@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 
 use super::{Base, Container, Mount, alters, base_of, exists, is_configuration, substitute};
+use crate::finding::Undecided;
 use crate::project::{Project, join};
-use crate::source::Source;
+use crate::source::{Source, Span};
 
 /// Stages that build upon each other.
 const MAX_STAGES: usize = 32;
@@ -12,6 +13,8 @@ const MAX_STAGES: usize = 32;
 /// An instruction: its name in capitals, and the rest of its lines.
 struct Instruction {
     name: String,
+    /// Its name as it is written.
+    written: String,
     rest: String,
 }
 
@@ -103,10 +106,66 @@ fn instructions(text: &str) -> Vec<Instruction> {
             .unwrap_or((&whole, ""));
         found.push(Instruction {
             name: name.to_ascii_uppercase(),
+            written: name.chars().take(40).collect(),
             rest: rest.trim().to_owned(),
         });
     }
     found
+}
+
+/// What an image is built with (docs.docker.com/reference/dockerfile).
+const INSTRUCTIONS: &[&str] = &[
+    "ADD",
+    "ARG",
+    "CMD",
+    "COPY",
+    "ENTRYPOINT",
+    "ENV",
+    "EXPOSE",
+    "FROM",
+    "HEALTHCHECK",
+    "LABEL",
+    "MAINTAINER",
+    "ONBUILD",
+    "RUN",
+    "SHELL",
+    "STOPSIGNAL",
+    "USER",
+    "VOLUME",
+    "WORKDIR",
+];
+
+/// What nobody can build of it.
+pub(super) fn undecided(source: &Source) -> Option<Undecided> {
+    // What a template or podman's preprocessor replaces is no instruction either.
+    let text = &source.text;
+    let is_expression = |line: &str| {
+        line.split_once("{{")
+            .is_some_and(|(_, rest)| rest.contains("}}"))
+    };
+    let is_template = text.lines().any(is_expression)
+        || ["{%", "<%", "#include"]
+            .iter()
+            .any(|mark| text.contains(mark));
+    if text.trim().is_empty() || is_template {
+        return None;
+    }
+    let instructions = instructions(text);
+    let known = |one: &&Instruction| INSTRUCTIONS.contains(&one.name.as_str());
+    let message = match instructions.iter().find(|one| !known(one)) {
+        Some(unknown) => format!(
+            "`{}` is no instruction of a Dockerfile: what it builds is not known",
+            unknown.written
+        ),
+        None if !instructions.iter().any(|one| one.name == "FROM") => {
+            "a Dockerfile without `FROM`: what it builds is not known".to_owned()
+        }
+        None => return None,
+    };
+    Some(Undecided {
+        span: Span::new(source.id, 0..0),
+        message,
+    })
 }
 
 /// Sources and destination of a COPY or ADD; the sources are `None` if they are not the project's.

@@ -3,9 +3,11 @@
 
 mod compose;
 mod dockerfile;
+mod yaml;
 
 use std::collections::BTreeMap;
 
+use crate::finding::Undecided;
 use crate::project::{Project, join};
 use crate::source::{Kind, Source, SourceId, Span};
 
@@ -79,8 +81,11 @@ pub struct Build {
 /// A service of a compose file.
 #[derive(Clone, Debug)]
 pub struct Service {
-    /// The folder of the compose file: services reach each other by name within it.
+    /// The folder of the compose file.
     pub folder: String,
+    /// The compose projects that it belongs to, by their first files: services of one project reach
+    /// each other by name.
+    pub groups: Vec<SourceId>,
     /// Its name.
     pub name: String,
     /// Its key.
@@ -107,35 +112,87 @@ pub struct Service {
     pub replicas: u32,
 }
 
-/// The services of the project's compose files, in the order of the files.
-pub fn services(project: &Project) -> Vec<Service> {
-    let files = project
-        .of_kind(Kind::Command)
-        .filter(|file| is_compose(file));
-    let services = files.flat_map(|file| compose::services(project, file));
-    services.take(MAX_SERVICES).collect()
+/// What compose files and Dockerfiles say.
+#[derive(Debug, Default)]
+pub struct Deployment {
+    /// The services, in the order of the files.
+    pub services: Vec<Service>,
+    /// The compose files that can't be read whole.
+    pub broken: Vec<SourceId>,
+    /// All compose files.
+    pub files: Vec<SourceId>,
+    /// What can't be read.
+    pub undecided: Vec<Undecided>,
+}
+
+impl Deployment {
+    /// Reads the compose files and Dockerfiles of `project`.
+    pub fn read(project: &Project) -> Self {
+        let files = || {
+            project
+                .of_kind(Kind::Command)
+                .filter(|file| is_compose(file))
+        };
+        let read = compose::Files::read(project, files());
+        let dockerfiles = project
+            .of_kind(Kind::Command)
+            .filter(|file| is_dockerfile(file) && !is_compose(file));
+        Self {
+            services: read.services().take(MAX_SERVICES).collect(),
+            broken: read.broken().collect(),
+            files: files().map(|file| file.id).collect(),
+            undecided: read
+                .undecided()
+                .chain(dockerfiles.filter_map(dockerfile::undecided))
+                .collect(),
+        }
+    }
 }
 
 /// The containers that those compose files and Dockerfiles of `project` describe which speak of
 /// `server`.
 pub fn containers(project: &Project, server: &str) -> Vec<Container> {
-    let mut containers = Vec::new();
-    for source in project.of_kind(Kind::Command) {
-        if containers.len() >= MAX_CONTAINERS || !source.text.contains(server) {
-            continue;
-        }
-        if is_compose(source) {
-            containers.extend(compose::containers(project, source));
-        } else if is_dockerfile(source) {
-            let built = dockerfile::container(project, source, None, None);
-            containers.extend(built.filter(|container| !container.mounts.is_empty()));
-        }
-    }
-    containers.truncate(MAX_CONTAINERS);
+    let named = |source: &&Source| source.text.contains(server);
+    let commands = || project.of_kind(Kind::Command);
+    // A service of a file that never says so may extend one that does.
+    let files = match commands().filter(named).any(is_compose) {
+        true => compose::Files::read(project, commands().filter(|file| is_compose(file))),
+        false => compose::Files::read(project, std::iter::empty()),
+    };
+    let built = commands()
+        .filter(named)
+        .filter(|file| is_dockerfile(file) && !is_compose(file))
+        .filter_map(|file| dockerfile::container(project, file, None, None))
+        .filter(|container| !container.mounts.is_empty());
+    let mut containers: Vec<Container> = files
+        .containers()
+        .chain(built)
+        .take(MAX_CONTAINERS)
+        .collect();
     for container in &mut containers {
         container.mounts.truncate(MAX_MOUNTS);
     }
     containers
+}
+
+/// The other compose files that `source` names, by their tails.
+pub fn named_files(source: &Source) -> Vec<String> {
+    if !is_compose(source) {
+        return Vec::new();
+    }
+    let named = compose::named_files(source).into_iter();
+    named
+        .map(|path| tail(&path))
+        .filter(|path| !path.is_empty() && !path.contains('$'))
+        .collect()
+}
+
+/// The end of a path, without what climbs.
+fn tail(path: &str) -> String {
+    let parts = path
+        .split('/')
+        .filter(|part| !matches!(*part, "" | "." | ".."));
+    parts.collect::<Vec<_>>().join("/")
 }
 
 /// The paths in the project, by their tail, of what `source` puts where nginx looks for its
@@ -153,11 +210,7 @@ pub fn references(source: &Source) -> Vec<String> {
     };
     let mut tails = Vec::new();
     for (from, to) in pairs {
-        let tail = from
-            .split('/')
-            .filter(|part| !matches!(*part, "" | "." | ".."))
-            .collect::<Vec<_>>()
-            .join("/");
+        let tail = tail(&from);
         let read =
             to.starts_with("/etc/nginx/") && (to.ends_with(".conf") || to.ends_with(".template"));
         if !tail.is_empty() && read && !tail.contains(['$', '*']) {
@@ -168,7 +221,15 @@ pub fn references(source: &Source) -> Vec<String> {
 }
 
 fn is_compose(source: &Source) -> bool {
-    source.name().ends_with(".yml") || source.name().ends_with(".yaml")
+    let yaml = source.name().ends_with(".yml") || source.name().ends_with(".yaml");
+    // One that another file may mean by its name need not be one of compose's.
+    let said = || {
+        source
+            .text
+            .lines()
+            .any(|line| line.starts_with("services:"))
+    };
+    yaml && (source.name().contains("compose") || said())
 }
 
 fn is_dockerfile(source: &Source) -> bool {

@@ -405,7 +405,14 @@ fn is_frozen(source: &Source, found: &[Package]) -> bool {
         .lines()
         .map(str::trim)
         .filter(|line| !line.is_empty() && !line.starts_with(['#', '-']))
-        .all(|line| line.contains("==") || line.contains(" @ "));
+        .all(|line| {
+            let name = line
+                .split(['=', ' ', '[', '~', ';'])
+                .next()
+                .unwrap_or_default();
+            let readable = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+            name.chars().all(readable) && (line.contains("==") || line.contains(" @ "))
+        });
     pinned && has("h11") && has("click")
 }
 

@@ -5,7 +5,7 @@
 
 pub mod hints;
 
-use crate::handshake::Protocol;
+use crate::handshake::{Peer, Protocol};
 use crate::source::Span;
 
 /// How an edge speaks to the server behind it.
@@ -39,6 +39,8 @@ pub struct Edge {
     pub origin: Origin,
     /// The version of HTTP in which a handshake leaves it.
     pub protocol: Protocol,
+    /// The addresses that it dials from, where that is sure.
+    pub from: &'static [&'static str],
     /// Headers by which it says that the client used TLS, with their value, on a handshake.
     pub sends: &'static [(&'static str, &'static str)],
     /// Those of them that have another value on every other request.
@@ -54,6 +56,15 @@ pub struct Edge {
 }
 
 impl Edge {
+    /// Who it is to the server that it dials.
+    pub fn peer(&self) -> Peer {
+        match self.from {
+            [] => Peer::Unknown,
+            ["private_ranges"] => Peer::Private,
+            _ => Peer::Public,
+        }
+    }
+
     /// Where the fact of that name in `rules/edges.toml` is documented.
     pub fn source(&self, fact: &str) -> Option<&'static str> {
         let found = self.sources.iter().find(|(name, _)| *name == fact);

@@ -68,6 +68,18 @@ pub enum Protocol {
     Http3,
 }
 
+/// Who dials, as far as it matters to those who trust addresses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Peer {
+    /// Anyone.
+    #[default]
+    Unknown,
+    /// Somebody of the same machine or private network (RFC 1918).
+    Private,
+    /// Somebody whose addresses are public.
+    Public,
+}
+
 /// A request on its way from hop to hop.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -89,6 +101,8 @@ pub struct Request {
     pub query: Option<String>,
     /// What it is spoken in.
     pub protocol: Protocol,
+    /// Who sends it to where it arrives.
+    pub peer: Peer,
     /// The headers, in order. As it arrives, Host is not among them; as it leaves a hop, the Host
     /// that the hop sends is.
     pub headers: Vec<Header>,
@@ -127,6 +141,7 @@ impl Request {
             path: path.to_owned(),
             query,
             protocol: Protocol::Http11,
+            peer: Peer::Unknown,
             headers: vec![
                 header("Upgrade", "websocket"),
                 header("Connection", browser.connection()),
@@ -199,6 +214,24 @@ impl Upstream {
     /// The path of the socket in the file system, if it is one (`unix:/path`).
     pub fn socket(&self) -> Option<&str> {
         self.host.known()?.strip_prefix("unix:")
+    }
+
+    /// Who it is to the one that is dialled: a name without dots is one of a private network's.
+    pub fn peer(&self) -> Peer {
+        let Some(host) = self.host.known() else {
+            return Peer::Unknown;
+        };
+        let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+        let is_private = match address {
+            Ok(std::net::IpAddr::V4(address)) => address.is_loopback() || address.is_private(),
+            Ok(std::net::IpAddr::V6(address)) => address.is_loopback(),
+            Err(_) => self.socket().is_none() && !host.contains('.'),
+        };
+        if is_private {
+            Peer::Private
+        } else {
+            Peer::Unknown
+        }
     }
 }
 

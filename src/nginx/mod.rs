@@ -215,14 +215,26 @@ impl Model {
         self.note_refusals();
     }
 
-    /// A syntax error that is a finding is no note as well.
+    /// A syntax error that is a finding is no note as well; what hides a server, and so the routes
+    /// that it may have, is one of both.
     fn note_refusals(&mut self) {
         let mut told = HashSet::new();
+        let mut hidden = Vec::new();
         for (index, config) in (0..).zip(&self.configs) {
             if !config.refusals.is_empty() && self.carries(index) {
                 told.extend(config.refusals.iter().map(|refusal| refusal.span));
+            } else {
+                hidden.extend(config.refusals.iter().find(|refusal| refusal.hides));
             }
         }
+        self.undecided
+            .extend(hidden.into_iter().map(|refusal| Undecided {
+                span: refusal.span,
+                message: format!(
+                    "nginx does not start: {}; what stands in its block is not read",
+                    refusal.message
+                ),
+            }));
         self.undecided.retain(|note| !told.contains(&note.span));
     }
 

@@ -135,6 +135,9 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     {
         return Some(Certain(Kind::Command));
     }
+    if may_be_compose(path, &lower) {
+        return Some(Perhaps(Kind::Command));
+    }
     if lower.ends_with(".service")
         || lower.ends_with(".sh")
         || matches!(
@@ -145,6 +148,59 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
         return Some(Perhaps(Kind::Command));
     }
     None
+}
+
+/// Whether a YAML file may be one of compose's under another name: at the root, in a folder for such
+/// files, or called by what it is for (`production.yml`).
+fn may_be_compose(path: &str, name: &str) -> bool {
+    let Some(stem) = name
+        .strip_suffix(".yml")
+        .or_else(|| name.strip_suffix(".yaml"))
+    else {
+        return false;
+    };
+    let folder = path.rsplit('/').nth(1).unwrap_or_default();
+    let named = |text: &str| {
+        text.split(['-', '_', '.']).any(|word| {
+            matches!(
+                word,
+                "docker"
+                    | "compose"
+                    | "stack"
+                    | "swarm"
+                    | "production"
+                    | "prod"
+                    | "staging"
+                    | "local"
+                    | "dev"
+                    | "development"
+                    | "deploy"
+                    | "deployment"
+                    | "services"
+                    | "common"
+                    | "base"
+            )
+        })
+    };
+    !stem.is_empty() && (folder.is_empty() || named(stem) || named(&folder.to_ascii_lowercase()))
+}
+
+/// Whether a YAML file has services at its top that run an image or are built.
+fn is_compose(bytes: &[u8]) -> bool {
+    let mut lines = bytes
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii_end);
+    if !lines.any(|line| line == b"services:") {
+        return false;
+    }
+    lines
+        .take_while(|line| line.first().is_none_or(|byte| b" \t#-".contains(byte)))
+        .any(|line| {
+            let line = line.trim_ascii_start();
+            line.starts_with(b"image:")
+                || line.starts_with(b"build:")
+                || line.starts_with(b"extends:")
+        })
 }
 
 /// Suffixes of files that are programs or documents though `nginx` is in their name.
@@ -202,10 +258,11 @@ fn has_code_suffix(name: &str) -> bool {
 }
 
 /// Whether the bytes bear out what the name suggested.
-pub(super) fn confirms(kind: Kind, bytes: &[u8]) -> bool {
+pub(super) fn confirms(path: &str, kind: Kind, bytes: &[u8]) -> bool {
     match kind {
         Kind::Nginx => is_nginx(bytes),
         Kind::Python => is_django(bytes),
+        Kind::Command if path.ends_with(".yml") || path.ends_with(".yaml") => is_compose(bytes),
         Kind::Command => [
             "gunicorn",
             "uvicorn",
@@ -265,9 +322,9 @@ fn is_nginx(bytes: &[u8]) -> bool {
             continue;
         }
         // Apache's sections, INI sections and XML never begin a line of nginx's, and `listen` has no
-        // block there: FreeRADIUS has such servers in its own `sites-enabled`.
-        if line.starts_with(b"<") && !line.starts_with(b"<%")
-            || is_ini_section(line)
+        // block there: FreeRADIUS has such servers in its own `sites-enabled`. What a conflict or
+        // another accident leaves in its file does.
+        if is_section(line)
             || line == b"listen {"
             // HOCON ends no line with `;`.
             || line.starts_with(b"include \"") && line.ends_with(b"\"")
@@ -282,8 +339,32 @@ fn is_nginx(bytes: &[u8]) -> bool {
     seen && memmem::find(bytes, b" => ").is_none()
 }
 
-fn is_ini_section(line: &[u8]) -> bool {
-    line.starts_with(b"[") && line.ends_with(b"]") && !line.contains(&b' ')
+/// Whether the bytes are those of another program's configuration than nginx's.
+pub(super) fn is_foreign(bytes: &[u8]) -> bool {
+    let mut lines = bytes.split(|byte| *byte == b'\n').map(<[u8]>::trim_ascii);
+    lines.any(is_section) || memmem::find(bytes, b" => ").is_some()
+}
+
+/// Whether a line opens a section of an INI file, of Apache's or fluentd's configuration, or XML.
+fn is_section(line: &[u8]) -> bool {
+    const SECTIONS: &[&[u8]] = &[
+        b"<?xml",
+        b"<VirtualHost",
+        b"<If",
+        b"<Directory",
+        b"<Location",
+        b"<Files",
+        b"<Proxy",
+        b"<Limit",
+        b"<Macro",
+        b"<source",
+        b"<match",
+        b"<filter",
+        b"<label",
+        b"<configuration",
+    ];
+    let ini = line.starts_with(b"[") && line.ends_with(b"]") && !line.contains(&b' ');
+    ini || SECTIONS.iter().any(|name| line.starts_with(name))
 }
 
 /// A Python module that names something which we read; the rest is never parsed.
@@ -337,6 +418,10 @@ mod tests {
             ("shop/settings/production.py", Some(Perhaps(Kind::Python))),
             ("shop/models.py", None),
             ("Procfile", Some(Certain(Kind::Command))),
+            ("production.yml", Some(Perhaps(Kind::Command))),
+            ("docker/site.yml", Some(Perhaps(Kind::Command))),
+            (".github/workflows/ci.yml", None),
+            ("charts/templates/service.yaml", None),
             ("README.md", None),
         ] {
             assert_eq!(guess(path), expected, "{path}");
@@ -344,27 +429,58 @@ mod tests {
     }
 
     #[test]
+    fn content_tells_compose_files() {
+        let tells = |text: &str| confirms("local.yml", Kind::Command, text.as_bytes());
+        assert!(tells("version: '3'\n\nservices:\n  web:\n    build: .\n"));
+        assert!(tells(
+            "services:\n  db:\n    image: postgres\nvolumes: {}\n"
+        ));
+        assert!(!tells(
+            "jobs:\n  test:\n    services:\n      db:\n        image: postgres\n"
+        ));
+        assert!(!tells("services:\n  - name: gunicorn\nspec:\n  image: x\n"));
+        assert!(!tells("script: pip install gunicorn\n"));
+    }
+
+    #[test]
     fn content_tells_nginx_from_its_namesakes() {
-        assert!(confirms(Kind::Nginx, b"server {\n listen 80;\n}\n"));
-        assert!(confirms(Kind::Nginx, b"proxy_set_header Host $host;\n"));
+        assert!(confirms(
+            "x.conf",
+            Kind::Nginx,
+            b"server {\n listen 80;\n}\n"
+        ));
+        assert!(confirms(
+            "x.conf",
+            Kind::Nginx,
+            b"proxy_set_header Host $host;\n"
+        ));
         assert!(!confirms(
+            "x.conf",
             Kind::Nginx,
             b"input {\n beats { port => 5044 }\n}\n"
         ));
         assert!(!confirms(
+            "x.conf",
             Kind::Nginx,
             b"/var/log/nginx/*.log {\n daily\n rotate 7\n}\n"
         ));
         assert!(!confirms(
+            "x.conf",
             Kind::Nginx,
             b"<VirtualHost *:80>\n ProxyPass / http://a/\n</VirtualHost>\n"
         ));
-        assert!(!confirms(Kind::Nginx, b"[program:web]\ncommand=daphne\n"));
         assert!(!confirms(
+            "x.conf",
+            Kind::Nginx,
+            b"[program:web]\ncommand=daphne\n"
+        ));
+        assert!(!confirms(
+            "x.conf",
             Kind::Nginx,
             b"http {\n    port = 2222\n}\ninclude \"more.conf\"\n"
         ));
         assert!(!confirms(
+            "x.conf",
             Kind::Nginx,
             b"server default {\n    listen {\n        type = auth\n    }\n}\n"
         ));

@@ -66,7 +66,7 @@ fn read(
         // A fifty-megabyte `.conf` is hardly nginx; if it begins so, that is worth a word.
         let ours = match guess {
             Guess::Certain(_) => true,
-            Guess::Perhaps(kind) => confirms(kind, &beginning(&full).map_err(fail)?),
+            Guess::Perhaps(kind) => confirms(path, kind, &beginning(&full).map_err(fail)?),
         };
         let note = format!(
             "larger than {} MiB, so it was not read",
@@ -96,7 +96,7 @@ fn beginning(path: &Path) -> std::io::Result<Vec<u8>> {
 fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
     let (Guess::Certain(kind) | Guess::Perhaps(kind)) = guess;
     if let Some(text) = from_utf16(&bytes) {
-        let ours = matches!(guess, Guess::Certain(_)) || confirms(kind, text.as_bytes());
+        let ours = matches!(guess, Guess::Certain(_)) || confirms(path, kind, text.as_bytes());
         // pip reads it (pip/_internal/utils/encoding.py auto_decode), and `pip freeze >` of
         // PowerShell is where most of it comes from.
         let (text, note) = match kind {
@@ -113,16 +113,58 @@ fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
             note,
         });
     }
-    if matches!(guess, Guess::Perhaps(_)) && !confirms(kind, &bytes) {
-        return None;
+    if matches!(guess, Guess::Perhaps(_)) && !confirms(path, kind, &bytes) {
+        // A file of nginx's own name is looked for by nobody else.
+        let note = is_rubble(path, kind, &bytes).then(|| {
+            "nothing in it is a directive of nginx's, though its name says so: it was not read"
+                .to_owned()
+        });
+        return note.map(|note| Read {
+            path: path.to_owned(),
+            kind,
+            text: String::new(),
+            note: Some(note),
+        });
     }
-    let (text, note) = decode(bytes);
+    let (mut text, mut note) = decode(bytes);
+    let is_configuration = match kind {
+        Kind::Nginx | Kind::Caddyfile => true,
+        Kind::Command => !path.ends_with(".sh"),
+        _ => false,
+    };
+    if is_configuration && note.is_none() && text.trim().is_empty() {
+        note = Some("this file is empty".to_owned());
+    }
+    // Without a line that names its encoding Python takes no other (PEP 263, PEP 3120).
+    if kind == Kind::Python && note.is_some() && !names_encoding(&text) {
+        note = note.map(|note| format!("Python refuses this file: {note}"));
+        text.clear();
+    }
     Some(Read {
         path: path.to_owned(),
         kind,
         text,
         note,
     })
+}
+
+/// Whether a file that nginx looks for by its name holds nothing of nginx's, nor of another program
+/// that calls its own files for nginx so (supervisor, fail2ban, logstash, Apache).
+fn is_rubble(path: &str, kind: Kind, bytes: &[u8]) -> bool {
+    let (folder, name) = path.rsplit_once('/').unwrap_or(("", path));
+    let folder = folder.rsplit('/').next().unwrap_or_default();
+    let in_its_folder =
+        name.ends_with(".conf") && matches!(folder, "nginx" | "sites-available" | "sites-enabled");
+    let ends = |line: &[u8]| line.trim_ascii_end().ends_with(b";");
+    let named =
+        name == "nginx.conf" || in_its_folder && !bytes.split(|byte| *byte == b'\n').any(ends);
+    kind == Kind::Nginx && named && !super::kinds::is_foreign(bytes)
+}
+
+/// Whether one of the first two lines of a Python file names its encoding.
+fn names_encoding(text: &str) -> bool {
+    let mut first = text.lines().take(2);
+    first.any(|line| line.trim_start().starts_with('#') && line.contains("coding"))
 }
 
 /// The text of a file that begins with UTF-16's byte-order mark (PowerShell's `>` writes such).
@@ -291,6 +333,8 @@ impl<'a> Builder<'a> {
             if source.kind == Kind::Command {
                 let nginx = crate::deploy::references(source).into_iter();
                 references.extend(nginx.map(|tail| (tail, Kind::Nginx)));
+                let compose = crate::deploy::named_files(source).into_iter();
+                references.extend(compose.map(|tail| (tail, Kind::Command)));
             }
         }
         // Tails by their last part, so that one pass over all files finds what any of them means.

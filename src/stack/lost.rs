@@ -60,6 +60,8 @@ pub(super) struct Beside {
     pub(super) span: Span,
     /// The path that it names.
     pub(super) path: String,
+    /// The line that passes sockets on.
+    pub(super) pass: Span,
 }
 
 /// What becomes of a route on one way.
@@ -112,7 +114,7 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
         };
         let traced = &ways[index];
         let run = &traced.way.runs[0];
-        let beside = match beside(&stack, &tracer, traced) {
+        let beside = match beside(cx, &stack, &tracer, traced) {
             Beyond::Reached => continue,
             Beyond::Beside(beside) if !matches!(how, How::Moved { .. }) => Some(beside),
             _ => None,
@@ -211,7 +213,9 @@ fn fate(stack: &Stack<'_>, traced: &Traced, run: &Run) -> Fate {
         let mut siblings = step.siblings.iter();
         siblings.any(|sibling| sibling.verdict == Verdict::Opens)
     });
-    if run.verdict == Verdict::Undecided || drifts {
+    // Nor is it known what becomes of a request that may be a handshake.
+    let doubtful = |step: &Step| matches!(judge(&step.arrived), Judged::Undecided(..));
+    if run.verdict == Verdict::Undecided || drifts || run.steps.iter().any(doubtful) {
         return Fate::Unclear;
     }
     // The step that makes a plain request of a handshake.
@@ -345,7 +349,7 @@ enum Beyond {
 }
 
 /// Where the paths that this entrance names lead, with the route's path behind them.
-fn beside(stack: &Stack<'_>, tracer: &Tracer<'_>, traced: &Traced) -> Beyond {
+fn beside(cx: &Context<'_>, stack: &Stack<'_>, tracer: &Tracer<'_>, traced: &Traced) -> Beyond {
     let Some(entrance) = &traced.entrance else {
         return Beyond::Nothing;
     };
@@ -385,6 +389,7 @@ fn beside(stack: &Stack<'_>, tracer: &Tracer<'_>, traced: &Traced) -> Beyond {
                 beside = Some(Beside {
                     span: at.at,
                     path: path.clone(),
+                    pass: pass(cx, at),
                 });
             }
         }

@@ -20,7 +20,7 @@ pub use lost::{Lost, lost};
 pub(crate) use processes::processes;
 pub use served::{behind_caddy, served, served_by_caddy};
 pub use topology::Topology;
-pub use ways::{Traced, ways};
+pub use ways::{Traced, stopped, ways};
 
 use std::cell::OnceCell;
 use std::collections::{BTreeSet, HashMap};
@@ -32,6 +32,7 @@ use crate::django::command::Command;
 use crate::django::{self, Django};
 use crate::handshake::{Dial, Entrance, Hop, Takes, Upstream};
 use crate::nginx::hop::Nginx;
+use crate::source::{SourceId, Span};
 
 /// Everything in a project that can receive a handshake, joined.
 pub struct Stack<'a> {
@@ -53,13 +54,26 @@ struct Known {
     dials: OnceCell<Vec<Dial>>,
 }
 
-/// Where an upstream leads.
+/// A hop that an upstream leads to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Behind {
     /// The hop.
     pub hop: usize,
     /// The port at which the request arrives there: another one where a container publishes it.
     pub port: u16,
+}
+
+/// Where an upstream leads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Leads {
+    /// To one hop of the project.
+    To(Behind),
+    /// To one of these, and nothing says to which.
+    OneOf(Vec<Behind>),
+    /// To what this compose file would say if it could be read.
+    Unread(SourceId),
+    /// Out of the project.
+    Outside,
 }
 
 impl<'a> Stack<'a> {
@@ -124,52 +138,122 @@ impl<'a> Stack<'a> {
         known.get_or_init(|| self.hops[hop].dials())
     }
 
-    /// Where in the project a request arrives that `from` sends to `upstream`; `None` where
-    /// nothing ties a hop to it.
+    /// The hop of the project to which a request surely goes that `from` sends to `upstream`.
     pub fn behind(&self, from: usize, upstream: &Upstream) -> Option<Behind> {
-        let host = upstream.host.known()?;
-        if let Some(path) = upstream.socket() {
-            let bound = only(self.topology.at_socket(from, path));
-            let hop = bound.or_else(|| self.one_application(from, upstream))?;
-            return Some(Behind { hop, port: 80 });
+        match self.leads(from, upstream) {
+            Leads::To(behind) => Some(behind),
+            _ => None,
         }
-        let port = *upstream.port.known()?;
-        let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
-        if is_loopback(&host) {
-            let found = self.on_this_machine(from, upstream.tls, port);
-            return found.or_else(|| {
-                let hop = self.one_application(from, upstream)?;
-                Some(Behind { hop, port })
-            });
+    }
+
+    /// Where a request goes that `from` sends to `upstream`.
+    pub fn leads(&self, from: usize, upstream: &Upstream) -> Leads {
+        let (Some(host), port) = (upstream.host.known(), upstream.port.known()) else {
+            return Leads::Outside;
+        };
+        let is_path = upstream.socket().is_some();
+        let found = match (upstream.socket(), port) {
+            (Some(path), _) => {
+                let bound = self.topology.at_socket(from, path).into_iter();
+                bound.map(|hop| Behind { hop, port: 80 }).collect()
+            }
+            (None, Some(port)) => {
+                let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
+                match self.tied(from, upstream.tls, &host, *port) {
+                    Some(found) => found,
+                    None => return Leads::Outside,
+                }
+            }
+            (None, None) => return Leads::Outside,
+        };
+        match self.distinct(found).as_slice() {
+            [] => {}
+            [one] => return Leads::To(*one),
+            several => return Leads::OneOf(several.to_vec()),
         }
-        let services = self.topology.named(from, &host);
+        if let Some(hop) = self.one_application(from, upstream) {
+            let port = port.filter(|_| !is_path).copied().unwrap_or(80);
+            return Leads::To(Behind { hop, port });
+        }
+        // A name of the network has dots; one that only compose files give has none.
+        let is_inside = !host.contains('.') || is_loopback(host) || is_machine(host);
+        match self.topology.unread(from).filter(|_| is_inside) {
+            Some(file) => Leads::Unread(file),
+            None => Leads::Outside,
+        }
+    }
+
+    /// The hops that the files tie to an address, by the first tie that there is; `None` where they
+    /// say that something else is there.
+    fn tied(&self, from: usize, tls: bool, host: &str, port: u16) -> Option<Vec<Behind>> {
+        let here = |hop: usize| Behind { hop, port };
+        if is_loopback(host) {
+            return Some(self.on_this_machine(from, tls, port));
+        }
+        let services = self.topology.named(from, host);
         if !services.is_empty() {
-            let of_services = |at: &dyn Fn(usize) -> bool| {
-                let hops = services
-                    .iter()
-                    .flat_map(|service| &self.topology.runs[*service]);
-                only(hops.copied().filter(|hop| at(*hop)))
+            let of_services = |at: &dyn Fn(usize) -> bool| -> Vec<Behind> {
+                let runs = services.iter().map(|service| &self.topology.runs[*service]);
+                let hops = runs.flatten().copied().filter(|hop| at(*hop));
+                hops.map(here).collect()
             };
-            let known = of_services(&|hop| self.listens(hop, upstream.tls, port))
-                .or_else(|| of_services(&|hop| self.is_server_at(hop, port)));
-            let found = known.or_else(|| of_services(&|hop| self.may_listen(hop, port)));
-            if let Some(hop) = found {
-                return Some(Behind { hop, port });
+            let ties: [&dyn Fn(usize) -> bool; 3] = [
+                &|hop| self.listens(hop, tls, port),
+                &|hop| self.is_server_at(hop, port),
+                &|hop| self.may_listen(hop, port),
+            ];
+            let found = ties.iter().map(|tie| of_services(tie));
+            if let Some(found) = found.into_iter().find(|found| !found.is_empty()) {
+                return Some(found);
             }
             if self.is_elsewhere(&services) {
                 return None;
             }
         }
-        if is_machine(&host)
-            && let Some(found) = self.published(from, upstream.tls, port)
-        {
-            return Some(found);
+        if is_machine(host) {
+            let found = self.published(from, tls, port);
+            if !found.is_empty() {
+                return Some(found);
+            }
         }
-        let names = |hop: usize| self.hops[hop].takes(upstream.tls, &host, port) == Takes::ByName;
-        let hop = only(self.at_port(from, port, |hop| hop != from && names(hop)))
-            .or_else(|| names(from).then_some(from))
-            .or_else(|| self.one_application(from, upstream))?;
-        Some(Behind { hop, port })
+        let names = |hop: usize| self.hops[hop].takes(tls, host, port) == Takes::ByName;
+        let mut found = self.at_port(from, port, |hop| hop != from && names(hop));
+        if found.is_empty() && names(from) {
+            found.push(from);
+        }
+        Some(found.into_iter().map(here).collect())
+    }
+
+    /// Each of them once; an application as it runs in production before one of which nothing but
+    /// a start for developers is known.
+    fn distinct(&self, mut found: Vec<Behind>) -> Vec<Behind> {
+        found.sort_by_key(|behind| (behind.hop, behind.port));
+        found.dedup();
+        let unclear = |behind: &Behind| {
+            let program = &self.topology.places[behind.hop].program;
+            matches!(
+                program,
+                Program::Django {
+                    is_started_elsewhere: true,
+                    ..
+                }
+            )
+        };
+        if !found.iter().all(unclear) {
+            found.retain(|behind| !unclear(behind));
+        }
+        found
+    }
+
+    /// The line that shows a hop: the command that starts an application, else where it is written.
+    pub fn shown(&self, hop: usize) -> Span {
+        match &self.topology.places[hop].program {
+            Program::Django { commands, .. } => commands
+                .first()
+                .map(|command| self.django.commands[*command].span),
+            _ => None,
+        }
+        .unwrap_or_else(|| self.hops[hop].place())
     }
 
     /// Whether a hop surely listens at a port of its own.
@@ -224,23 +308,28 @@ impl<'a> Stack<'a> {
     }
 
     /// Who listens at a port of the machine, or the container, that `from` runs on.
-    fn on_this_machine(&self, from: usize, tls: bool, port: u16) -> Option<Behind> {
+    fn on_this_machine(&self, from: usize, tls: bool, port: u16) -> Vec<Behind> {
         let here = |hop: usize| Behind { hop, port };
         if self.listens(from, tls, port) {
-            return Some(here(from));
+            return vec![here(from)];
         }
         let listening = self.at_port(from, port, |hop| self.listens(hop, tls, port));
         let own = &self.topology.places[from].services;
         let services = |hop: usize| &self.topology.places[hop].services;
         let beside = |hop: &usize| services(*hop).iter().any(|service| own.contains(service));
-        if let Some(hop) = only(listening.iter().copied().filter(beside)) {
-            return Some(here(hop));
-        }
         let outside = |hop: &usize| services(*hop).is_empty();
-        only(listening.iter().copied().filter(outside))
-            .map(here)
-            .or_else(|| self.published(from, tls, port))
-            .or_else(|| only(listening).map(here))
+        let which = |fits: &dyn Fn(&usize) -> bool| -> Vec<Behind> {
+            let fitting = listening.iter().copied().filter(|hop| fits(hop));
+            fitting.map(here).collect()
+        };
+        let ties = [
+            which(&beside),
+            which(&outside),
+            self.published(from, tls, port),
+            which(&|_| true),
+        ];
+        let mut ties = ties.into_iter();
+        ties.find(|found| !found.is_empty()).unwrap_or_default()
     }
 
     /// Whether some of these services run what can't be an application that is looked for.
@@ -251,15 +340,15 @@ impl<'a> Stack<'a> {
     }
 
     /// Whose port a container publishes as `port` of the machine.
-    fn published(&self, from: usize, tls: bool, port: u16) -> Option<Behind> {
+    fn published(&self, from: usize, tls: bool, port: u16) -> Vec<Behind> {
         let services = self.topology.publishing(from, port);
         let found = services.into_iter().flat_map(|(service, port)| {
-            let hops = self.topology.runs[service].iter();
+            let hops = self.topology.runs[service].iter().copied();
             let there = hops
-                .filter(move |hop| self.listens(**hop, tls, port) || self.may_listen(**hop, port));
-            there.map(move |hop| (*hop, port))
+                .filter(move |hop| self.listens(*hop, tls, port) || self.may_listen(*hop, port));
+            there.map(move |hop| Behind { hop, port })
         });
-        only(found).map(|(hop, port)| Behind { hop, port })
+        found.collect()
     }
 
     /// The proxies near which `application` is the only one.

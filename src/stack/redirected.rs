@@ -9,7 +9,7 @@ use super::topology::Program;
 use super::ways;
 use crate::caddy::checks::plain_upstream::proved;
 use crate::context::Context;
-use crate::handshake::Outcome;
+use crate::handshake::{Entrance, Outcome, Request};
 use crate::nginx::way::{Cause, End};
 use crate::project::Project;
 use crate::source::Span;
@@ -38,6 +38,8 @@ pub(crate) struct Redirected {
     pub(crate) status: u16,
     /// The name under which the one that redirects speaks TLS, with the port if it is not 443.
     pub(crate) over_tls: Option<String>,
+    /// The line of that server that passes sockets on.
+    pub(crate) passes: Option<Span>,
     /// The URL that a browser asks for.
     pub(crate) url: String,
     /// Where the client's TLS ends, if in the files.
@@ -111,7 +113,11 @@ pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
             layer: answers.layer,
             by,
             status,
-            over_tls: over_tls(&stack, answers, dialled),
+            over_tls: over_tls(&stack, answers, dialled).map(|entrance| match entrance.port {
+                443 => entrance.host.clone(),
+                port => format!("{}:{port}", entrance.host),
+            }),
+            passes: passes(&stack, answers, dialled),
             url: way.url.clone(),
             ends_tls: ends_tls(run),
         });
@@ -231,8 +237,8 @@ fn redirect(project: &Project, run: &Run) -> Option<(usize, usize)> {
     says.then_some((from, at))
 }
 
-/// The name under which the hop of `step` speaks TLS.
-fn over_tls(stack: &Stack<'_>, step: &Step, dialled: &str) -> Option<String> {
+/// Where the hop of `step` speaks TLS.
+fn over_tls<'s>(stack: &'s Stack<'_>, step: &Step, dialled: &str) -> Option<&'s Entrance> {
     let entrances = stack.entrances(step.hop?);
     let named = |name: &str| {
         let mut tls = entrances.iter().filter(|entrance| entrance.tls);
@@ -242,13 +248,25 @@ fn over_tls(stack: &Stack<'_>, step: &Step, dialled: &str) -> Option<String> {
         let mut tls = entrances.iter().filter(|entrance| entrance.tls);
         tls.find(|entrance| !entrance.host.is_empty() && !entrance.host.contains('*'))
     };
-    let found = named(dialled)
+    named(dialled)
         .or_else(|| named(&step.arrived.host))
-        .or_else(first)?;
-    Some(match found.port {
-        443 => found.host.clone(),
-        port => format!("{}:{port}", found.host),
-    })
+        .or_else(first)
+}
+
+/// The line by which it passes the same handshake on there.
+fn passes(stack: &Stack<'_>, step: &Step, dialled: &str) -> Option<Span> {
+    let entrance = over_tls(stack, step, dialled)?;
+    let request = Request {
+        tls: true,
+        port: entrance.port,
+        host: entrance.host.clone(),
+        ..step.arrived.clone()
+    };
+    let passage = stack.hops[step.hop?].receive(&request);
+    let Outcome::Forwards { to, .. } = &passage.outcome else {
+        return None;
+    };
+    to.first().map(|upstream| upstream.from)
 }
 
 /// The edge, or the first server, that ends the client's TLS.

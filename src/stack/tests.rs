@@ -1,9 +1,11 @@
 //! Joints, and the ways through them, on projects in memory.
 
 use super::Traced;
+use crate::check::{Selection, check_resolved};
 use crate::context::Context;
 use crate::project::Project;
-use crate::trace::{Run, Step};
+use crate::rule::rules;
+use crate::trace::{Run, Step, Target, Verdict, trace};
 
 pub(super) const ASGI: &str = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': URLRouter([path('ws/news/', News.as_asgi())])})\n";
 pub(super) const NEWS: &str = "from channels.generic.websocket import WebsocketConsumer\nclass News(WebsocketConsumer): pass\n";
@@ -125,4 +127,259 @@ fn a_balanced_upstream_leads_to_each_of_its_servers() {
     ];
     // What fails on one of two fails.
     assert_eq!(ways(&files), ["nginx:80 django:9000 fails 404"]);
+}
+
+/// nginx, of a service whose mount says so, that dials `web:9000`.
+const FRONT: &str = "  front:\n    image: nginx\n    ports: ['8080:80']\n    volumes: ['./nginx.conf:/etc/nginx/nginx.conf']\n";
+const DAPHNE: &str = "daphne -b 0.0.0.0 -p 9000 site.asgi:application";
+const WSGI: &str = "gunicorn -b :9000 site.wsgi";
+
+fn dialling() -> String {
+    conf(&format!(
+        "server {{ listen 80; location / {{ {UPGRADE} proxy_pass http://web:9000; }} }}"
+    ))
+}
+
+#[test]
+fn a_service_is_what_all_its_places_say() {
+    let nginx = dialling();
+    let web = |command: &str| format!("  web:\n    build: .\n    command: {command}\n");
+    let opens = "nginx:80 django:9000 opens 101";
+    for (files, expected) in [
+        // Included, by a path and in the long form.
+        (
+            vec![
+                (
+                    "compose.yaml",
+                    format!("include:\n  - apps/web.yml\nservices:\n{FRONT}"),
+                ),
+                (
+                    "apps/web.yml",
+                    format!("services:\n  web:\n    build: ..\n    command: {DAPHNE}\n"),
+                ),
+            ],
+            opens,
+        ),
+        (
+            vec![
+                (
+                    "compose.yaml",
+                    format!("include:\n  - path: [apps/web.yml]\nservices:\n{FRONT}"),
+                ),
+                (
+                    "apps/web.yml",
+                    format!("services:\n  web:\n    build: ..\n    command: {DAPHNE}\n"),
+                ),
+            ],
+            opens,
+        ),
+        // Extended, in the same file and in another one.
+        (
+            vec![(
+                "compose.yaml",
+                format!(
+                    "services:\n{FRONT}  base:\n    build: .\n    command: {DAPHNE}\n  web:\n    extends: base\n"
+                ),
+            )],
+            opens,
+        ),
+        (
+            vec![
+                (
+                    "compose.yaml",
+                    format!(
+                        "services:\n{FRONT}  web:\n    extends: {{file: ops/common.yml, service: base}}\n"
+                    ),
+                ),
+                (
+                    "ops/common.yml",
+                    format!("services:\n  base:\n    build: ..\n    command: {DAPHNE}\n"),
+                ),
+            ],
+            opens,
+        ),
+        // An override that adds the command, or the proxy.
+        (
+            vec![
+                (
+                    "docker-compose.yml",
+                    format!("services:\n{FRONT}  web:\n    build: .\n"),
+                ),
+                (
+                    "docker-compose.prod.yml",
+                    format!("services:\n  web:\n    command: {DAPHNE}\n"),
+                ),
+            ],
+            opens,
+        ),
+        (
+            vec![
+                ("docker-compose.yml", format!("services:\n{}", web(DAPHNE))),
+                ("docker-compose.override.yml", format!("services:\n{FRONT}")),
+            ],
+            opens,
+        ),
+        // One for developers beside it.
+        (
+            vec![
+                (
+                    "docker-compose.yml",
+                    format!("services:\n{FRONT}{}", web(DAPHNE)),
+                ),
+                (
+                    "docker-compose.override.yml",
+                    "services:\n  web:\n    command: python manage.py runserver 0.0.0.0:9000\n"
+                        .to_owned(),
+                ),
+            ],
+            opens,
+        ),
+        // Two whole files are alternatives: each proxy stands before its own.
+        (
+            vec![
+                ("docker-compose.yml", format!("services:\n{}", web(WSGI))),
+                (
+                    "docker-compose.prod.yml",
+                    format!("services:\n{FRONT}{}", web(DAPHNE)),
+                ),
+            ],
+            opens,
+        ),
+        // What an override takes the place of is not what surely runs.
+        (
+            vec![
+                (
+                    "docker-compose.yml",
+                    format!("services:\n{FRONT}{}", web(WSGI)),
+                ),
+                (
+                    "docker-compose.prod.yml",
+                    format!("services:\n  web:\n    command: {DAPHNE}\n"),
+                ),
+            ],
+            "",
+        ),
+        // Rings.
+        (
+            vec![(
+                "compose.yaml",
+                format!(
+                    "include: [compose.yaml]\nservices:\n{FRONT}  web:\n    extends: web\n    build: .\n    command: {DAPHNE}\n"
+                ),
+            )],
+            opens,
+        ),
+    ] {
+        let mut files = files;
+        files.push(("nginx.conf", nginx.clone()));
+        files.push(("site/wsgi.py", "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n".to_owned()));
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(path, text)| (*path, text.as_str()))
+            .collect();
+        assert_eq!(ways(&files).join("; "), expected, "{files:#?}");
+    }
+}
+
+/// An upstream that may be one of several is none of them: the verdict says so, and names them.
+#[test]
+fn an_upstream_that_may_be_one_of_several_is_undecided() {
+    let nginx = dialling();
+    let base = format!("services:\n{FRONT}  web:\n    build: .\n    command: {WSGI}\n");
+    let prod = format!("services:\n  web:\n    command: {DAPHNE}\n");
+    let files = [
+        ("nginx.conf", nginx.as_str()),
+        ("docker-compose.yml", &base),
+        ("docker-compose.prod.yml", &prod),
+        (
+            "site/wsgi.py",
+            "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+        ),
+    ];
+    with(&files, |cx| {
+        let target = Target::parse("ws://localhost:8080/ws/news/").expect("a URL");
+        let ways = trace(cx, &target, None);
+        let [way] = ways.as_slice() else {
+            panic!("{} ways", ways.len());
+        };
+        assert_eq!(way.verdict(), Verdict::Undecided);
+        let because = way.decisive().steps[0].passage.because.iter();
+        let named: Vec<String> = because
+            .filter(|because| because.message.starts_with("may be"))
+            .map(|because| cx.project.place(because.span))
+            .collect();
+        assert_eq!(named, ["docker-compose.prod.yml:3", "docker-compose.yml:8"]);
+        let outcome = check_resolved(cx, &Selection::default());
+        assert_eq!(outcome.findings.len(), 0, "{:#?}", outcome.findings);
+    });
+}
+
+/// The helps of what a rule finds.
+fn helps(files: &[(&str, &str)], rule: &str) -> Vec<String> {
+    with(files, |cx| {
+        let found = check_resolved(cx, &Selection::default()).findings;
+        let own = found.into_iter().filter(|finding| finding.rule == rule);
+        own.flat_map(|finding| finding.help).collect()
+    })
+}
+
+#[test]
+fn every_breaking_example_of_the_stack_is_told_with_lines_to_write() {
+    for rule in rules().iter().filter(|rule| rule.group() == "stack") {
+        let breaking = rule.examples.iter().filter(|example| example.breaks);
+        for example in breaking {
+            let files = example.files.iter();
+            let files = files.map(|(path, text)| (path.as_ref(), text.as_ref()));
+            let project = Project::in_memory(files).expect("valid");
+            let outcome = check_resolved(&Context::resolve(&project), &Selection::default());
+            let own = outcome.findings.iter();
+            let helps: Vec<&str> = own
+                .filter(|finding| finding.rule == rule.id)
+                .flat_map(|finding| finding.help.iter().map(String::as_str))
+                .collect();
+            let has_lines = helps.iter().any(|help| help.contains('\n'));
+            assert!(has_lines, "{}: {}: {helps:#?}", rule.id, example.title);
+        }
+    }
+}
+
+#[test]
+fn a_path_is_mended_in_the_files_own_words() {
+    let daphne = "daphne -p 9000 site.asgi:application\n";
+    let nginx = |location: &str, pass: &str| {
+        conf(&format!(
+            "server {{ listen 80; location {location} {{ {UPGRADE} proxy_pass {pass}; }} }}"
+        ))
+    };
+    for (conf, needed) in [
+        (
+            nginx("/ws/", "http://web:9000/"),
+            "\nproxy_pass http://web:9000;",
+        ),
+        (
+            nginx("/ws/", "http://web:9000/"),
+            "\npath('news/', News.as_asgi()),",
+        ),
+        (
+            nginx("/ws/", "http://web:9000/sockets/"),
+            "\nproxy_pass http://web:9000;",
+        ),
+    ] {
+        let files = [("nginx.conf", conf.as_str()), ("start.sh", daphne)];
+        let helps = helps(&files, "stack/path-mismatch");
+        let told = helps.iter().any(|help| help.ends_with(needed));
+        assert!(told, "{needed} {helps:#?}");
+    }
+    let stripped = ":80 {\n\thandle_path /ws/* {\n\t\treverse_proxy web:9000\n\t}\n}\n";
+    let files = [("front/Caddyfile", stripped), ("start.sh", daphne)];
+    let all = helps(&files, "stack/path-mismatch");
+    let all = match all.is_empty() {
+        // One cause, one finding: a rule of Caddy's may tell it.
+        true => helps(&files, "caddy/prefix-stripped"),
+        false => all,
+    };
+    assert!(
+        all.iter().any(|help| help.contains("handle /ws/*")),
+        "{all:#?}"
+    );
 }

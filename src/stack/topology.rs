@@ -7,8 +7,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::deploy::{self, Mount, Service};
+use crate::deploy::{Deployment, Mount, Service};
 use crate::django::command::{Command, Program as Server};
+use crate::finding::Undecided;
 use crate::handshake::Hop as _;
 use crate::nginx::hop::Nginx;
 use crate::project::Project;
@@ -91,6 +92,15 @@ pub struct Topology {
     pub(super) runs: Vec<Vec<usize>>,
     /// Services by the names that others call them.
     names: HashMap<String, Near>,
+    /// The same, of each compose project by its first file.
+    in_group: HashMap<SourceId, HashMap<String, Vec<usize>>>,
+    /// Compose files by their folders, as indices of the next.
+    compose: Near,
+    files: Vec<SourceId>,
+    /// Those that can't be read whole.
+    broken: BTreeSet<SourceId>,
+    /// What can't be read of compose files and Dockerfiles.
+    pub undecided: Vec<Undecided>,
     /// Services by the ports that they publish.
     published: HashMap<u16, Near>,
     /// Applications and proxies by the sockets that they listen on.
@@ -107,7 +117,12 @@ impl Topology {
         caddy: &caddy::Model,
         django: &django::Model,
     ) -> Self {
-        let services = deploy::services(project);
+        let Deployment {
+            services,
+            broken,
+            files,
+            undecided,
+        } = Deployment::read(project);
         let mounted = Mounted::of(&services);
         let mut places = Vec::new();
         for config in 0..nginx.configs.len() as u32 {
@@ -137,31 +152,41 @@ impl Topology {
             }
         }
         let mut names: HashMap<String, Vec<_>> = HashMap::new();
+        let mut in_group: HashMap<SourceId, HashMap<String, Vec<usize>>> = HashMap::new();
         let mut published: HashMap<u16, Vec<_>> = HashMap::new();
         for (index, service) in services.iter().enumerate() {
             let folder = ending(&service.folder);
             for name in &service.names {
                 let known = names.entry(name.clone()).or_default();
                 known.push((folder.clone(), index));
+                for group in &service.groups {
+                    let group = in_group.entry(*group).or_default();
+                    group.entry(name.clone()).or_default().push(index);
+                }
             }
             for port in &service.ports {
                 let known = published.entry(port.published).or_default();
                 known.push((folder.clone(), index));
             }
         }
-        let by_name: HashMap<(&str, &str), usize> = services
-            .iter()
-            .enumerate()
-            .map(|(index, service)| ((service.folder.as_str(), service.name.as_str()), index))
-            .collect();
         for service in &services {
             for (linked, alias) in &service.links {
-                if let Some(index) = by_name.get(&(service.folder.as_str(), linked.as_str())) {
+                for group in &service.groups {
+                    let group = in_group.entry(*group).or_default();
+                    let Some(linked) = group.get(&linked.to_ascii_lowercase()).cloned() else {
+                        continue;
+                    };
                     let known = names.entry(alias.clone()).or_default();
-                    known.push((ending(&service.folder), *index));
+                    known.extend(linked.iter().map(|index| (ending(&service.folder), *index)));
+                    group.entry(alias.clone()).or_default().extend(linked);
                 }
             }
         }
+        let compose = files.iter().enumerate().map(|(index, file)| {
+            let folder = ending(project.source(*file).folder());
+            (folder, index)
+        });
+        let compose = Near::new(compose.collect());
         let mut sockets: HashMap<String, Vec<_>> = HashMap::new();
         let mut applications = Vec::new();
         for (index, place) in places.iter().enumerate() {
@@ -183,7 +208,12 @@ impl Topology {
         }
         Self {
             names: nearby(names),
+            in_group,
             published: nearby(published),
+            compose,
+            files,
+            broken: broken.into_iter().collect(),
+            undecided,
             sockets: nearby(sockets),
             applications: Near::new(applications),
             services,
@@ -210,22 +240,34 @@ impl Topology {
             return Vec::new();
         };
         let place = &self.places[from];
-        // Two files in one folder, as for development and production: its own counts.
-        for same_file in [true, false] {
-            let mut found = BTreeSet::new();
-            for own in &place.services {
-                let own = &self.services[*own];
-                found.extend(known.fit(&ending(&own.folder), |service| {
-                    let service = &self.services[service];
-                    service.folder == own.folder
-                        && (!same_file || service.span.source == own.span.source)
-                }));
-            }
-            if !found.is_empty() {
-                return found.into_iter().collect();
-            }
+        // Two files in one folder, as for development and production: its own counts, and what
+        // it belongs together with.
+        let own = || place.services.iter().map(|own| &self.services[*own]);
+        let groups: BTreeSet<SourceId> = own().flat_map(|own| own.groups.clone()).collect();
+        let named = groups
+            .iter()
+            .filter_map(|group| self.in_group.get(group)?.get(host));
+        let found: BTreeSet<usize> = named.flatten().copied().collect();
+        if !found.is_empty() {
+            return found.into_iter().collect();
+        }
+        let mut found = BTreeSet::new();
+        for own in own() {
+            found.extend(known.fit(&ending(&own.folder), |service| {
+                self.services[service].folder == own.folder
+            }));
+        }
+        if !found.is_empty() {
+            return found.into_iter().collect();
         }
         known.to(&place.folder)
+    }
+
+    /// A compose file near `from` that can't be read whole, and may say who is meant by any name.
+    pub(super) fn unread(&self, from: usize) -> Option<SourceId> {
+        let near = self.compose.to(&self.places[from].folder);
+        let mut near = near.into_iter().map(|index| self.files[index]);
+        near.find(|file| self.broken.contains(file))
     }
 
     /// The services nearest to `from` that publish `port`, and what it is in their containers.

@@ -11,7 +11,7 @@ use super::{Stack, served};
 use crate::context::Context;
 use crate::django::objects::Object;
 use crate::django::routes::WebSocket;
-use crate::handshake::{Entrance, Evidence};
+use crate::handshake::{Entrance, Evidence, Outcome};
 use crate::source::Span;
 use crate::trace::{Asked, Target, Tracer, Way};
 
@@ -202,6 +202,20 @@ pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
         found.extend(traced.take(MAX_OF_ALL.saturating_sub(found.len())));
     }
     found
+}
+
+/// The route of an application to which a handshake would go if a server did not refuse its whole
+/// configuration for what stands at `span`.
+pub fn stopped<'a>(cx: &'a Context<'_>, span: Span) -> Option<&'a Evidence> {
+    let ways = cx.ways().iter().filter(|traced| traced.route.is_some());
+    let stops = |traced: &&Traced| {
+        let last = traced.way.runs[0].steps.last();
+        last.is_some_and(|step| {
+            step.at == span && matches!(step.passage.outcome, Outcome::Answers { status: None })
+        })
+    };
+    let mut stopped = ways.filter(stops);
+    stopped.next().map(|traced| &traced.evidence)
 }
 
 /// The ways into these blocks: behind an edge, those that it speaks to.

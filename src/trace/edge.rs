@@ -67,6 +67,7 @@ impl Hop for EdgeHop {
     fn receive(&self, request: &Request) -> Passage {
         let mut sent = request.clone();
         sent.protocol = self.edge.protocol;
+        sent.peer = self.edge.peer();
         let tls = request.tls && self.tls;
         let mut says = Vec::new();
         let is_page = request.lines("upgrade").next().is_none();
@@ -104,6 +105,20 @@ impl Hop for EdgeHop {
         } else {
             format!("{begins}, with {}", says.join(" and "))
         };
+        let mut because = vec![Because {
+            span: self.declared,
+            message,
+        }];
+        if let Some(limit) = self.edge.lifetime.filter(|_| !is_page) {
+            let source = self.edge.source("lifetime").unwrap_or_default();
+            because.push(Because {
+                span: self.declared,
+                message: format!(
+                    "closes every socket after {} seconds, in use or not, unless told otherwise: raise {} ({source})",
+                    limit.seconds, limit.change
+                ),
+            });
+        }
         Passage {
             at: Some(self.declared),
             outcome: Outcome::Forwards {
@@ -117,10 +132,7 @@ impl Hop for EdgeHop {
                 reply: Reply::Intact,
                 refused: Vec::new(),
             },
-            because: vec![Because {
-                span: self.declared,
-                message,
-            }],
+            because,
         }
     }
 }

@@ -20,7 +20,7 @@ use crate::handshake::{
     judge,
 };
 use crate::source::Span;
-use crate::stack::{First, Stack};
+use crate::stack::{First, Leads, Stack};
 use crate::value::Value;
 
 /// How many hops a handshake passes at most: real stacks have three or four.
@@ -516,12 +516,36 @@ impl<'a> Tracer<'a> {
         let mut seen: Vec<(Option<usize>, Request)> = Vec::new();
         let mut runs: Vec<(Option<&Upstream>, bool, Run)> = Vec::new();
         for upstream in to.iter().map(Some).chain(to.is_empty().then_some(None)) {
-            let behind = upstream.and_then(|upstream| self.stack.behind(at.hop, upstream));
+            let leads = upstream.map_or(Leads::Outside, |upstream| {
+                self.stack.leads(at.hop, upstream)
+            });
+            let behind = match leads {
+                Leads::To(behind) => Some(behind),
+                Leads::Outside => None,
+                // Whoever it is, nobody makes a handshake of what is none.
+                _ if matches!(judge(&sent), Judged::Lost(_)) => None,
+                Leads::OneOf(_) => {
+                    let why =
+                        "its upstream may be one of several in the project, and nothing says which";
+                    runs.push((upstream, false, undecided(why.to_owned())));
+                    continue;
+                }
+                Leads::Unread(file) => {
+                    let file = &self.cx.project.source(file).display;
+                    let why =
+                        format!("`{file}`, which may say what its upstream is, can't be read");
+                    runs.push((upstream, false, undecided(why)));
+                    continue;
+                }
+            };
             let next = behind.map(|behind| behind.hop);
             let arriving = match (behind, upstream) {
                 (Some(behind), Some(upstream)) => {
                     match for_upstream(&sent, upstream).arriving(upstream, behind.port) {
-                        Some(request) => request,
+                        Some(request) => Request {
+                            peer: upstream.peer(),
+                            ..request
+                        },
                         None => {
                             let why = "the Host that it sends is not in the files".to_owned();
                             runs.push((Some(upstream), false, undecided(why)));
@@ -600,6 +624,17 @@ impl<'a> Tracer<'a> {
             return undecided("it is sent to nobody".to_owned());
         };
         step.followed = upstream.cloned();
+        if run.steps.is_empty()
+            && run.verdict == Verdict::Undecided
+            && let Some(Leads::OneOf(hops)) =
+                upstream.map(|upstream| self.stack.leads(at.hop, upstream))
+        {
+            let places = hops.iter().map(|behind| self.stack.shown(behind.hop));
+            step.passage.because.extend(places.map(|span| Because {
+                span,
+                message: "may be the one that it is sent to".to_owned(),
+            }));
+        }
         if mixed && let Some(upstream) = upstream {
             step.passage.because.push(Because {
                 span: upstream.from,

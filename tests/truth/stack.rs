@@ -80,6 +80,8 @@ pub(crate) struct Knock {
     /// The address of the client, or of the last edge.
     pub(crate) from: Ipv4Addr,
     pub(crate) lives: bool,
+    /// For how many seconds it is watched then.
+    pub(crate) silent: u64,
     /// How often both browsers try.
     pub(crate) times: usize,
     /// A client of Socket.IO, which polls first.
@@ -355,6 +357,7 @@ fn knock(knock: &Knock) -> Result<Vec<Attempt>, String> {
         tls: knock.tls,
         headers: knock.headers.clone(),
         lives: knock.lives,
+        patience: Duration::from_secs(knock.silent),
         from: knock.from,
         ..Dial::here(Url::read(&knock.url)?)
     };

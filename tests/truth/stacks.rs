@@ -69,8 +69,10 @@ struct Handshake {
     /// How often both browsers try.
     #[serde(default = "once")]
     times: usize,
-    /// Whether an open socket is alive after eight silent seconds.
+    /// Whether an open socket is alive after `silent` seconds in which nobody says anything.
     lives: Option<bool>,
+    #[serde(default = "eight")]
+    silent: u64,
     /// A client of Socket.IO that polls first.
     #[serde(default)]
     polls: bool,
@@ -81,6 +83,10 @@ struct Handshake {
 
 const fn once() -> usize {
     1
+}
+
+const fn eight() -> u64 {
+    8
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,6 +120,7 @@ struct Edge {
 #[serde(deny_unknown_fields)]
 struct Finding {
     rule: String,
+    severity: Option<String>,
     file: String,
     line: String,
 }
@@ -262,7 +269,12 @@ fn found(stated: &[Finding], checked: &Value, files: &Files) -> Option<String> {
         let own = files.get(&file).and_then(|text| text.lines().nth(line - 1));
         let at = missing.iter().position(|stated| {
             let there = own.is_some_and(|own| own.contains(&stated.line));
-            stated.rule == rule && stated.file == file && there
+            let severity = text(&finding, "severity");
+            let as_severe = stated
+                .severity
+                .as_ref()
+                .is_none_or(|stated| *stated == severity);
+            stated.rule == rule && stated.file == file && there && as_severe
         });
         match at {
             Some(at) => drop(missing.remove(at)),
@@ -376,6 +388,7 @@ fn stack(told: &Told, files: &Files) -> Result<Stack, String> {
             headers: edge.map_or_else(Vec::new, |edge| edge.headers.clone().into_iter().collect()),
             from: edge.map_or(BROWSER, |edge| edge.from),
             lives: handshake.lives.is_some(),
+            silent: handshake.silent,
             times: handshake.times,
             polls: handshake.polls,
         });

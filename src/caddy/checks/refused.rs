@@ -5,7 +5,9 @@ use std::collections::HashSet;
 
 use crate::context::Context;
 use crate::finding::Report;
+use crate::handshake::Evidence;
 use crate::rule::Severity;
+use crate::stack;
 
 /// `caddy/refused`.
 pub fn refused(cx: &Context<'_>, report: &mut Report<'_>) {
@@ -13,7 +15,10 @@ pub fn refused(cx: &Context<'_>, report: &mut Report<'_>) {
     for (at, config) in cx.caddy.configs.iter().enumerate() {
         let route = cx.caddy.routes.iter().find(|route| route.config == at);
         for refusal in &config.refusals {
-            if route.is_none() && !refusal.for_sockets || !seen.insert(refusal.span) {
+            let stopped = || stack::stopped(cx, refusal.span);
+            let unheard = if route.is_none() { stopped() } else { None };
+            let carries = route.is_some() || refusal.for_sockets || unheard.is_some();
+            if !carries || !seen.insert(refusal.span) {
                 continue;
             }
             let message = refusal.message.as_str();
@@ -32,6 +37,11 @@ pub fn refused(cx: &Context<'_>, report: &mut Report<'_>) {
                 {
                     finding = finding.label(proxy, "so this socket's route is not served either");
                 }
+            }
+            if let Some(Evidence::Application { pattern, span }) = unheard {
+                let message =
+                    format!("the application serves WebSockets at `{pattern}`, behind this Caddy");
+                finding = finding.label(*span, message);
             }
             if let Some(note) = &refusal.note {
                 finding = finding.note(note.as_str());

@@ -48,6 +48,8 @@ pub struct Refusal {
     pub by_version: bool,
     /// A directive of Caddy 1 that shows itself that it is for sockets.
     pub for_sockets: bool,
+    /// What was meant as a site may stand in something else, and no route of it is seen.
+    pub hides: bool,
 }
 
 /// A file for Caddy 1 whose sockets are not followed here, where nothing says which Caddy runs.
@@ -164,6 +166,7 @@ fn refusal(
         also: Vec::new(),
         by_version: false,
         for_sockets: false,
+        hides: false,
     }
 }
 

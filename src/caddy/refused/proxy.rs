@@ -37,7 +37,7 @@ pub(super) fn lines(project: &Project, config: &Config, handler: &Handler) -> Ve
     let matchers: Vec<&str> = handler.lines.iter().map(Directive::name).collect();
     for line in handler.lines.iter().filter(certain) {
         let name = line.name();
-        if name.is_empty() || name.starts_with('@') || name.contains(['{', '}']) {
+        if name.is_empty() || name.starts_with('@') || name.contains('{') {
             continue;
         }
         let known = PROXY.iter().find(|(own, ..)| *own == name);
@@ -160,7 +160,7 @@ fn transport(block: &Directive, version: Version) -> Vec<Refusal> {
     let lines = block.children().iter().filter(certain);
     let judged = lines.filter_map(|line| {
         let name = line.name();
-        if name.is_empty() || name.contains(['{', '}']) {
+        if name.is_empty() || name.contains('{') {
             return None;
         }
         let Some(known) = TRANSPORT.iter().find(|(own, ..)| *own == name) else {

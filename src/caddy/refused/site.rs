@@ -117,6 +117,7 @@ fn second_site(site: &Directive, found: &mut Vec<Refusal>) {
             "put braces around each site's lines",
         );
         one.also.push((site.head, "has no braces".to_owned()));
+        one.hides = true;
         one
     }));
 }
@@ -223,6 +224,20 @@ impl<'a> Judge<'a> {
         let name = line.name();
         let plain = line.words.first().is_some_and(is_plain);
         if !plain {
+            return;
+        }
+        // No plugin's directive is called so: a conflict's marker, a page, rubble.
+        let odd = |c: char| !c.is_alphabetic() && !matches!(c, '_' | '{' | '$' | '…' | '.');
+        if name.starts_with(odd) {
+            let mut one = refusal(
+                line.head,
+                format!("Caddy refuses the whole file: `{name}` is no directive"),
+                "read as the name of a directive",
+                "look at the line before it: is a brace missing, or a line broken apart?",
+            );
+            one.note = Some(format!("Caddy says `unrecognized directive: {name}`"));
+            one.hides = true;
+            self.found.push(one);
             return;
         }
         let ordered = self.order.position(name).is_some();

@@ -5,14 +5,23 @@ use std::collections::BTreeSet;
 use super::places;
 use crate::context::Context;
 use crate::finding::Report;
+use crate::handshake::Evidence;
+use crate::stack;
 
 /// Reports what nginx refuses in configurations that carry WebSockets.
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut seen = BTreeSet::new();
     for (index, config) in (0..).zip(&cx.nginx.configs) {
-        if config.refusals.is_empty() || !cx.nginx.carries(index) {
+        let Some(first) = config.refusals.first() else {
             continue;
-        }
+        };
+        let unheard = match cx.nginx.carries(index) {
+            true => None,
+            false => match stack::stopped(cx, first.span) {
+                Some(evidence) => Some(evidence),
+                None => continue,
+            },
+        };
         let route = places(cx).find(|place| place.route.config == index);
         for refusal in &config.refusals {
             if !seen.insert(refusal.span) {
@@ -25,6 +34,11 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             }
             if let Some(place) = &route {
                 finding = place.because(finding);
+            }
+            if let Some(Evidence::Application { pattern, span }) = unheard {
+                let message =
+                    format!("the application serves WebSockets at `{pattern}`, behind this nginx");
+                finding = finding.label(*span, message);
             }
             finding = finding.note(format!(
                 "`nginx -t` says: {}. nginx refuses the whole configuration, so no WebSocket opens at all; one that runs keeps its old configuration until it is started again",

@@ -39,6 +39,8 @@ pub struct Refusal {
     pub other: Option<(Span, String)>,
     /// What to write.
     pub help: Option<String>,
+    /// A server or a location stands in the block of it, and is not read as one.
+    pub hides: bool,
 }
 
 /// Whether a line of a configuration asks an upstream for the upgrade.
@@ -74,6 +76,7 @@ impl Words {
             says: says.into(),
             other: None,
             help: None,
+            hides: false,
         }))
     }
 
@@ -192,12 +195,26 @@ impl<'a> Finder<'a> {
         }
     }
 
+    /// Whether a block that nobody knows holds what only servers and locations of nginx hold.
+    fn holds_a_server(&self, item: ItemId) -> bool {
+        let mut children = self.view.children(item);
+        children.any(|child| {
+            matches!(
+                self.view.directive(child).name(),
+                "server_name" | "location" | "proxy_pass" | "proxy_set_header"
+            )
+        })
+    }
+
     fn item(&mut self, item: ItemId) {
         let view = self.view;
         let directive = view.directive(item);
         let parent = view.item(item).parent;
         let context = self.context(parent);
-        if context == 0 {
+        let is_unknown = known(directive.name()).is_empty() && self.holds_a_server(item);
+        // Of a server whose locations are not seen it is not known whether it is one of `stream`.
+        let in_server = || parent != ROOT && view.directive(parent).name() == "server";
+        if context == 0 && !(is_unknown && in_server()) {
             return;
         }
         if directive.has_block() {
@@ -214,7 +231,12 @@ impl<'a> Finder<'a> {
         let row = match general(directive, context, rows, target) {
             Ok(row) => row,
             Err(words) => {
-                if let Some(words) = words {
+                let words = words.or_else(|| {
+                    let name = directive.name_word().filter(|_| is_unknown)?;
+                    Some(no_directive(name))
+                });
+                if let Some(mut words) = words {
+                    words.0.hides = is_unknown;
                     self.push(parent, words);
                 }
                 return;
@@ -334,6 +356,23 @@ fn unquoted_brace(word: &Word) -> Words {
     .help("quote an expression that holds a brace: location ~ \"^/ws/[0-9]{3}$\" {")
 }
 
+/// A word that stands where a directive's name is expected.
+fn no_directive(word: &Word) -> Words {
+    let name = &word.text;
+    let words = Words::new(
+        word.span,
+        format!("`{name}` is no directive"),
+        "read as the name of a directive",
+        format!("unknown directive \"{name}\""),
+    );
+    match name.strip_prefix("if(") {
+        Some(_) => words.help("write a blank behind `if`: `if ($variable)`"),
+        None => words.help(
+            "look at the directive before it: is there a `;` too much, or a line broken apart?",
+        ),
+    }
+}
+
 /// What ngx_conf_handler asks of every directive: its place, its block, the number of its arguments;
 /// and what the handlers of plain values ask. The error is empty where it is not ours to judge.
 fn general(
@@ -377,18 +416,8 @@ fn general(
         {
             return Err(Some(unquoted_brace(word)));
         }
-        return Err(is_ours.then(|| {
-            let words = Words::new(
-                name_span,
-                format!("`{name}` is no directive"),
-                "read as the name of a directive",
-                format!("unknown directive \"{name}\""),
-            );
-            match name.strip_prefix("if(") {
-                Some(_) => words.help("write a blank behind `if`: `if ($variable)`"),
-                None => words.help("look at the directive before it: is there a `;` too much, or a line broken apart?"),
-            }
-        }));
+        let word = directive.name_word().filter(|_| is_ours);
+        return Err(word.map(no_directive));
     }
     let here = || rows.iter().filter(|row| row.contexts & context != 0);
     if here().next().is_none() {

@@ -6,6 +6,7 @@ use crate::django::settings::{Redirects, Settings};
 use crate::django::{Arrival, Https};
 use crate::edge::hints;
 use crate::finding::{Finding, Report};
+use crate::handshake::Peer;
 use crate::rule::Severity;
 use crate::source::{Kind, Span};
 use crate::stack::scheme::{Culprit, Mistold, redirects};
@@ -172,7 +173,13 @@ fn tell(cx: &Context<'_>, report: &Report<'_>, one: &Mistold, so: &str) -> Findi
             }
         }
         Culprit::Line(_) => finding,
-        Culprit::Resets(..) => finding.note("Caddy (2.5 and later) believes what a client says of the scheme only of `trusted_proxies`; without them it writes the scheme of its own connection, which is plain http behind this edge"),
+        Culprit::Resets(..) => {
+            let addresses = match edge.innermost() {
+                Some(innermost) if innermost.peer() == Peer::Public => format!("; {} dials from public addresses, which `private_ranges` does not hold", innermost.title),
+                _ => String::new(),
+            };
+            finding.note(format!("Caddy (2.5 and later) believes what a client says of the scheme only of `trusted_proxies`; of others it writes the scheme of its own connection, which is plain http behind this edge{addresses}"))
+        }
         Culprit::Drops(_) | Culprit::Silent(_) => finding.note("where the header is missing, Django takes the scheme of its own connection, and between the proxy and Django that is plain http"),
     }
 }
@@ -182,6 +189,16 @@ fn help(cx: &Context<'_>, one: &Mistold, finding: Finding) -> Finding {
     let header = &one.trust.header;
     let lower = header.to_ascii_lowercase().replace('-', "_");
     let by_nginx = kind(cx, one.culprit.span()) == Kind::Nginx;
+    let from = cx
+        .project
+        .config
+        .edge
+        .innermost()
+        .map_or(&[][..], |edge| edge.from);
+    let ranges = match from {
+        [] => "private_ranges".to_owned(),
+        from => from.join(" "),
+    };
     let pass_on = format!("proxy_set_header {header} $http_{lower};");
     let finding = match one.culprit {
         Culprit::Line(_) | Culprit::Drops(_) if by_nginx => {
@@ -191,16 +208,16 @@ fn help(cx: &Context<'_>, one: &Mistold, finding: Finding) -> Finding {
             "say it, beside the other `proxy_set_header` lines that apply here (a first line in this block would discard those of the blocks around it):\nproxy_set_header {header} {};",
             if one.trust.secure == "https" { "$scheme" } else { &one.trust.secure }
         )),
-        Culprit::Line(_) => finding.help(
-            "pass on what arrives: delete the line, and say whose word counts:\ntrusted_proxies private_ranges",
-        ),
+        Culprit::Line(_) => finding.help(format!(
+            "pass on what arrives: delete the line, and say whose word counts:\ntrusted_proxies {ranges}"
+        )),
         Culprit::Silent(_) | Culprit::Drops(_) => finding.help(format!(
             "say it to the upstream:\nheader_up {header} {}",
             one.trust.secure
         )),
         Culprit::Resets(..) => finding
-            .help("say in the global options whose word counts (2.6.3 and later):\n{\n\tservers {\n\t\ttrusted_proxies static private_ranges\n\t}\n}")
-            .help("or in this proxy alone:\ntrusted_proxies private_ranges"),
+            .help(format!("say in the global options whose word counts (2.6.3 and later):\n{{\n\tservers {{\n\t\ttrusted_proxies static {ranges}\n\t}}\n}}"))
+            .help(format!("or in this proxy alone:\ntrusted_proxies {ranges}")),
     };
     if cx.project.config.edge.is_there() || one.ends_tls.is_some() {
         return finding;
@@ -429,6 +446,61 @@ mod tests {
                 expected.into_iter().collect::<Vec<_>>(),
                 "{redirect}"
             );
+        }
+    }
+
+    /// What the proxy trusts against the addresses that an edge dials from.
+    #[test]
+    fn an_edge_is_trusted_by_its_addresses() {
+        let gcp = "trusted_proxies 35.191.0.0/16 130.211.0.0/22";
+        for (edge, trusts, expected) in [
+            ("alb", "", Some(Severity::Error)),
+            ("alb", "trusted_proxies private_ranges", None),
+            (
+                "gcp",
+                "trusted_proxies private_ranges",
+                Some(Severity::Error),
+            ),
+            (
+                "cloudflare-flexible",
+                "trusted_proxies private_ranges",
+                Some(Severity::Error),
+            ),
+            ("gcp", "trusted_proxies 0.0.0.0/0", None),
+            // Whether these hold the edge is for somebody who reads addresses.
+            ("gcp", gcp, None),
+            ("alb", "trusted_proxies 10.0.0.0/8", None),
+            ("alb", "trusted_proxies {$RANGES}", None),
+        ] {
+            let edge = format!("[edge]\nkind = \"{edge}\"\n");
+            let caddy = format!(
+                "http://a.example {{\n\treverse_proxy 127.0.0.1:8000 {{\n\t\t{trusts}\n\t}}\n}}\n"
+            );
+            let files = [
+                ("wslint.toml", edge.as_str()),
+                ("Caddyfile", &caddy),
+                ("p/settings.py", SETTINGS),
+                ("p/asgi.py", ASGI),
+                ("p/wsgi.py", WSGI),
+                ("Procfile", GUNICORN),
+            ];
+            let project = Project::in_memory(files.iter().copied()).expect("valid");
+            let found = check(&project, &Selection::default()).findings;
+            let own = || {
+                found
+                    .iter()
+                    .filter(|finding| finding.rule == "stack/forwarded-proto")
+            };
+            let severities: Vec<_> = own().map(|finding| finding.severity).collect();
+            assert_eq!(
+                severities,
+                expected.into_iter().collect::<Vec<_>>(),
+                "{edge} {trusts}"
+            );
+            if edge.contains("gcp") && expected.is_some() {
+                let mut helps = own().flat_map(|finding| &finding.help);
+                assert!(helps.any(|help| help.ends_with(gcp)), "{found:#?}");
+            }
         }
     }
 }

@@ -74,6 +74,12 @@ fn over_tls(cx: &Context<'_>, one: &Redirected, name: &str) -> String {
     format!("speak TLS to it, under its own name:\n{how}")
 }
 
+/// The path of a URL.
+fn path_of(url: &str) -> &str {
+    let rest = url.split_once("://").map_or(url, |(_, rest)| rest);
+    rest.find('/').map_or("/", |at| &rest[at..])
+}
+
 /// The path that a `proxy_pass` ends in.
 fn path(text: &str) -> &str {
     let url = text.split_whitespace().last().unwrap_or_default();
@@ -88,9 +94,20 @@ fn over_plain_http(cx: &Context<'_>, one: &Redirected) -> String {
         true => format!(
             "or, only where the network between them is private, let it serve plain HTTP, whatever Host arrives; in place of the address at {place} write:\n\nhttp:// {{"
         ),
-        false => format!(
-            "or, only where the network between them is private, let it serve the sockets over plain HTTP too: take them out of the redirect at {place}"
-        ),
+        false => {
+            let path = path_of(&one.url);
+            let pass = one
+                .passes
+                .map(|span| cx.project.slice(span))
+                .filter(|line| line.starts_with("proxy_pass"));
+            let pass = pass.map_or("proxy_pass http://127.0.0.1:8000", |line| {
+                line.trim_end_matches(';')
+            });
+            let redirect = cx.project.slice(one.by).trim_end_matches(';');
+            format!(
+                "or, only where the network between them is private, let it serve the sockets over plain HTTP too; in place of {place} write:\nlocation {path} {{\n    {pass};\n    proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection \"upgrade\";\n    proxy_set_header Host $host;\n}}\nlocation / {{\n    {redirect};\n}}"
+            )
+        }
     }
 }
 

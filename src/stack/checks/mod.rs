@@ -61,6 +61,21 @@ impl<'a, 'p> Told<'a, 'p> {
         words.join(" ").trim_end_matches([';', '{', ' ']).to_owned()
     }
 
+    /// The line of the first route, with `old` at the beginning of its pattern replaced.
+    fn rerouted(&self, old: &str, new: &str) -> Option<String> {
+        let Evidence::Application { span, .. } = &self.traced.evidence else {
+            return None;
+        };
+        let text = self.cx.project.slice(*span);
+        // As a word of its own, or as the beginning of an expression.
+        ["\"^", "'^", "\"", "'"].into_iter().find_map(|quote| {
+            let known = format!("{quote}{old}");
+            let line = text.replacen(&known, &format!("{quote}{new}"), 1);
+            let words: Vec<&str> = line.split_whitespace().collect();
+            text.contains(&known).then(|| words.join(" "))
+        })
+    }
+
     /// Labels at the routes, and at the hops before the one that loses them.
     fn because(&self, mut finding: Finding) -> Finding {
         for way in self.lost.ways.iter().take(MAX_LABELS) {

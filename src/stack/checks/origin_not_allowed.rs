@@ -107,7 +107,10 @@ fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) 
                     "AllowedHostsOriginValidator compares the page's origin with these",
                 )
                 .note("Channels compares the Origin of the handshake with ALLOWED_HOSTS and closes it before it opens; pages themselves get 400 (DisallowedHost) under a host that is not in it")
-                .help(format!("add the host that is served:\n\"{}\"", one.hosts.first()?));
+                .help(format!(
+                    "add the host that is served:\nALLOWED_HOSTS = {}",
+                    with_entry(cx.project.slice(span), one.hosts.first()?)
+                ));
             if value.is_default() || list.iter().all(|(entry, _)| is_local(entry)) {
                 finding.severity(Severity::Warning)
             } else {
@@ -131,7 +134,10 @@ fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) 
                 )
                 .severity(Severity::Warning)
                 .note("Channels compares the Origin of the handshake, which is that of the page, with these, scheme and port included, and closes it before it opens: the page sees close code 1006. It is right only if no page of this host opens sockets, but pages of those origins alone")
-                .help(format!("add the origin of the pages that are served beside the sockets:\n\"{origin}\""))
+                .help(format!(
+                    "add the origin of the pages that are served beside the sockets:\n{}",
+                    with_entry(cx.project.slice(span), origin)
+                ))
         }
     };
     if let Some(entrance) = &one.traced.entrance {
@@ -144,6 +150,24 @@ fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) 
         "`wslint trace {}` shows the whole way",
         one.traced.way.url
     )))
+}
+
+/// A list as it is written, on one line, with one more entry; the entry alone where it is none.
+fn with_entry(list: &str, entry: &str) -> String {
+    let words: Vec<&str> = list.split_whitespace().collect();
+    let line = words.join(" ");
+    let quote = if line.contains('\'') { '\'' } else { '"' };
+    let entry = format!("{quote}{entry}{quote}");
+    for (open, close) in [('[', ']'), ('(', ')')] {
+        if let Some(inner) = line
+            .strip_prefix(open)
+            .and_then(|rest| rest.strip_suffix(close))
+        {
+            let inner = inner.trim().trim_end_matches(',');
+            return format!("{open}{inner}, {entry}{close}");
+        }
+    }
+    format!("[{entry}]")
 }
 
 /// The entries of the list at `span`.

@@ -27,10 +27,14 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                     format!("leaves `{}` in the path", beside.path),
                 )
                 .help(format!(
-                    "take the prefix off before the application sees it: in nginx with a slash after the upstream (`proxy_pass http://…/;`), in Caddy with `handle_path {}*`",
-                    beside.path
+                    "take the prefix off before the application sees it:\nlocation {}/ {{\n    {}/;",
+                    beside.path.trim_end_matches('/'),
+                    without_uri(&told.quote(beside.pass)),
                 ))
-                .help("or begin the routes with it"),
+                .help(match told.rerouted("", beside.path.trim_start_matches('/')) {
+                    Some(line) => format!("or begin the routes with it:\n{line},"),
+                    None => "or begin the routes with it".to_owned(),
+                }),
             None => {
                 let finding = report.finding(
                     format!(
@@ -40,16 +44,36 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                     lost.span,
                     format!("makes `{arrives}` of `{path}`"),
                 );
-                let help = if arrives.len() + 1 == path.len() && path.ends_with('/') {
-                    "leave the slash at the end of the path".to_owned()
-                } else if told.step().layer == "nginx" {
-                    "let the path through as it is: `proxy_pass` with nothing after the host and port, not even a slash, sends the path that the client asked for".to_owned()
-                } else {
-                    "let the path through as it is: `handle` in place of `handle_path`, and no `uri` or `rewrite` for it".to_owned()
+                let line = told.quote(lost.span);
+                let help = match line.split_whitespace().next().unwrap_or_default() {
+                    name if name.ends_with("_pass") => format!(
+                        "let the path through as it is, with nothing after the host and port, not even a slash:\n{};",
+                        without_uri(&line)
+                    ),
+                    "handle_path" => format!(
+                        "let the path through as it is:\n{} {{",
+                        line.replacen("handle_path", "handle", 1)
+                    ),
+                    // Whatever else a line of Caddy's or nginx's is, it is not for the sockets.
+                    _ if told.step().layer == "nginx" => format!(
+                        "keep the sockets from this line:\n{}",
+                        told.block(path).unwrap_or_else(|| format!("# {line};"))
+                    ),
+                    _ => format!(
+                        "keep the sockets from this line:\n{}",
+                        told.block(path).unwrap_or_else(|| format!("# {line}"))
+                    ),
+                };
+                let route = path
+                    .strip_suffix(arrives.as_str())
+                    .and_then(|prefix| told.rerouted(&format!("{}/", &prefix[1..]), ""));
+                let route = match route {
+                    Some(line) => format!("or let the route take `{arrives}`:\n{line},"),
+                    None => format!("or let the route take `{arrives}`"),
                 };
                 label(finding, told.step().at, format!("takes `{path}`"))
                     .help(help)
-                    .help(format!("or let the route take `{arrives}`"))
+                    .help(route)
             }
         };
         report.push(
@@ -58,4 +82,16 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 .note(told.trace()),
         );
     }
+}
+
+/// A line that passes requests on, without the path after its address.
+fn without_uri(line: &str) -> String {
+    let line = line.trim_end_matches(';');
+    let after = line.find("://").map_or(0, |at| at + 3);
+    // The path of a socket ends with a colon, and begins the URI.
+    let end = match line[after..].strip_prefix("unix:") {
+        Some(rest) => rest.find(':').map(|at| at + "unix:".len()),
+        None => line[after..].find('/'),
+    };
+    line[..end.map_or(line.len(), |end| after + end)].to_owned()
 }

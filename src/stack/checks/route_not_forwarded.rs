@@ -61,8 +61,9 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         finding = told.because(finding).note(note).note(told.trace());
         let prefix = told.prefix();
         if let Some(beside) = &lost.beside {
+            let line = told.quote(beside.span).replacen(&beside.path, &prefix, 1);
             finding = finding.help(format!(
-                "let it take the paths of the routes: `{prefix}` in place of `{}`",
+                "let it take the paths of the routes, `{prefix}` in place of `{}`:\n{line} {{",
                 beside.path
             ));
         } else if let Some(block) = told.block(&prefix) {

@@ -60,6 +60,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                     continue;
                 }
                 let name = &service.name;
+                let port = dial.to.port.known().copied().unwrap_or(8000);
                 let finding = report
                     .finding(
                         format!("Socket.IO loses sessions over {} replicas of `{name}`: nothing keeps a client at one of them", service.replicas),
@@ -67,7 +68,10 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                         format!("takes another replica of `{name}` for each request"),
                     )
                     .label(service.span, format!("runs {} replicas", service.replicas))
-                    .help(format!("keep a client at one of them:\nupstream application {{\n    ip_hash;\n    server {name}:8000;\n}}"));
+                    .help(match stack.hops[from].layer() {
+                        "caddy" => format!("keep a client at one of them:\nreverse_proxy {{\n\tdynamic a {name} {port}\n\tlb_policy cookie\n}}"),
+                        _ => format!("keep a client at one of them:\nupstream application {{\n    ip_hash;\n    server {name}:{port};\n}}\nproxy_pass http://application;"),
+                    });
                 report.push(explain(finding, *server));
             }
         }

@@ -32,6 +32,17 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             *place,
             format!("only `{known}` leads to the sockets here"),
         );
+        // The line that names the host, with the other one beside it.
+        let text = cx.project.slice(*place);
+        let words: Vec<&str> = text.split_whitespace().collect();
+        let address = words.iter().find(|word| word.contains(known.as_str()));
+        let added = match (last.layer, address) {
+            ("caddy", Some(address)) => {
+                let address = address.trim_matches([',', '{']);
+                format!("{address}, {} {{", address.replacen(known, host, 1))
+            }
+            _ => format!("server_name {known} {host};"),
+        };
         let lines = if told.step().layer == "nginx" {
             format!(
                 "proxy_set_header Host {};",
@@ -54,7 +65,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 .note(told.met())
                 .note(told.trace())
                 .help(format!("ask for a host that it has:\n{lines}"))
-                .help(format!("or add `{host}` to the addresses of the inner one")),
+                .help(format!("or let the inner one take it too:\n{added}")),
         );
     }
 }

@@ -145,7 +145,7 @@ fn talk(attempt: &mut Attempt, dial: &Dial) -> io::Result<()> {
         // An application may greet first.
         if frame::text(&frame).contains(&text) {
             if dial.lives {
-                outlive(&mut stream)?;
+                outlive(&mut stream, dial.patience)?;
             }
             attempt.opens = true;
             return Ok(());
@@ -154,10 +154,10 @@ fn talk(attempt: &mut Attempt, dial: &Dial) -> io::Result<()> {
     Err(io::Error::other("101, but no echo"))
 }
 
-/// Watches an open socket: an error if it closes within [`PATIENCE`].
-fn outlive(stream: &mut impl Stream) -> io::Result<()> {
+/// Watches an open socket: an error if it closes within that time.
+fn outlive(stream: &mut impl Stream, time: Duration) -> io::Result<()> {
     let opened = Instant::now();
-    while opened.elapsed() < PATIENCE {
+    while opened.elapsed() < time {
         match frame::read(stream) {
             Ok(frame) if frame.opcode == frame::PING => {
                 let mask = Some([0x11, 0x22, 0x33, 0x44]);
