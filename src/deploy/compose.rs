@@ -23,7 +23,7 @@ const MAX_LAYERS: usize = 16;
 /// Compose projects that one file belongs to.
 const MAX_GROUPS: usize = 16;
 
-/// Files that one of them leads to by including others.
+/// Files that one of them leads to by including others, or that stand beside it.
 const MAX_INCLUDED: usize = 256;
 
 /// The names that `docker compose` looks for by itself, in that order.
@@ -118,6 +118,7 @@ impl<'p> Files<'p> {
         let mut found: Vec<usize> = beside
             .iter()
             .copied()
+            .take(MAX_INCLUDED)
             .filter(|other| {
                 let other = &self.files[*other];
                 let whole = other.source.id != file.source.id
