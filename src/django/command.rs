@@ -1,8 +1,10 @@
 //! How the application is started: the server commands of Procfiles, Dockerfiles, compose files,
-//! scripts and units, and the environment that they set.
+//! scripts, units and a package's tasks, and the environment that they set.
 //!
 //! A scanner of words, not a parser of five formats: a command is the name of a server and the
 //! words after it, up to what ends a command in a shell, a JSON list or a YAML block.
+
+mod words;
 
 use crate::source::{Source, Span};
 
@@ -33,6 +35,13 @@ impl Program {
         ("runserver", Self::Runserver),
     ];
 
+    /// The one that a word of a command starts.
+    fn of(word: &str) -> Option<Self> {
+        let name = word.rsplit('/').next().unwrap_or_default();
+        let known = Self::ALL.iter().find(|(known, _)| *known == name);
+        known.map(|(_, program)| *program)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         Self::ALL
@@ -49,6 +58,13 @@ pub struct Word {
     pub text: String,
     /// Where.
     pub span: Span,
+}
+
+impl Word {
+    /// Whether it runs Django's management commands.
+    fn is_management(&self) -> bool {
+        self.text.ends_with("manage.py") || self.text.ends_with("django-admin")
+    }
 }
 
 /// A command that starts a server.
@@ -315,7 +331,7 @@ pub struct Environment {
 
 /// The server commands of a source.
 pub fn commands(source: &Source) -> Vec<Command> {
-    let words = words(source);
+    let words = words::of(source);
     let mut found = Vec::new();
     let mut at = 0;
     while at < words.len() {
@@ -323,12 +339,7 @@ pub fn commands(source: &Source) -> Vec<Command> {
             at += 1;
             continue;
         };
-        let name = first.text.rsplit('/').next().unwrap_or_default();
-        let program = Program::ALL
-            .iter()
-            .find(|(known, _)| *known == name)
-            .map(|(_, program)| *program);
-        let Some(program) = program else {
+        let Some(program) = Program::of(&first.text) else {
             at += 1;
             continue;
         };
@@ -339,16 +350,7 @@ pub fn commands(source: &Source) -> Vec<Command> {
         let arguments: Vec<Word> = words[at + 1..end].iter().flatten().cloned().collect();
         let target = target(program, &arguments);
         let is_command = match program {
-            Program::Runserver => {
-                let before = words[..at].iter().rev().map_while(Option::as_ref);
-                before
-                    .filter(|word| word.text != "CMD")
-                    .map(|word| word.text.as_str())
-                    .next()
-                    .is_some_and(|text| {
-                        text.ends_with("manage.py") || text.ends_with("django-admin")
-                    })
-            }
+            Program::Runserver => at > 0 && words[at - 1].as_ref().is_some_and(Word::is_management),
             // An installed package, a file's name or a comment is no command.
             Program::Uwsgi => {
                 target.is_some() || arguments.iter().any(|word| word.text.ends_with(".ini"))
@@ -525,99 +527,6 @@ fn target(program: Program, words: &[Word]) -> Option<Word> {
         }
     }
     None
-}
-
-/// The words of a file; `None` stands where a command ends.
-fn words(source: &Source) -> Vec<Option<Word>> {
-    let text = source.text.as_str();
-    let name = source.name().to_ascii_lowercase();
-    let yaml = name.ends_with(".yml") || name.ends_with(".yaml");
-    let mut words = Vec::new();
-    let mut start = 0;
-    // The indentation of the key whose block scalar or list we are in.
-    let mut block: Option<usize> = None;
-    let mut continued = false;
-    // A Dockerfile's `ENTRYPOINT ["gunicorn"]`, whose arguments its CMD gives.
-    let mut entrypoint = false;
-    for line in text.split_inclusive('\n') {
-        let here = start;
-        start += line.len();
-        let content = line.trim_end();
-        let trimmed = content.trim_start();
-        let indent = content.len() - trimmed.len();
-        if trimmed.starts_with('#') {
-            continue;
-        }
-        if yaml {
-            let inside = block
-                .is_some_and(|key| indent > key || (indent == key && trimmed.starts_with("- ")));
-            if !inside {
-                words.push(None);
-                block = (trimmed.starts_with("command:")
-                    || trimmed.starts_with("entrypoint:")
-                    || trimmed.starts_with("- command:"))
-                .then_some(indent);
-            }
-        } else if !continued {
-            let takes_command = entrypoint;
-            entrypoint = trimmed.starts_with("ENTRYPOINT [") || takes_command && trimmed.is_empty();
-            if !(takes_command && (trimmed.is_empty() || trimmed.starts_with("CMD ["))) {
-                words.push(None);
-            }
-        }
-        continued = content.ends_with('\\');
-        split(
-            source,
-            here,
-            content.strip_suffix('\\').unwrap_or(content),
-            &mut words,
-        );
-    }
-    words.push(None);
-    words
-}
-
-/// Splits one line into words: quotes, commas and brackets of JSON fall away, operators of the
-/// shell end a command. A quoted string is split too: it may be a command line of its own.
-fn split(source: &Source, at: usize, line: &str, words: &mut Vec<Option<Word>>) {
-    let mut word: Option<usize> = None;
-    let close = |from: Option<usize>, to: usize, words: &mut Vec<Option<Word>>| {
-        if let Some(from) = from.filter(|from| *from < to) {
-            words.push(Some(Word {
-                text: line[from..to].replace(['"', '\''], ""),
-                span: Span::new(source.id, at + from..at + to),
-            }));
-        }
-    };
-    let mut quote = None;
-    let mut previous = ' ';
-    let mut end = line.len();
-    for (here, char) in line.char_indices() {
-        match char {
-            '#' if previous.is_whitespace() => {
-                end = here;
-                break;
-            }
-            '"' | '\'' => {
-                if quote == Some(char) {
-                    close(word.take(), here, words);
-                    quote = None;
-                } else if word.is_none() {
-                    quote = Some(char);
-                }
-            }
-            ' ' | '\t' | ',' | '[' | ']' | '\r' => close(word.take(), here, words),
-            ';' | '|' | '&' | '`' => {
-                close(word.take(), here, words);
-                words.push(None);
-            }
-            _ => {
-                word.get_or_insert(here);
-            }
-        }
-        previous = char;
-    }
-    close(word, end, words);
 }
 
 #[cfg(test)]

@@ -144,6 +144,12 @@ impl Model {
                 .forwarded_allow_ips
                 .extend(found.forwarded_allow_ips);
         }
+        if commands.is_empty() {
+            // What developers run by hand speaks only where nothing says what production runs.
+            let packages = project.of_kind(Kind::Requirements);
+            let packages = packages.filter(|source| source.name() == "pyproject.toml");
+            commands.extend(packages.flat_map(command::commands));
+        }
         configure(project, &program, &mut commands);
         // Many commands may name one target.
         let mut asked = HashSet::new();

@@ -1,0 +1,296 @@
+//! The words of the files that start servers.
+
+use super::{Program, Word};
+use crate::source::{Kind, Source, Span};
+
+/// Tables of `pyproject.toml` in which a task runner finds its commands.
+const TASKS: [&str; 5] = [
+    "tool.poe.tasks",
+    "tool.pdm.scripts",
+    "tool.taskipy.tasks",
+    "tool.rye.scripts",
+    "tool.pixi.tasks",
+];
+
+/// The words of a file; `None` stands where a command ends.
+pub(super) fn of(source: &Source) -> Vec<Option<Word>> {
+    let text = source.text.as_str();
+    let name = source.name().to_ascii_lowercase();
+    let yaml = name.ends_with(".yml") || name.ends_with(".yaml");
+    let package = source.kind == Kind::Requirements;
+    let mut words = Vec::new();
+    let mut start = 0;
+    // The indentation of the key whose block scalar or list we are in.
+    let mut block: Option<usize> = None;
+    let mut continued = false;
+    let mut tasks = Tasks::default();
+    let mut lists = name.contains("dockerfile").then(Lists::default);
+    for line in text.split_inclusive('\n') {
+        let here = start;
+        start += line.len();
+        let content = line.trim_end();
+        let trimmed = content.trim_start();
+        let indent = content.len() - trimmed.len();
+        if trimmed.starts_with('#') {
+            continue;
+        }
+        if package {
+            if tasks.begins(trimmed) {
+                words.push(None);
+            }
+            if !tasks.is_inside {
+                continue;
+            }
+        } else if yaml {
+            let inside = block
+                .is_some_and(|key| indent > key || (indent == key && trimmed.starts_with("- ")));
+            if !inside {
+                words.push(None);
+                block = (trimmed.starts_with("command:")
+                    || trimmed.starts_with("entrypoint:")
+                    || trimmed.starts_with("- command:"))
+                .then_some(indent);
+            }
+        } else if !continued {
+            words.push(None);
+            if let Some(lists) = &mut lists {
+                lists.instruction(trimmed, words.len());
+            }
+        }
+        continued = content.ends_with('\\');
+        split(
+            source,
+            here,
+            content.strip_suffix('\\').unwrap_or(content),
+            &mut words,
+        );
+    }
+    words.push(None);
+    if let Some(lists) = lists {
+        lists.join(&mut words);
+    }
+    words
+}
+
+/// Where we are among the tasks of a package's metadata.
+#[derive(Default)]
+struct Tasks {
+    /// In a table of tasks, or in that of one, and not for development.
+    table: bool,
+    /// In such a task.
+    is_inside: bool,
+}
+
+impl Tasks {
+    /// Takes a line; whether something begins there.
+    fn begins(&mut self, line: &str) -> bool {
+        if let Some(header) = line.strip_prefix('[')
+            && let Some(header) = header.trim_end().strip_suffix(']')
+            && !header.contains(['"', ','])
+        {
+            let hatch = header.starts_with("tool.hatch.envs.") && header.contains(".scripts");
+            self.table = (hatch || TASKS.iter().any(|known| header.starts_with(known)))
+                && !is_for_development(header);
+            self.is_inside = self.table;
+            return true;
+        }
+        let Some((key, _)) = line.split_once('=') else {
+            return false;
+        };
+        let key = key.trim().trim_matches('"');
+        let is_key = !key.is_empty() && key.bytes().all(|byte| !b" \t'\"[({,".contains(&byte));
+        if is_key {
+            // `cmd` and its like stand in the table of one task.
+            self.is_inside = self.table && !is_for_development(key);
+        }
+        is_key
+    }
+}
+
+/// Whether the name of a task says that no production runs it.
+fn is_for_development(name: &str) -> bool {
+    name.split(['.', '-', '_', ':']).any(|part| {
+        [
+            "dev",
+            "develop",
+            "development",
+            "local",
+            "debug",
+            "watch",
+            "reload",
+        ]
+        .contains(&part)
+            || part.starts_with("test")
+    })
+}
+
+/// The lists of a Dockerfile: those of CMD are arguments of ENTRYPOINT's
+/// (docs.docker.com/reference/dockerfile/#understand-how-cmd-and-entrypoint-interact).
+#[derive(Default)]
+struct Lists {
+    /// Where the words of this stage's ENTRYPOINT begin.
+    entrypoint: Option<usize>,
+    /// Those of an ENTRYPOINT and of the CMD after it.
+    pairs: Vec<(usize, usize)>,
+}
+
+impl Lists {
+    /// Takes an instruction, whose words begin at `at`.
+    fn instruction(&mut self, line: &str, at: usize) {
+        let (name, rest) = line.split_once(char::is_whitespace).unwrap_or((line, ""));
+        let is_list = rest.trim_start().starts_with('[');
+        if name.eq_ignore_ascii_case("FROM") {
+            self.entrypoint = None;
+        } else if name.eq_ignore_ascii_case("ENTRYPOINT") {
+            self.entrypoint = is_list.then_some(at);
+        } else if name.eq_ignore_ascii_case("CMD")
+            && is_list
+            && let Some(entrypoint) = self.entrypoint
+        {
+            // The last CMD of a stage counts.
+            self.pairs.retain(|(other, _)| *other != entrypoint);
+            self.pairs.push((entrypoint, at));
+        }
+    }
+
+    /// Adds to each ENTRYPOINT that starts a server the words of its CMD.
+    fn join(self, words: &mut Vec<Option<Word>>) {
+        for (entrypoint, cmd) in self.pairs.into_iter().rev() {
+            let rest = |from: usize| words[from..].iter().map_while(Option::as_ref);
+            let starts = |word: &Word| Program::of(&word.text).is_some() || word.is_management();
+            if !rest(entrypoint).any(starts) {
+                continue;
+            }
+            let end = entrypoint + rest(entrypoint).count();
+            let arguments: Vec<_> = rest(cmd).skip(1).cloned().map(Some).collect();
+            words.splice(end..end, arguments);
+        }
+    }
+}
+
+/// Splits one line into words: quotes, commas and brackets of JSON fall away, operators of the
+/// shell end a command. A quoted string is split too: it may be a command line of its own.
+fn split(source: &Source, at: usize, line: &str, words: &mut Vec<Option<Word>>) {
+    let mut word: Option<usize> = None;
+    let close = |from: Option<usize>, to: usize, words: &mut Vec<Option<Word>>| {
+        if let Some(from) = from.filter(|from| *from < to) {
+            words.push(Some(Word {
+                text: line[from..to].replace(['"', '\''], ""),
+                span: Span::new(source.id, at + from..at + to),
+            }));
+        }
+    };
+    let mut quote = None;
+    let mut previous = ' ';
+    let mut end = line.len();
+    for (here, char) in line.char_indices() {
+        match char {
+            '#' if previous.is_whitespace() => {
+                end = here;
+                break;
+            }
+            '"' | '\'' => {
+                if quote == Some(char) {
+                    close(word.take(), here, words);
+                    quote = None;
+                } else if word.is_none() {
+                    quote = Some(char);
+                }
+            }
+            ' ' | '\t' | ',' | '[' | ']' | '\r' => close(word.take(), here, words),
+            ';' | '|' | '&' | '`' => {
+                close(word.take(), here, words);
+                words.push(None);
+            }
+            _ => {
+                word.get_or_insert(here);
+            }
+        }
+        previous = char;
+    }
+    close(word, end, words);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::commands;
+    use crate::source::{Kind, Source, SourceId};
+
+    /// The servers that the file starts, each with what follows its name.
+    fn started(path: &str, kind: Kind, text: &str) -> Vec<String> {
+        let source = Source::new(
+            SourceId(0),
+            path.into(),
+            path.into(),
+            kind,
+            text.into(),
+            None,
+        );
+        let said = |command: &super::super::Command| {
+            let words = command.words.iter().map(|word| word.text.as_str());
+            let words: Vec<&str> = std::iter::once(command.program.name())
+                .chain(words)
+                .collect();
+            words.join(" ")
+        };
+        commands(&source).iter().map(said).collect()
+    }
+
+    #[test]
+    fn a_dockerfiles_cmd_goes_on_with_its_entrypoint() {
+        for (text, expected) in [
+            (
+                "FROM a\nENTRYPOINT [\"gunicorn\", \\\n  \"-w\", \"2\"]\nEXPOSE 80\nCMD [\"old.wsgi\"]\nCMD [\"p.wsgi\", \"-b\", \":80\"]\n",
+                &["gunicorn -w 2 p.wsgi -b :80"][..],
+            ),
+            (
+                "FROM a\nENTRYPOINT [\"/entrypoint.sh\"]\nCMD [\"daphne\", \"p.asgi:application\"]\n",
+                &["daphne p.asgi:application"],
+            ),
+            (
+                "FROM a\nENTRYPOINT [\"python\", \"manage.py\"]\nCMD [\"runserver\", \"0.0.0.0:80\"]\n",
+                &["runserver 0.0.0.0:80"],
+            ),
+            (
+                "FROM a\nENTRYPOINT gunicorn p.wsgi\nCMD [\"-w\", \"2\"]\n",
+                &["gunicorn p.wsgi"],
+            ),
+            (
+                "FROM a\nENTRYPOINT [\"gunicorn\"]\nFROM b\nCMD [\"p.wsgi\"]\n",
+                &[],
+            ),
+        ] {
+            assert_eq!(
+                started("Dockerfile", Kind::Command, text),
+                expected,
+                "{text}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_packages_tasks_start_servers() {
+        for (text, expected) in [
+            (
+                "[project]\ndependencies = [\"gunicorn\", \"p.wsgi\"]\n[tool.poe.tasks]\nserve = \"gunicorn p.wsgi -w 2\"\ndev = \"uvicorn p.asgi:application\"\nlint = \"ruff check\"\n",
+                &["gunicorn p.wsgi -w 2"][..],
+            ),
+            (
+                "[tool.pdm.scripts]\nstart = {cmd = [\n  \"daphne\",\n  \"p.asgi:application\",\n]}\n[tool.ruff]\nx = \"gunicorn p.wsgi\"\n",
+                &["daphne p.asgi:application }"],
+            ),
+            (
+                "[tool.poe.tasks.serve-dev]\ncmd = \"gunicorn p.wsgi\"\n[tool.poe.tasks.serve]\ncmd = \"hypercorn p.asgi:application\"\n",
+                &["hypercorn p.asgi:application"],
+            ),
+            (
+                "[tool.hatch.envs.prod.scripts]\nrun = \"gunicorn p.wsgi\"\n",
+                &["gunicorn p.wsgi"],
+            ),
+            ("[project.scripts]\ngunicorn = \"p.wsgi:main\"\n", &[]),
+        ] {
+            let found = started("pyproject.toml", Kind::Requirements, text);
+            assert_eq!(found, expected, "{text}");
+        }
+    }
+}
