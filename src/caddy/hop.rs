@@ -3,7 +3,7 @@
 use super::handler::{Action, HandlerId, Handlers};
 use super::matcher::Doubt;
 use super::proxy::{Dialect, HANDSHAKE, HeaderLine, Proxy, Scheme, opens, rebuild};
-use super::response::{Spoiled, spoiled};
+use super::response::{Answers, Spoiled, spoiled};
 pub use super::walk::{End, PathChange, Walk, walk};
 use super::walk::{rewritten, walk_error};
 use crate::handshake::{Because, Outcome, Passage, Protocol, Reply, Request, Upstream};
@@ -194,6 +194,7 @@ impl SiteHop<'_> {
             };
         }
         let reply = self.reply(&mut walk, proxy);
+        let refused = refused(&walk, proxy);
         let outcome = Outcome::Forwards {
             to: upstreams(proxy, handlers.get(id).head),
             request: Box::new(Request {
@@ -202,7 +203,7 @@ impl SiteHop<'_> {
                 ..sent
             }),
             reply,
-            refused: Vec::new(),
+            refused,
         };
         journey(walk, outcome)
     }
@@ -276,6 +277,36 @@ impl SiteHop<'_> {
             }
         }
     }
+}
+
+/// What `handle_response` and `replace_status` make of an upstream's refusal: the first that is
+/// about its status takes it (reverseproxy.go, reverseProxy).
+fn refused(walk: &Walk, proxy: &Proxy) -> Vec<(u16, Outcome)> {
+    if proxy.responses.is_empty() {
+        return Vec::new();
+    }
+    let instead = |code: u16| {
+        let mut responses = proxy.responses.iter();
+        let response = responses.find(|response| {
+            let answers = response.answers.as_ref();
+            answers.is_none_or(|answers| answers.takes_status(code))
+        })?;
+        match (&response.handlers, walk.replaced) {
+            // It may look at headers, too.
+            _ if response.answers.as_ref().is_some_and(Answers::asks_headers) => None,
+            (None, _) => Some(Outcome::Answers {
+                status: Some(response.status?),
+            }),
+            // What it answered in place of the 101.
+            (Some(_), Some((by, status))) if by == response.head => {
+                Some(Outcome::Answers { status })
+            }
+            _ => None,
+        }
+    };
+    (300..600)
+        .filter_map(|code| Some((code, instead(code)?)))
+        .collect()
 }
 
 fn journey(walk: Walk, outcome: Outcome) -> Journey {

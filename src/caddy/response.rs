@@ -57,6 +57,11 @@ impl Answers {
         self.statuses.is_empty() || self.statuses.iter().any(same)
     }
 
+    /// Whether headers decide, too.
+    pub(super) fn asks_headers(&self) -> bool {
+        !self.headers.is_empty()
+    }
+
     /// Whether it is about a 101 with these headers.
     fn takes(&self, headers: &[Header]) -> bool {
         self.takes_status(101)
@@ -107,6 +112,11 @@ pub struct HeaderOps {
 }
 
 impl HeaderOps {
+    /// Whether they wait for the answer, on a writer of their own.
+    pub(super) fn waits(&self) -> bool {
+        self.deferred || self.only.is_some()
+    }
+
     /// Reads `header` (modules/caddyhttp/headers/caddyfile.go): the ordinary lines, and those with
     /// a `?`, which are a handler of their own.
     pub(super) fn parse(args: &[Word], directive: &Directive) -> Vec<Self> {
@@ -168,14 +178,13 @@ pub(super) fn spoiled<'a>(
 ) -> Result<Option<Spoiled>, Span> {
     let mut headers: Vec<Header> = Vec::new();
     let mut taken: Vec<(&'static str, Span)> = Vec::new();
-    let late = |ops: &HeaderOps| ops.deferred || ops.only.is_some();
-    for (_, ops) in ran.clone().filter(|(_, ops)| !late(ops)) {
+    for (_, ops) in ran.clone().filter(|(_, ops)| !ops.waits()) {
         apply(&ops.lines, scene, &mut headers);
     }
     headers.extend(switch());
     // 2.7.2 is the first whose deferred operations reach a 101 (reverseproxy/streaming.go).
     let reached = version >= [2, 7, 0];
-    for (_, ops) in ran.rev().filter(|(_, ops)| reached && late(ops)) {
+    for (_, ops) in ran.rev().filter(|(_, ops)| reached && ops.waits()) {
         if ops.only.as_ref().is_some_and(|only| !only.takes(&headers)) {
             continue;
         }

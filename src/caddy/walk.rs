@@ -65,6 +65,9 @@ pub struct Walk {
     pub method_by: Option<Span>,
     /// The `header` directives on the way, outermost first: what they do to the answer.
     pub headers: Vec<HandlerId>,
+    /// How many of them came before an error: what waits for an answer waits on a writer that
+    /// `handle_errors` does not have (caddyhttp/server.go, ServeHTTP).
+    before_error: usize,
     /// A `handle_response` or `replace_status` that takes the upstream's 101 for itself, and the
     /// status that comes of it.
     pub replaced: Option<(Span, Option<u16>)>,
@@ -99,13 +102,16 @@ impl Walk {
         &'a self,
         handlers: &'a Handlers,
     ) -> impl DoubleEndedIterator<Item = (&'a Handler, &'a HeaderOps)> + Clone {
-        self.headers.iter().flat_map(|id| {
+        self.headers.iter().enumerate().flat_map(|(at, id)| {
             let handler = handlers.get(*id);
             let ops: &[HeaderOps] = match &handler.action {
                 Action::Headers(ops) => ops,
                 _ => &[],
             };
-            ops.iter().map(move |ops| (handler, ops))
+            let is_before = at < self.before_error;
+            ops.iter()
+                .filter(move |ops| !(is_before && ops.waits()))
+                .map(move |ops| (handler, ops))
         })
     }
 }
@@ -183,6 +189,7 @@ impl<'a> Walker<'a> {
                 taken: Vec::new(),
                 method_by: None,
                 headers: Vec::new(),
+                before_error: 0,
                 replaced: None,
                 doubled: None,
                 panics: None,
@@ -493,6 +500,7 @@ impl<'a> Walker<'a> {
         }
         let handlers = self.handlers;
         self.error = Some(code);
+        self.walk.before_error = self.walk.headers.len();
         let mut routes = handlers.errors.as_slice();
         if routes.is_empty() {
             // caddyhttp/server.go: what was asked for is asked for again, with the headers and the

@@ -666,7 +666,7 @@ impl<'a> Tracer<'a> {
             && let Some(status) = run.status
             && let Some((_, instead)) = refused.iter().find(|(code, _)| *code == status)
         {
-            let why = format!("`error_page` takes over where the upstream answers {status}");
+            let why = format!("the upstream's {status} is replaced on its way back");
             match instead {
                 Outcome::Answers { status } => run.status = *status,
                 Outcome::Forwards { request, .. } if matches!(judge(request), Judged::Lost(_)) => {

@@ -204,6 +204,7 @@ fn ours(model: &Model, url: &Url, browser: Browser) -> (Verdict, String) {
     let mut request = Request::handshake(browser, url.tls, &url.host, url.port, &url.target);
     let mut story = String::new();
     let mut replies = Vec::new();
+    let mut refusals = Vec::new();
     for number in 0..4 {
         let passage = hop.receive(&request);
         for because in &passage.because {
@@ -212,16 +213,20 @@ fn ours(model: &Model, url: &Url, browser: Browser) -> (Verdict, String) {
                 because.span.start, because.span.end, because.message
             );
         }
-        let (to, sent, reply) = match passage.outcome {
+        let (to, sent, reply, refused) = match passage.outcome {
             // What the outer hop makes of a connection that is refused is its own.
             Outcome::Answers { status: None } if number > 0 => return (Verdict::Refused, story),
-            Outcome::Answers { status } => return (Verdict::Fails(status), story),
+            Outcome::Answers { status } => return (refusal(status, &refusals), story),
             Outcome::Undecided { why } => return (Verdict::Undecided(why), story),
             Outcome::Forwards {
-                to, request, reply, ..
-            } => (to, request, reply),
+                to,
+                request,
+                reply,
+                refused,
+            } => (to, request, reply, refused),
         };
         replies.push(reply);
+        refusals.push(refused);
         let first = to.first().and_then(|to| Some((to, *to.port.known()?)));
         // A site of the same Caddyfile is a hop of its own.
         let inner = first.filter(|(_, port)| ![8000, 8001].contains(port));
@@ -248,6 +253,19 @@ fn ours(model: &Model, url: &Url, browser: Browser) -> (Verdict, String) {
         Verdict::Undecided("it goes round and round".to_owned()),
         story,
     )
+}
+
+/// What becomes of a refusal on the way back, the innermost hop first.
+fn refusal(mut status: Option<u16>, hops: &[Vec<(u16, Outcome)>]) -> Verdict {
+    for refused in hops.iter().rev() {
+        let instead = refused.iter().find(|(code, _)| Some(*code) == status);
+        match instead {
+            Some((_, Outcome::Answers { status: instead })) => status = *instead,
+            Some(_) => return Verdict::Undecided("what takes the refusal's place".to_owned()),
+            None => {}
+        }
+    }
+    Verdict::Fails(status)
 }
 
 /// What is left of a 101 on the way back, the innermost hop first.
