@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::deploy;
 use crate::project::{Files, Project, join};
-use crate::source::Source;
+use crate::source::{Kind, Source};
 
 /// Roots of one configuration that are looked for.
 const MAX_ROOTS: usize = 1000;
@@ -44,11 +44,26 @@ pub(super) struct Folders {
     found: HashMap<String, Option<Folder>>,
 }
 
+/// The containers of a project in which Caddy may run, if some Caddyfile names a root.
+pub(super) fn containers(project: &Project) -> Vec<deploy::Container> {
+    let mut files = project.of_kind(Kind::Caddyfile);
+    match files.any(|source| source.text.contains("root")) {
+        true => deploy::containers(project, "caddy"),
+        false => Vec::new(),
+    }
+}
+
 impl Folders {
-    /// Those of the Caddyfile `source`.
-    pub(super) fn new(project: &Project, source: &Source) -> Self {
-        let mut containers = deploy::containers(project, "caddy");
-        containers.retain(|container| !container.placed(&[(source.path.as_str(), 0)]).is_empty());
+    /// Those of the Caddyfile `source`, which some of the `containers` may hold.
+    pub(super) fn new(
+        project: &Project,
+        containers: &[deploy::Container],
+        source: &Source,
+    ) -> Self {
+        let holds = |container: &&deploy::Container| {
+            !container.placed(&[(source.path.as_str(), 0)]).is_empty()
+        };
+        let containers: Vec<_> = containers.iter().filter(holds).cloned().collect();
         Self {
             files: project.files.clone(),
             beside: containers.is_empty().then(|| source.folder().to_owned()),
@@ -96,11 +111,11 @@ mod tests {
     fn holds(files: &[(&str, &str)], root: &str, file: &str) -> Option<bool> {
         let project = Project::in_memory(files.iter().copied()).expect("valid");
         let source = project.by_path("web/Caddyfile").expect("a Caddyfile");
-        let folder = Folders::new(&project, source).find(root);
+        let folder = Folders::new(&project, &containers(&project), source).find(root);
         folder.map(|folder| folder.holds(file))
     }
 
-    const CADDYFILE: (&str, &str) = ("web/Caddyfile", ":80 {\n\trespond x\n}\n");
+    const CADDYFILE: (&str, &str) = ("web/Caddyfile", ":80 {\n\troot site\n}\n");
 
     #[test]
     fn a_relative_root_lies_beside_the_caddyfile() {

@@ -5,7 +5,7 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::address::{Address, Ports};
 use super::expand::{Directive, Expander, Trees, Word};
-use super::files::Folders;
+use super::files::{self, Folders};
 use super::handler::{Builder, Handlers};
 use super::import::{Found, find};
 use super::order::{self, Order};
@@ -14,6 +14,7 @@ use super::refused::{self, Refusal};
 use super::route::{self, Route, Served};
 use super::server::sorted;
 use super::syntax;
+use crate::deploy::Container;
 use crate::finding::Undecided;
 use crate::parallel;
 use crate::project::{Project, Version};
@@ -180,8 +181,9 @@ impl Model {
             .filter(|source| !imported.contains(&source.id) && is_root(project, source))
             .filter_map(|source| trees.get(&source.id))
             .collect();
+        let containers = files::containers(project);
         let read = parallel::map(&roots, project.pays_threads(), |tree| {
-            adapt(project, &trees, tree)
+            adapt(project, &containers, &trees, tree)
         });
         let mut model = Self::default();
         let mut reached = HashSet::new();
@@ -322,7 +324,12 @@ fn names(glob: &str, path: &str) -> bool {
 }
 
 /// Adapts one root: the configuration, and what is undecided about it.
-fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecided>) {
+fn adapt(
+    project: &Project,
+    containers: &[Container],
+    trees: &Trees,
+    tree: &Tree,
+) -> (Config, Vec<Undecided>) {
     let mut expander = Expander::new(project, trees);
     let directives = expander.file(tree);
     let mut options = Options {
@@ -410,7 +417,7 @@ fn adapt(project: &Project, trees: &Trees, tree: &Tree) -> (Config, Vec<Undecide
             certificates: Certificates::default(),
         });
     } else {
-        let mut folders = Folders::new(project, project.source(tree.source));
+        let mut folders = Folders::new(project, containers, project.source(tree.source));
         for site in &sites {
             let mut handlers = Builder::new(&config.options, &named_routes).site(site.children());
             handlers.find_folders(&mut folders);
