@@ -52,6 +52,8 @@ pub struct Stray {
     pub config: u32,
     /// The server that takes it.
     pub server: u32,
+    /// Whether it was meant for another one, of TLS, and the edge asks this one at port 80.
+    pub beside: bool,
     /// Whether it arrives over TLS.
     pub tls: bool,
     /// The path that was sent.
@@ -129,6 +131,7 @@ pub(super) fn strays(view: View<'_>, project: &Project, asked: &[(u32, Asked)]) 
         found.strays.push(Stray {
             config: view.index,
             server: taker,
+            beside: taker != *server,
             tls,
             path,
             host: url.host.clone(),
@@ -223,6 +226,7 @@ impl Finder<'_> {
         Some(Stray {
             config: view.index,
             server: taker,
+            beside: taker != location.server,
             tls,
             path,
             host: None,

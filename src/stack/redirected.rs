@@ -54,17 +54,21 @@ pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
     let all = cx.ways().iter().map(|traced| &traced.way);
     // What the rules of one technology prove by themselves is told by them.
     let told = proved(cx);
-    let strays: BTreeSet<Span> = cx
-        .nginx
-        .strays
-        .iter()
-        .filter_map(|stray| match stray.way.end {
+    let strays = |beside: bool| {
+        let strays = cx.nginx.strays.iter();
+        let strays = strays.filter(move |stray| stray.beside == beside);
+        strays.filter_map(|stray| match stray.way.end {
             End::Answered {
                 cause: Cause::Redirect(item),
                 ..
             } => Some(cx.nginx.view(stray.config).directive(item).head()),
             _ => None,
         })
+    };
+    // But what two servers do together, the one that redirects and the one of TLS beside it.
+    let together: BTreeSet<Span> = strays(true).collect();
+    let strays: BTreeSet<Span> = strays(false)
+        .filter(|line| !together.contains(line))
         .collect();
     let mut found: BTreeMap<Span, Redirected> = BTreeMap::new();
     for way in all.chain(&through) {

@@ -45,7 +45,7 @@ pub(super) fn of<'a>(cx: &'a Context<'a>, kind: Kind) -> impl Iterator<Item = As
         stray,
         view: cx.nginx.view(stray.config),
     });
-    all.filter(move |astray| astray.kind() == Some(kind))
+    all.filter(move |astray| astray.kind() == Some(kind) && !astray.is_told_of_the_stack())
 }
 
 /// One finding for each thing that one would change, with all the routes that it breaks.
@@ -92,6 +92,19 @@ impl<'a> Astray<'a> {
                 Cause::Return(_) | Cause::Denied(_) => Kind::Answered,
             },
         })
+    }
+
+    /// Whether `stack/https-redirect` tells it.
+    fn is_told_of_the_stack(&self) -> bool {
+        let End::Answered {
+            cause: Cause::Redirect(item),
+            ..
+        } = self.stray.way.end
+        else {
+            return false;
+        };
+        let line = self.view.directive(item).head();
+        self.cx.redirected().iter().any(|one| one.by == line)
     }
 
     /// Whether the right location belongs to another server.
