@@ -49,9 +49,14 @@ pub(crate) struct Redirected {
 /// Every redirect to https inside a chain, once for each place that dials it.
 pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
     let stack = Stack::of(cx);
-    let mut through = to_proxies(cx, &stack);
-    through.extend(through_edge(cx, &stack));
-    let all = cx.ways().iter().map(|traced| &traced.way);
+    let mut ways = cx.ways().iter();
+    let applied = ways.any(|traced| traced.application.is_some());
+    let (to_proxies, through_edge) = (to_proxies(cx, &stack), through_edge(cx, &stack));
+    let all = cx.ways().iter();
+    let all = all
+        .map(|traced| (&traced.way, traced.application.is_some()))
+        .chain(to_proxies.iter().map(|way| (way, false)))
+        .chain(through_edge.iter().map(|way| (way, applied)));
     // What the rules of one technology prove by themselves is told by them.
     let told = proved(cx);
     let strays = |beside: bool| {
@@ -65,13 +70,14 @@ pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
             _ => None,
         })
     };
-    // But what two servers do together, the one that redirects and the one of TLS beside it.
+    // But what two servers do to an application together, the one that redirects and the one of TLS
+    // beside it.
     let together: BTreeSet<Span> = strays(true).collect();
     let strays: BTreeSet<Span> = strays(false)
         .filter(|line| !together.contains(line))
         .collect();
     let mut found: BTreeMap<Span, Redirected> = BTreeMap::new();
-    for way in all.chain(&through) {
+    for (way, leads) in all {
         let run = way.decisive();
         let Some((from, at)) = redirect(cx.project, run) else {
             continue;
@@ -89,7 +95,8 @@ pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
             .because
             .last()
             .map_or(answers.at, |because| because.span);
-        if told.contains(&upstream.from) || strays.contains(&by) || !way.url.starts_with("wss://") {
+        let stray = strays.contains(&by) || !leads && together.contains(&by);
+        if told.contains(&upstream.from) || stray || !way.url.starts_with("wss://") {
             continue;
         }
         let Outcome::Answers {
