@@ -6,6 +6,7 @@ mod socket;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
@@ -129,6 +130,7 @@ fn browse(tls: bool) -> Vec<String> {
         .arg(format!("{scheme}://app.test/"))
         .stdout(Stdio::null())
         .stderr(Stdio::null())
+        .process_group(0)
         .spawn()
         .expect("chromium-headless-shell is missing; this installs it: tests/run");
     let browser = Browser(browser);
@@ -142,7 +144,9 @@ struct Browser(Child);
 
 impl Drop for Browser {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        // The command is a script, and the browser its child: all of the group ends.
+        let group = format!("-{}", self.0.id());
+        let _ = Command::new("kill").args(["-KILL", "--", &group]).status();
         let _ = self.0.wait();
     }
 }
