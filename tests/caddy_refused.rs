@@ -1,6 +1,8 @@
 //! What wslint says Caddy refuses, real Caddy refuses: small mistakes, made at random in
 //! configurations that are right, go through `caddy validate` of both versions and through wslint.
 
+#[path = "support/mistakes.rs"]
+mod mistakes;
 #[path = "support/random.rs"]
 mod random;
 
@@ -13,6 +15,7 @@ use wslint::caddy::Model;
 use wslint::project::Project;
 use wslint::rule::rules;
 
+use mistakes::Mistakes;
 use random::Random;
 
 /// Mistaken configurations for each version in a run of the suite; WSLINT_MUTANTS asks for more.
@@ -342,50 +345,11 @@ const WORDS: &[&str] = &[
     "nosuch",
 ];
 
-/// One small mistake, or a harmless change.
-fn mutate(text: &str, random: &mut Random) -> String {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let at = random.below(lines.len());
-    match random.below(8) {
-        0 | 1 => lines.insert(at, random.pick(LINES).to_owned()),
-        2 => {
-            lines.remove(at);
-        }
-        3 => {
-            let line = lines[random.below(lines.len())].clone();
-            lines.insert(at, line);
-        }
-        4 => {
-            let line = lines.remove(at);
-            lines.insert(random.below(lines.len()), line);
-        }
-        5 => {
-            // A character less.
-            let places: Vec<usize> = text
-                .match_indices(['{', '}', '"', '@', '/', ':', '*', ' '])
-                .map(|(at, _)| at)
-                .collect();
-            let mut text = text.to_owned();
-            text.remove(places[random.below(places.len())]);
-            return text;
-        }
-        _ => {
-            // A word more, less, or another one.
-            let mut words: Vec<String> = lines[at].split(' ').map(str::to_owned).collect();
-            let place = random.below(words.len());
-            let word = random.pick(WORDS);
-            match random.below(3) {
-                0 => words.insert(place, word.to_owned()),
-                1 => {
-                    words.remove(place);
-                }
-                _ => words[place] = word.to_owned(),
-            }
-            lines[at] = words.join(" ");
-        }
-    }
-    lines.join("\n") + "\n"
-}
+const MISTAKES: Mistakes = Mistakes {
+    lines: LINES,
+    words: WORDS,
+    marks: &['{', '}', '"', '@', '/', ':', '*', ' '],
+};
 
 /// What `caddy validate` says to each of these files: nothing if it takes it.
 fn judge(caddy: &Path, texts: &[String]) -> Vec<Option<String>> {
@@ -522,7 +486,7 @@ fn compare(caddy: &Path, version: &str, seed: u64, mutants: usize) {
                 0 => random.below(bases.len()),
                 _ => random.below(BASES.len()),
             };
-            mutate(&bases[base], &mut random)
+            MISTAKES.make(&bases[base], &mut random)
         })
         .collect();
     let (mut refused, mut known) = (0, 0);

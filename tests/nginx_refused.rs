@@ -1,6 +1,8 @@
 //! What wslint says nginx refuses, real nginx refuses: thousands of small mistakes, made at random
 //! in configurations that are right, go through `nginx -t` and through wslint.
 
+#[path = "support/mistakes.rs"]
+mod mistakes;
 #[path = "support/random.rs"]
 mod random;
 mod support;
@@ -13,6 +15,7 @@ use wslint::nginx::Model;
 use wslint::project::Project;
 use wslint::rule::rules;
 
+use mistakes::Mistakes;
 use random::Random;
 
 /// Mistaken configurations in a run of the suite; WSLINT_MUTANTS asks for more.
@@ -232,54 +235,11 @@ const WORDS: &[&str] = &[
     ")",
 ];
 
-/// One small mistake, or a harmless change.
-fn mutate(text: &str, random: &mut Random) -> String {
-    let mut lines: Vec<String> = text.lines().map(str::to_owned).collect();
-    let at = random.below(lines.len());
-    match random.below(8) {
-        0 => lines.insert(at, random.pick(LINES).to_owned()),
-        1 => lines.insert(at, random.pick(LINES).to_owned()),
-        2 => {
-            lines.remove(at);
-        }
-        3 => {
-            let line = lines[random.below(lines.len())].clone();
-            lines.insert(at, line);
-        }
-        4 => {
-            let line = lines.remove(at);
-            lines.insert(random.below(lines.len()), line);
-        }
-        5 => {
-            // A character less.
-            let places: Vec<usize> = text
-                .match_indices([';', '{', '}', '"', '\'', '(', ')', '$', ' '])
-                .map(|(at, _)| at)
-                .collect();
-            let mut text = text.to_owned();
-            text.remove(places[random.below(places.len())]);
-            return text;
-        }
-        _ => {
-            // A word more, less, or another one.
-            let mut words: Vec<String> = lines[at].split(' ').map(str::to_owned).collect();
-            let place = random.below(words.len());
-            let word = random.pick(WORDS);
-            match random.below(3) {
-                0 => words.insert(place, word.to_owned()),
-                1 => {
-                    words.remove(place);
-                }
-                _ => {
-                    let end = if words[place].ends_with(';') { ";" } else { "" };
-                    words[place] = format!("{word}{end}");
-                }
-            }
-            lines[at] = words.join(" ");
-        }
-    }
-    lines.join("\n") + "\n"
-}
+const MISTAKES: Mistakes = Mistakes {
+    lines: LINES,
+    words: WORDS,
+    marks: &[';', '{', '}', '"', '\'', '(', ')', '$', ' '],
+};
 
 /// What `nginx -t` says to each of these files: nothing if it takes it.
 fn judge(texts: &[String]) -> Vec<Option<String>> {
@@ -383,7 +343,7 @@ fn nginx_refuses_what_wslint_says_it_refuses() {
                 } else {
                     random.below(bases.len())
                 };
-                mutate(&bases[base], &mut random)
+                MISTAKES.make(&bases[base], &mut random)
             })
             .collect();
         for (text, verdict) in texts.iter().zip(judge(&texts)) {
