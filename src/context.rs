@@ -8,7 +8,7 @@ use crate::project::{Project, Suppressions};
 use crate::source::SourceId;
 use crate::stack::redirected::{self, Redirected};
 use crate::stack::scheme::{self, Mistold};
-use crate::stack::{Lost, Traced};
+use crate::stack::{Graph, Lost, Stack, Traced};
 use crate::{caddy, django, nginx, parallel, stack};
 
 /// The project with its models.
@@ -26,6 +26,7 @@ pub struct Context<'a> {
     pub topology: stack::Topology,
     suppressions: Vec<Suppressions>,
     edge_hints: OnceLock<Vec<Hint>>,
+    graph: OnceLock<Graph>,
     ways: OnceLock<Vec<Traced>>,
     mistold: OnceLock<Vec<Mistold>>,
     redirected: OnceLock<Vec<Redirected>>,
@@ -62,6 +63,7 @@ impl<'a> Context<'a> {
             django,
             suppressions: crate::check::suppressions(project),
             edge_hints: OnceLock::new(),
+            graph: OnceLock::new(),
             ways: OnceLock::new(),
             mistold: OnceLock::new(),
             redirected: OnceLock::new(),
@@ -88,10 +90,14 @@ impl<'a> Context<'a> {
     /// part of a parallel task takes up others in the meantime, and would wait for itself where
     /// such a rule asks for what it is just computing.
     pub(crate) fn prepare(&self) {
-        self.edge_hints();
         self.mistold();
         self.redirected();
         self.lost();
+    }
+
+    /// Who leads where among the hops of `stack`, which is this project's.
+    pub(crate) fn graph(&self, stack: &Stack<'_>) -> &Graph {
+        self.graph.get_or_init(|| Graph::of(stack))
     }
 
     /// What becomes of handshakes on their ways to the applications.

@@ -1,10 +1,9 @@
 //! Which server takes a request: by the listener that it arrives at, then by its host
 //! (ngx_http_init_connection, ngx_http_find_virtual_server).
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::location::{Listen, Server};
+use super::location::Listen;
 use super::model::View;
 
 /// A server that takes a request, and how the listener speaks.
@@ -41,56 +40,147 @@ pub enum By {
 }
 
 /// An address that servers listen at.
-struct Listener<'a> {
-    servers: Vec<(u32, &'a Server, Option<&'a Listen>)>,
+#[derive(Debug)]
+struct Listener {
+    /// The address; of a socket in the file system its path.
+    address: String,
+    /// Its servers, in order, as indices into the configuration's.
+    servers: Vec<u32>,
+    /// The one that says `default_server`.
+    default: Option<u32>,
+    tls: bool,
+    http2: bool,
 }
 
-impl Listener<'_> {
+impl Listener {
+    fn new(address: &str) -> Self {
+        Self {
+            address: address.to_owned(),
+            servers: Vec::new(),
+            default: None,
+            tls: false,
+            http2: false,
+        }
+    }
+
+    fn add(&mut self, server: u32, listen: Option<&Listen>) {
+        self.servers.push(server);
+        let Some(listen) = listen else { return };
+        if listen.default {
+            self.default.get_or_insert(server);
+        }
+        self.tls |= listen.tls;
+        self.http2 |= listen.http2;
+    }
+
+    /// `ssl on` of the default server counts for its whole listener; nginx lost it in 1.25.1.
+    fn says_ssl_on(&self, view: View<'_>) -> bool {
+        let Some(first) = self.default.or(self.servers.first().copied()) else {
+            return false;
+        };
+        let item = view.config.servers[first as usize].item;
+        let ssl = view.in_force(item, "ssl");
+        ssl.is_some_and(|item| view.directive(item).arg(0) == Some("on"))
+    }
+
     fn choose(&self, view: View<'_>, host: &str) -> Option<Chosen> {
+        let server = |index: u32| &view.config.servers[index as usize];
+        let first = self.default.or(self.servers.first().copied())?;
         let named = self
             .servers
             .iter()
-            .filter_map(|(index, server, _)| {
-                let (rank, open) = server.closeness(host)?;
-                Some(((rank, open, *index), *index))
+            .filter_map(|index| {
+                let (rank, open) = server(*index).closeness(host)?;
+                Some((rank, open, *index))
             })
             .min();
-        let default = self
-            .servers
-            .iter()
-            .find(|(.., listen)| listen.is_some_and(|listen| listen.default));
-        let (first, server, _) = default.or_else(|| self.servers.first())?;
         let mut elsewhere = self
             .servers
             .iter()
-            .filter(|(_, server, _)| server.is_named_elsewhere);
-        let (server_index, by) = match (named, elsewhere.next()) {
-            (Some((_, index)), _) => (index, By::Name),
-            _ if self.servers.len() == 1 => (*first, By::Only),
+            .filter(|index| server(**index).is_named_elsewhere);
+        let (server, by) = match (named, elsewhere.next()) {
+            (Some((.., index)), _) => (index, By::Name),
+            _ if self.servers.len() == 1 => (first, By::Only),
             // Whatever the files ask for is a host that somebody serves.
-            (None, Some((index, ..))) => match elsewhere.next() {
+            (None, Some(index)) => match elsewhere.next() {
                 None => (*index, By::Template),
                 Some(_) => (*index, By::Templates),
             },
-            _ if default.is_some() => (*first, By::Default),
-            _ => (*first, By::First),
+            _ if self.default.is_some() => (first, By::Default),
+            _ => (first, By::First),
         };
-        let flag = |is: fn(&Listen) -> bool| {
-            let mut listens = self.servers.iter().filter_map(|(.., listen)| *listen);
-            listens.any(is)
-        };
-        // `ssl on` of the default server counts for its whole listener; nginx lost it in 1.25.1.
-        let ssl_on = view
-            .in_force(server.item, "ssl")
-            .is_some_and(|item| view.directive(item).arg(0) == Some("on"));
-        let tls = flag(|listen| listen.tls) || ssl_on;
         Some(Chosen {
-            server: server_index,
-            read_by: if tls { server_index } else { *first },
-            tls,
-            http2: flag(|listen| listen.http2),
+            server,
+            read_by: if self.tls { server } else { first },
+            tls: self.tls,
+            http2: self.http2,
             by,
         })
+    }
+}
+
+/// The addresses that the servers of one configuration listen at.
+#[derive(Debug)]
+pub(super) struct Listeners {
+    /// By port; those of one port by address.
+    at: HashMap<u16, Vec<Listener>>,
+    /// Sockets in the file system.
+    sockets: Vec<Listener>,
+    /// The servers whose port a template supplies: at any that no other server names.
+    anywhere: Option<Listener>,
+}
+
+impl Listeners {
+    fn of(view: View<'_>) -> Self {
+        let mut at: HashMap<u16, BTreeMap<&str, Listener>> = HashMap::new();
+        let mut sockets: BTreeMap<&str, Listener> = BTreeMap::new();
+        let mut anywhere = Listener::new("*");
+        for (index, server) in (0..).zip(&view.config.servers) {
+            let mut add = |address, port, listen| {
+                let here = at.entry(port).or_default().entry(address);
+                let listener = here.or_insert_with(|| Listener::new(address));
+                listener.add(index, listen);
+            };
+            // Without a `listen` nginx takes port 80 (8000 for other users than root).
+            if !server.says_listen {
+                add("*", 80, None);
+            }
+            for listen in &server.listens {
+                add(&listen.address, listen.port, Some(listen));
+            }
+            for listen in &server.sockets {
+                let listener = sockets.entry(&listen.address);
+                let listener = listener.or_insert_with(|| Listener::new(&listen.address));
+                listener.add(index, Some(listen));
+            }
+            if server.listens_anywhere {
+                anywhere.add(index, None);
+            }
+        }
+        let finished = |listeners: BTreeMap<&str, Listener>| -> Vec<Listener> {
+            let mut listeners: Vec<Listener> = listeners.into_values().collect();
+            for listener in &mut listeners {
+                listener.tls |= listener.says_ssl_on(view);
+            }
+            listeners
+        };
+        Self {
+            at: at
+                .into_iter()
+                .map(|(port, listeners)| (port, finished(listeners)))
+                .collect(),
+            sockets: finished(sockets),
+            anywhere: (!anywhere.servers.is_empty()).then_some(anywhere),
+        }
+    }
+
+    /// Those where `port` is open.
+    fn at(&self, port: u16) -> &[Listener] {
+        match self.at.get(&port) {
+            Some(listeners) => listeners,
+            // A template may name just this port.
+            None => self.anywhere.as_slice(),
+        }
     }
 }
 
@@ -122,42 +212,41 @@ impl<'a> View<'a> {
     /// The same, and why. Where the files do not say which address a request arrives at, the one
     /// of most requests is taken: any of IPv4, then one that names the host.
     pub fn choose_server(self, host: &str, port: u16) -> Option<Chosen> {
-        let mut listeners = self.listeners(port);
+        let listeners = self.listeners().at(port).iter();
         let addressed = |address: &str| {
             address == host
                 || (host == "localhost" && is_loopback(address))
                 || address.trim_matches(['[', ']']) == host
         };
-        if listeners.keys().any(|address| addressed(address)) {
-            listeners.retain(|address, _| addressed(address));
-        } else if listeners.keys().any(|address| !is_loopback(address)) {
-            listeners.retain(|address, _| !is_loopback(address));
-        }
-        let mut found: Vec<(&str, Chosen)> = listeners
-            .iter()
-            .filter_map(|(address, listener)| Some((*address, listener.choose(self, host)?)))
-            .collect();
-        found.sort_by_key(|(address, chosen)| {
-            let ipv6 = address.starts_with('[') && !host.contains(':');
-            (ipv6, *address != "*", Reverse(chosen.by == By::Name))
+        let asked = listeners.clone().any(|one| addressed(&one.address));
+        let outer = listeners.clone().any(|one| !is_loopback(&one.address));
+        let found = listeners.filter_map(|listener| {
+            let address = listener.address.as_str();
+            let fits = match (asked, outer) {
+                (true, _) => addressed(address),
+                (false, true) => !is_loopback(address),
+                (false, false) => true,
+            };
+            let chosen = fits.then(|| listener.choose(self, host)).flatten()?;
+            Some((address, chosen))
         });
-        let first = found.first()?;
+        let nearness = |(address, chosen): &(&str, Chosen)| {
+            let ipv6 = address.starts_with('[') && !host.contains(':');
+            (ipv6, *address != "*", chosen.by != By::Name)
+        };
+        let first = found.clone().min_by_key(nearness)?;
         // Several addresses of one port: the one whose servers know the host.
-        let named = found.iter().find(|(address, chosen)| {
+        let named = found.filter(|(address, chosen)| {
             chosen.by == By::Name && first.0.starts_with('[') == address.starts_with('[')
         });
-        Some(named.unwrap_or(first).1)
+        Some(named.min_by_key(nearness).unwrap_or(first).1)
     }
 
     /// The server that a request to `host` meets that arrives at the socket `path`, and why.
     pub fn choose_server_at_socket(self, path: &str, host: &str) -> Option<Chosen> {
-        let mut servers = Vec::new();
-        for (index, server) in (0..).zip(&self.config.servers) {
-            let sockets = server.sockets.iter();
-            let here = sockets.filter(|listen| listen.address == path);
-            servers.extend(here.map(|listen| (index, server, Some(listen))));
-        }
-        Listener { servers }.choose(self, host)
+        let mut sockets = self.listeners().sockets.iter();
+        let listener = sockets.find(|listener| listener.address == path)?;
+        listener.choose(self, host)
     }
 
     /// The sockets in the file system that its servers listen on.
@@ -167,33 +256,9 @@ impl<'a> View<'a> {
         sockets.map(|listen| listen.address.as_str())
     }
 
-    /// The addresses at which `port` is open.
-    fn listeners(self, port: u16) -> BTreeMap<&'a str, Listener<'a>> {
-        let mut listeners: BTreeMap<&str, Listener<'a>> = BTreeMap::new();
-        let mut add = |address: &'a str, entry| {
-            let listener = listeners.entry(address).or_insert(Listener {
-                servers: Vec::new(),
-            });
-            listener.servers.push(entry);
-        };
-        let mut anywhere = Vec::new();
-        for (index, server) in (0..).zip(&self.config.servers) {
-            // Without a `listen` nginx takes port 80 (8000 for other users than root).
-            if !server.says_listen && port == 80 {
-                add("*", (index, server, None));
-            }
-            for listen in server.listens.iter().filter(|listen| listen.port == port) {
-                add(&listen.address, (index, server, Some(listen)));
-            }
-            if server.listens_anywhere {
-                anywhere.push((index, server, None));
-            }
-        }
-        // A template may name just this port.
-        if listeners.is_empty() && !anywhere.is_empty() {
-            listeners.insert("*", Listener { servers: anywhere });
-        }
-        listeners
+    fn listeners(self) -> &'a Listeners {
+        let listeners = &self.config.listeners;
+        listeners.get_or_init(|| Listeners::of(self))
     }
 }
 

@@ -197,6 +197,8 @@ pub struct Config {
     pub(super) unused_upgrade: OnceLock<bool>,
     /// See [`View::names`].
     pub(super) names: OnceLock<super::setting::Names>,
+    /// See [`View::choose_server`].
+    pub(super) listeners: OnceLock<super::listener::Listeners>,
     /// Why nginx would not load it.
     pub refusals: Vec<super::refused::Refusal>,
     /// Some file that `http` includes is not in the project.
@@ -226,6 +228,7 @@ impl Config {
             upgrade_variable: OnceLock::new(),
             unused_upgrade: OnceLock::new(),
             names: OnceLock::new(),
+            listeners: OnceLock::new(),
             refusals: Vec::new(),
             unseen_http: false,
         }

@@ -20,6 +20,7 @@ pub use lost::{Lost, lost};
 pub(crate) use processes::processes;
 pub use served::{behind_caddy, served, served_by_caddy};
 pub use topology::Topology;
+pub(crate) use ways::Graph;
 pub use ways::{Traced, stopped, ways};
 
 use std::cell::OnceCell;

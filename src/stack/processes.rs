@@ -28,8 +28,8 @@ pub(crate) fn processes(cx: &Context<'_>, home: &str) -> Option<(u32, Span)> {
         return Some((service.replicas, service.span));
     }
     let stack = Stack::of(cx);
-    let proxies = (0..stack.hops.len()).filter(|hop| !stack.hops[*hop].is_application());
-    for proxy in proxies {
+    let proxies = cx.graph(&stack).dialling(&own).into_iter();
+    for proxy in proxies.filter(|hop| !stack.hops[*hop].is_application()) {
         let mut pools: BTreeMap<Span, BTreeSet<Span>> = BTreeMap::new();
         for dial in stack.dials(proxy) {
             let behind = stack.behind(proxy, &dial.to);

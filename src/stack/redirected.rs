@@ -141,7 +141,7 @@ pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
 fn to_proxies(cx: &Context<'_>, stack: &Stack<'_>) -> Vec<Way> {
     let tracer = Tracer::new(cx, stack);
     let mut found = Vec::new();
-    let entrances = ways::to_proxies(stack, &tracer);
+    let entrances = ways::to_proxies(cx, stack, &tracer);
     for (entry, entrance) in entrances.into_iter().take(MAX_ENTRANCES) {
         // A path, and the proxy that must take it for the evidence to hold.
         let mut asked: Vec<(String, Option<Span>)> = cx

@@ -45,13 +45,14 @@ pub struct Traced {
 type Block = (usize, Span);
 
 /// Who leads where.
-struct Graph {
+#[derive(Debug)]
+pub(crate) struct Graph {
     /// The blocks that dial each hop.
     incoming: Vec<BTreeSet<Block>>,
 }
 
 impl Graph {
-    fn of(stack: &Stack<'_>) -> Self {
+    pub(crate) fn of(stack: &Stack<'_>) -> Self {
         let mut incoming = vec![BTreeSet::new(); stack.hops.len()];
         for from in 0..stack.hops.len() {
             for dial in stack.dials(from) {
@@ -61,6 +62,12 @@ impl Graph {
             }
         }
         Self { incoming }
+    }
+
+    /// The hops that dial one of these.
+    pub(super) fn dialling(&self, hops: &[usize]) -> BTreeSet<usize> {
+        let incoming = hops.iter().flat_map(|hop| &self.incoming[*hop]);
+        incoming.map(|(from, _)| *from).collect()
     }
 
     /// The blocks through which requests from outside come to one of these hops.
@@ -108,7 +115,7 @@ pub(super) fn reached<'a, 's>(
             homes.entry(&place.folder).or_default().push(index);
         }
     }
-    let graph = Graph::of(stack);
+    let graph = cx.graph(stack);
     let reached = homes.into_iter().map(|(home, hops)| Reached {
         entrances: entrances(stack, tracer, &graph.leading_to(&hops)),
         home,
@@ -119,10 +126,11 @@ pub(super) fn reached<'a, 's>(
 
 /// The ways in that lead to a proxy behind another one.
 pub(super) fn to_proxies<'s>(
+    cx: &Context<'_>,
     stack: &'s Stack<'_>,
     tracer: &Tracer<'_>,
 ) -> Vec<(usize, &'s Entrance)> {
-    let graph = Graph::of(stack);
+    let graph = cx.graph(stack);
     let inner: Vec<usize> = (0..stack.hops.len())
         .filter(|hop| {
             let dialled = graph.incoming[*hop].iter().any(|(from, _)| from != hop);
