@@ -66,7 +66,7 @@ fn explicit(
                 .note("nginx waits this long for the upstream's answer, the 101 included; there is no value that turns the timer off");
             place.because(finding).help(format!("write a long time instead:\n{}proxy_read_timeout 1h;", place.indent(item)))
         });
-    } else if time <= limit && ping.is_none_or(|ping| ping >= time as f64) {
+    } else if time < limit && ping.is_none_or(|ping| ping > time as f64) {
         let route = (
             place.head(place.location()),
             "the sockets pass here".to_owned(),

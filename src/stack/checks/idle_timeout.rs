@@ -170,7 +170,7 @@ fn nginx(cx: &Context<'_>, step: &Step) -> Option<Limit> {
     let word = directive.args().first().filter(|word| !word.templated)?;
     let time = milliseconds(&word.text)?;
     // What is shorter than any heartbeat is told by itself.
-    (time > SHORT).then(|| Limit {
+    (time >= SHORT).then(|| Limit {
         seconds: time as f64 / 1000.0,
         span: directive.head(),
         label: "closes a socket that is silent for so long".to_owned(),
