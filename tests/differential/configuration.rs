@@ -50,7 +50,7 @@ pub(crate) fn together(batch: &[(Ipv4Addr, &Generated)]) -> Vec<(String, String)
     }
     for (address, generated) in batch {
         let mut servers = String::new();
-        write_nodes(&generated.servers, 1, &mut servers);
+        write_nodes(&listening(&generated.servers), 1, &mut servers);
         main += &servers.replace(" listen ", &format!(" listen {address}:"));
     }
     main += "}\n";
@@ -67,6 +67,19 @@ pub(crate) fn together(batch: &[(Ipv4Addr, &Generated)]) -> Vec<(String, String)
     let mut files = vec![("nginx.conf".to_owned(), main)];
     files.extend(snippets.map(|(path, text)| (path.to_owned(), text.to_owned())));
     files
+}
+
+/// Servers that listen, each at ports that are written: one without would take port 80 of every
+/// address, and no later configuration could listen there.
+fn listening(servers: &[Node]) -> Vec<Node> {
+    let mut servers = servers.to_vec();
+    for server in servers.iter_mut().filter(|node| node.head == "server") {
+        let inner = server.block.get_or_insert_default();
+        if !inner.iter().any(|node| node.head.starts_with("listen ")) {
+            inner.insert(0, line("listen 80"));
+        }
+    }
+    servers
 }
 
 impl Generated {
