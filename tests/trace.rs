@@ -140,6 +140,48 @@ fn an_error_page_for_the_applications_refusal_is_what_the_client_sees() {
 }
 
 #[test]
+fn the_status_that_an_error_page_keeps_takes_the_place_of_the_applications() {
+    let stack = stack();
+    let django = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://127.0.0.1:8000;";
+    for (lines, status) in [
+        // No file, and what answers in its place is refused.
+        (
+            "location /late/ { root /srv; error_page 404 =202 @late; }",
+            202,
+        ),
+        ("location /late/ { root /srv; error_page 404 @late; }", 404),
+        (
+            "location /late/ { root /srv; error_page 404 = @late; }",
+            500,
+        ),
+        // A page that is asked for where the refusal came from, and refused as well.
+        (
+            "proxy_intercept_errors on; error_page 500 =202 /late/page; location /late/ { DJANGO }",
+            500,
+        ),
+        // Its own refusal has another status than those that have pages.
+        (
+            "location /late/ { proxy_intercept_errors on; error_page 500 =202 @late; DJANGO }",
+            202,
+        ),
+    ] {
+        let lines = format!("{lines} location @late {{ {django} }}").replace("DJANGO", django);
+        let with = NGINX.replace(
+            "    location /ws/ {\n",
+            &format!("    {lines}\n    location /ws/ {{\n"),
+        );
+        assert_ne!(with, NGINX);
+        std::fs::write(stack.path().join("nginx.conf"), with).expect("writable");
+        let (_, json) = traced(stack.path(), "wss://a.example/late/chat/");
+        assert_eq!(
+            (&json["verdict"], &json["status"]),
+            (&json!("fails"), &json!(status)),
+            "{lines}: {json:#}"
+        );
+    }
+}
+
+#[test]
 fn an_upgrade_that_is_stripped_fails_without_a_status_and_names_the_rule() {
     let stack = stack();
     let (_, json) = traced(stack.path(), "wss://a.example/other/");

@@ -204,6 +204,8 @@ impl SiteHop<'_> {
             }),
             reply,
             refused,
+            // What takes an answer takes it by its status.
+            kept: None,
         };
         journey(walk, outcome)
     }

@@ -257,6 +257,9 @@ pub enum Outcome {
         reply: Reply,
         /// What becomes of the request where the upstream refuses it with one of these.
         refused: Vec<(u16, Outcome)>,
+        /// The status that the client gets for any other answer of the upstream, if it is not the
+        /// answer's own.
+        kept: Option<u16>,
     },
     /// Answers by itself, and nobody behind it ever sees the handshake.
     Answers {

@@ -296,6 +296,7 @@ fn outcome(end: End, target: Option<Version>) -> Outcome {
                 .into_iter()
                 .map(|(status, end)| (status, outcome(end, target)))
                 .collect(),
+            kept: forwarded.kept,
         },
         End::Answers { status, .. } => Outcome::Answers { status },
         End::Undecided { why, .. } => Outcome::Undecided { why },
@@ -525,6 +526,16 @@ mod tests {
                 "server { location = /copy { PAIR proxy_pass http://app; } location / { mirror /copy; PAIR proxy_pass http://app; } }",
                 "undecided",
             ),
+            // A mirror's 444 closes the connection before the upstream has answered; a file is sent
+            // before.
+            (
+                "server { location = /copy { return 444; } location / { mirror /copy; PAIR proxy_pass http://app; } }",
+                "None",
+            ),
+            (
+                "server { location = /copy { return 444; } location / { mirror /copy; empty_gif; } }",
+                "Some(200)",
+            ),
             // `auth_request` asks the endpoint itself, which refuses what is no handshake.
             (
                 "server { rewrite ^ /x break; auth_request /auth; location / { proxy_pass http://app; } }",
@@ -603,6 +614,26 @@ mod tests {
                 [(403, Outcome::Answers { status: Some(403) })]
             ),
             "{refused:?}"
+        );
+        // Where pages may follow pages, the same refusal leads from one to the next, ten times.
+        let servers = "server { proxy_intercept_errors on; recursive_error_pages on; error_page 403 404 =302 /no.html; location / { proxy_pass http://app; } }";
+        let passage = super::tests::passage(servers, "x", "/ws");
+        let mut outcome = passage.outcome;
+        for again in 0..=10 {
+            let Outcome::Forwards { refused, kept, .. } = outcome else {
+                panic!("{again}: {outcome:?}");
+            };
+            assert_eq!(kept, (again > 0).then_some(302));
+            let [(403, same), (404, other)] = <[_; 2]>::try_from(refused).expect("two") else {
+                panic!("other codes");
+            };
+            let told = matches!(other, Outcome::Undecided { .. });
+            assert_eq!(told, again > 0, "{again}: {other:?}");
+            outcome = same;
+        }
+        assert!(
+            matches!(outcome, Outcome::Answers { status: Some(500) }),
+            "{outcome:?}"
         );
     }
 }

@@ -131,6 +131,7 @@ impl Hop for EdgeHop {
                 request: Box::new(sent),
                 reply: Reply::Intact,
                 refused: Vec::new(),
+                kept: None,
             },
             because,
         }

@@ -463,7 +463,7 @@ impl<'a> Tracer<'a> {
         *at.passages += 1;
         let passage = hop.receive(&request);
         let first = passage.because.first().map(|because| because.span);
-        let mut step = Step {
+        let step = Step {
             layer: hop.layer(),
             hop: Some(at.hop),
             place: hop.place(),
@@ -474,45 +474,42 @@ impl<'a> Tracer<'a> {
             siblings: Vec::new(),
             rule: None,
         };
-        let (to, sent, reply, refused) = match &step.passage.outcome {
-            Outcome::Answers { status: Some(101) } => {
-                return ends(Verdict::Opens, Some(101), step, None);
-            }
+        match step.passage.outcome.clone() {
+            Outcome::Answers { status: Some(101) } => ends(Verdict::Opens, Some(101), step, None),
             Outcome::Answers { status } => {
                 let why = match status {
                     Some(status) => format!("it answers {status} by itself"),
                     None => "nothing answers".to_owned(),
                 };
-                return ends(Verdict::Fails, *status, step, Some(why));
+                ends(Verdict::Fails, status, step, Some(why))
             }
             // Whatever an application makes of it, it opens no socket for what is no handshake.
-            Outcome::Undecided { why } if hop.is_application() => {
-                let why = why.clone();
-                return match judge(&step.arrived) {
-                    Judged::Lost(lost) => {
-                        let mut run = ends(Verdict::Fails, None, step, None);
-                        run.reasons = lost.into_iter().map(|(why, _)| why).collect();
-                        run
-                    }
-                    _ => ends(Verdict::Undecided, None, step, Some(why)),
-                };
-            }
-            Outcome::Undecided { why } => {
-                let why = why.clone();
-                return ends(Verdict::Undecided, None, step, Some(why));
-            }
-            Outcome::Forwards {
-                to,
-                request,
-                reply,
-                refused,
-            } => (
-                to.clone(),
-                request.as_ref().clone(),
-                reply.clone(),
-                refused.clone(),
-            ),
+            Outcome::Undecided { why } if hop.is_application() => match judge(&step.arrived) {
+                Judged::Lost(lost) => {
+                    let mut run = ends(Verdict::Fails, None, step, None);
+                    run.reasons = lost.into_iter().map(|(why, _)| why).collect();
+                    run
+                }
+                _ => ends(Verdict::Undecided, None, step, Some(why)),
+            },
+            Outcome::Undecided { why } => ends(Verdict::Undecided, None, step, Some(why)),
+            sent @ Outcome::Forwards { .. } => self.pass_on(step, sent, at),
+        }
+    }
+
+    /// Follows what a hop sends on.
+    fn pass_on(&self, mut step: Step, sent: Outcome, at: At<'_>) -> Run {
+        let Outcome::Forwards {
+            to,
+            request: sent,
+            reply,
+            refused,
+            kept,
+        } = sent
+        else {
+            return undecided("it is sent to nobody".to_owned());
         };
+        let hop = self.stack.hops[at.hop].as_ref();
         let mut seen: Vec<(Option<usize>, Request)> = Vec::new();
         let mut runs: Vec<(Option<&Upstream>, bool, Run)> = Vec::new();
         for upstream in to.iter().map(Some).chain(to.is_empty().then_some(None)) {
@@ -553,7 +550,7 @@ impl<'a> Tracer<'a> {
                         }
                     }
                 }
-                _ => sent.clone(),
+                _ => sent.as_ref().clone(),
             };
             // What the same hop does with the same request need not be asked twice.
             if seen.contains(&(next, arriving.clone())) {
@@ -664,21 +661,32 @@ impl<'a> Tracer<'a> {
         }
         if run.verdict == Verdict::Fails
             && let Some(status) = run.status
-            && let Some((_, instead)) = refused.iter().find(|(code, _)| *code == status)
         {
-            let why = format!("the upstream's {status} is replaced on its way back");
-            match instead {
-                Outcome::Answers { status } => run.status = *status,
-                Outcome::Forwards { request, .. } if matches!(judge(request), Judged::Lost(_)) => {
-                    run.status = None;
+            let mut instead = refused.into_iter().filter(|(code, _)| *code == status);
+            let (verdict, told) = match (instead.next(), kept) {
+                (None, None) => (Verdict::Fails, Some(status)),
+                (None, Some(kept)) => (Verdict::Fails, Some(kept)),
+                (Some((_, Outcome::Answers { status })), _) => (Verdict::Fails, status),
+                (Some((_, Outcome::Undecided { .. })), _) => (Verdict::Undecided, None),
+                // It asks an upstream for what it answers instead, which may refuse that as well.
+                (Some((_, page @ Outcome::Forwards { .. })), _) => {
+                    let page = self.pass_on(step.clone(), page, at);
+                    match page.verdict {
+                        Verdict::Fails => (Verdict::Fails, page.status),
+                        // Another upstream may open the socket.
+                        Verdict::Opens | Verdict::Undecided => (Verdict::Undecided, None),
+                    }
                 }
-                // Another upstream may open the socket.
-                Outcome::Forwards { .. } | Outcome::Undecided { .. } => {
-                    (run.verdict, run.status, run.lost_at) = (Verdict::Undecided, None, Some(0));
-                    run.reasons.clear();
-                }
+            };
+            if verdict == Verdict::Undecided {
+                (run.verdict, run.lost_at) = (Verdict::Undecided, Some(0));
+                run.reasons.clear();
             }
-            run.reasons.push(why);
+            if told != Some(status) {
+                let why = format!("the upstream's {status} is replaced on its way back");
+                run.reasons.push(why);
+            }
+            run.status = told;
         }
         if run.verdict == Verdict::Opens {
             match reply {

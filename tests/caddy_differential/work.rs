@@ -223,6 +223,7 @@ fn ours(model: &Model, url: &Url, browser: Browser) -> (Verdict, String) {
                 request,
                 reply,
                 refused,
+                ..
             } => (to, request, reply, refused),
         };
         replies.push(reply);

@@ -94,7 +94,19 @@ impl Walk<'_, '_> {
                 return Step::End(self.undecided(handler, why));
             }
         };
-        self.pass(handler, module)
+        match (self.pass(handler, module), self.closed) {
+            (Step::End(End::Forwards(_)), Some(item)) => {
+                let message = "its request ends in 444, which closes the client's connection";
+                self.note(item, What::Reply, message);
+                Step::End(End::Answers {
+                    status: None,
+                    by: Answer::Mirror,
+                    item,
+                    to: None,
+                })
+            }
+            (step, _) => step,
+        }
     }
 
     /// An answer with 200, unless `error_page` fixed the status.

@@ -175,6 +175,9 @@ pub struct Forwarded {
     pub reply_by: Option<ItemId>,
     /// How the request goes on where the upstream refuses it with one of these.
     pub refused: Vec<(u16, End)>,
+    /// The status that any other answer reaches the client with, where `error_page` led here and
+    /// keeps one (ngx_http_send_header), or where nothing waits for the answer.
+    pub kept: Option<u16>,
 }
 
 /// Modules that pass requests on.
@@ -216,6 +219,8 @@ pub enum Answer {
     Unauthorized,
     /// `auth_request`: what it asks says no, or fails.
     AuthRequest,
+    /// `mirror`: what it asks closes the connection.
+    Mirror,
     /// The location is `internal`.
     Internal,
     /// Rewrites or redirects within the server that never end.

@@ -140,6 +140,11 @@ impl Walk<'_, '_> {
                 self.reply(module)
             }
         };
+        // Neither asks which answer it is.
+        let kept = match reply {
+            Reply::Replaced { status } => status,
+            _ => None,
+        };
         let (reply, reply_by) = self.beside_mirror(module, &request, reply, reply_by);
         let unseen = effective.unseen.filter(|_| module == Module::Proxy);
         let forwarded = Forwarded {
@@ -152,6 +157,7 @@ impl Walk<'_, '_> {
             reply,
             reply_by,
             refused,
+            kept,
         };
         if let Some(step) = self.asked_the_same(&forwarded) {
             return step;

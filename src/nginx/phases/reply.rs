@@ -50,7 +50,7 @@ impl Walk<'_, '_> {
         let alone = !self.is_balanced(to);
         let also = match alone {
             true => None,
-            false => Some(self.supposing(Step::Status(502, Answer::TimedOut, item))),
+            false => Some(self.supposing(502, Answer::TimedOut, item)),
         };
         let shown = |end: &End| {
             matches!(
@@ -102,9 +102,7 @@ impl Walk<'_, '_> {
         let view = self.view;
         let block = self.scope.location;
         let item = view.in_force(block, name);
-        // Once one was looked for, the status itself is the end; else pages might follow pages.
-        let goes_on = self.supposed && !self.error_page;
-        if goes_on || item.is_none_or(|item| view.directive(item).arg(0) != Some("on")) {
+        if item.is_none_or(|item| view.directive(item).arg(0) != Some("on")) {
             return Vec::new();
         }
         let level = view
@@ -116,12 +114,27 @@ impl Walk<'_, '_> {
             let codes = view.directive(page).args();
             for code in codes.iter().filter_map(|word| word.text.parse().ok()) {
                 if code >= 300 && found.iter().all(|(known, _)| *known != code) {
-                    let end = self.supposing(Step::Status(code, Answer::ErrorPage, page));
+                    let end = match self.page_after_page() {
+                        // Each page with its own refusals would be ten to the tenth ways.
+                        Some(first) if first != code => {
+                            let why = format!(
+                                "an upstream refuses with {first}, and what its page asks with {code}"
+                            );
+                            self.undecided(page, why)
+                        }
+                        _ => self.supposing(code, Answer::ErrorPage, page),
+                    };
                     found.push((code, end));
                 }
             }
         }
         found
+    }
+
+    /// The refusal whose page is asked for, where the page's own refusal has its page as well
+    /// (`recursive_error_pages`), until nginx gives up: 500 after ten.
+    fn page_after_page(&self) -> Option<u16> {
+        self.supposed.filter(|_| !self.error_page)
     }
 
     /// Where the upstream refuses the request, and the socket may open elsewhere after all: with
@@ -144,7 +157,10 @@ impl Walk<'_, '_> {
                     && !matches!(forwarded.reply, Reply::Replaced { .. } | Reply::Spoiled)
             }
         };
-        let (code, _) = refused.iter().find(|(_, end)| opens(end))?;
+        let first = self.page_after_page();
+        let mut refused = refused.iter();
+        let (code, _) =
+            refused.find(|(code, end)| first.is_none_or(|first| first == *code) && opens(end))?;
         let why =
             format!("where the upstream refuses this with {code}, an `error_page` takes over");
         Some(Step::End(self.undecided(self.scope.location, why)))
@@ -240,7 +256,8 @@ impl Walk<'_, '_> {
     /// `mirror` sends a request of its own beside what the content phase does
     /// (ngx_http_mirror_module). Where that is a handshake too, its 101 is refused (since 1.13.7,
     /// ngx_http_upstream_upgrade), which closes the client's connection if the answer is still on
-    /// its way.
+    /// its way. 444 closes it from here as well (ngx_http_finalize_request), before any upstream has
+    /// answered.
     pub(super) fn mirror(&mut self) {
         if self.depth > 0 || self.mirrored.is_some() {
             return;
@@ -258,11 +275,14 @@ impl Walk<'_, '_> {
             let args = self.args();
             let end = self.subrequest(path, args);
             self.scope = before;
-            if let End::Forwards(forwarded) = end
-                && forwarded.module.upgrades()
-                && pass::is_handshake(&forwarded.request)
-            {
-                self.mirrored = Some(item);
+            match end {
+                End::Forwards(forwarded)
+                    if forwarded.module.upgrades() && pass::is_handshake(&forwarded.request) =>
+                {
+                    self.mirrored = Some(item);
+                }
+                End::Answers { status: None, .. } => self.closed = Some(item),
+                _ => {}
             }
         }
     }

@@ -74,8 +74,10 @@ pub(super) struct Walk<'a, 'o> {
     pub(super) asked: Vec<Forwarded>,
     /// A `mirror` that sends a handshake of its own.
     pub(super) mirrored: Option<ItemId>,
-    /// This is a way that the request may take, tried out.
-    pub(super) supposed: bool,
+    /// A `mirror` whose request closes the client's connection.
+    pub(super) closed: Option<ItemId>,
+    /// This is a way that the request may take, tried out: where the upstream answers with this.
+    pub(super) supposed: Option<u16>,
 }
 
 impl<'a, 'o> Walk<'a, 'o> {
@@ -119,7 +121,8 @@ impl<'a, 'o> Walk<'a, 'o> {
             depth: 0,
             asked: Vec::new(),
             mirrored: None,
-            supposed: false,
+            closed: None,
+            supposed: None,
         }
     }
 
@@ -648,8 +651,8 @@ impl<'a, 'o> Walk<'a, 'o> {
         end
     }
 
-    /// How the same request would go on from here, if `step` came next.
-    pub(super) fn supposing(&mut self, step: Step) -> End {
+    /// How the same request would go on from here, if `status` came next.
+    pub(super) fn supposing(&mut self, status: u16, by: Answer, item: ItemId) -> End {
         let mut inner = Walk {
             scope: self.scope.clone(),
             location: self.location,
@@ -663,7 +666,8 @@ impl<'a, 'o> Walk<'a, 'o> {
             err_status: self.err_status,
             error_page: self.error_page,
             mirrored: self.mirrored,
-            supposed: true,
+            closed: self.closed,
+            supposed: Some(status),
             ..Walk::new(
                 self.view,
                 self.server,
@@ -672,7 +676,7 @@ impl<'a, 'o> Walk<'a, 'o> {
                 self.oracle,
             )
         };
-        inner.walk(step)
+        inner.walk(Step::Status(status, by, item))
     }
 
     /// Something that nobody can see may stand on the way.
