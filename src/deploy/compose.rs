@@ -10,8 +10,8 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::yaml::Yaml;
 use super::{
-    Build, Container, Mount, Published, Service, alters, base_of, dockerfile, exists,
-    is_configuration, substitute,
+    Build, Container, Mount, Published, Service, alters, dockerfile, exists, is_configuration,
+    substitute,
 };
 use crate::finding::Undecided;
 use crate::project::{Project, join};
@@ -380,12 +380,10 @@ impl<'p> Files<'p> {
             let target = build.target.as_deref();
             dockerfile::container(project, file, Some(&build.context), target)
         });
-        let mut container = match (built, has_build, text(layers, "image")) {
+        let written = first(layers, "image").and_then(|(layer, at)| layer.file.yaml.text(at));
+        let mut container = match (built, has_build, written) {
             (Some(container), ..) => container,
-            (None, false, Some(image)) => Container {
-                base: base_of(&image),
-                ..Container::default()
-            },
+            (None, false, Some(image)) => Container::of_image(image, &substitute(image, &|_| None)),
             _ => Container {
                 altered: true,
                 ..Container::default()

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Base, Container, Mount, alters, base_of, exists, is_configuration, substitute};
+use super::{Base, Container, Mount, alters, exists, is_configuration, substitute};
 use crate::finding::Undecided;
 use crate::project::{Project, join};
 use crate::source::{Source, Span};
@@ -22,6 +22,8 @@ struct Instruction {
 #[derive(Default)]
 struct Stage {
     base: String,
+    /// The same as it is written.
+    written: String,
     name: String,
     instructions: Vec<Instruction>,
 }
@@ -37,11 +39,12 @@ fn stages(text: &str) -> Vec<Stage> {
             .filter(|word| !word.starts_with("--"));
         match instruction.name.as_str() {
             "FROM" => {
-                let base = words.next().unwrap_or_default();
-                let base = substitute(base, &|name| arguments.get(name).cloned());
+                let written = words.next().unwrap_or_default();
+                let base = substitute(written, &|name| arguments.get(name).cloned());
                 let name = words.nth(1).unwrap_or_default().to_ascii_lowercase();
                 stages.push(Stage {
                     base,
+                    written: written.to_owned(),
                     name,
                     instructions: Vec::new(),
                 });
@@ -238,10 +241,7 @@ pub(super) fn container(
             return None;
         }
     }
-    let mut container = Container {
-        base: base_of(&stages[at].base),
-        ..Container::default()
-    };
+    let mut container = Container::of_image(&stages[at].written, &stages[at].base);
     let mut folder = "/".to_owned();
     let mut links = false;
     for instruction in chain.iter().rev().flat_map(|stage| &stage.instructions) {

@@ -8,7 +8,7 @@ mod yaml;
 use std::collections::BTreeMap;
 
 use crate::finding::Undecided;
-use crate::project::{Project, join};
+use crate::project::{Project, Version, join, parse_version};
 use crate::source::{Kind, Source, SourceId, Span};
 
 /// Containers of one project. Real ones have a few; a generated bomb ends here.
@@ -48,6 +48,8 @@ pub struct Mount {
 pub struct Container {
     /// Whose nginx it runs.
     pub base: Base,
+    /// The version of that nginx, where the image's tag fixes it.
+    pub version: Option<Version>,
     /// What is put into it.
     pub mounts: Vec<Mount>,
     /// Something else changes nginx's configuration in it, too.
@@ -237,6 +239,17 @@ fn is_dockerfile(source: &Source) -> bool {
 }
 
 impl Container {
+    /// An empty one of the image `named`, which is `written` perhaps with variables.
+    fn of_image(written: &str, named: &str) -> Self {
+        let base = base_of(named);
+        let fixed = base == Base::NginxImage && !written.contains('$');
+        Self {
+            base,
+            version: version_of(named).filter(|_| fixed),
+            ..Self::default()
+        }
+    }
+
     /// The path in the project of what lies at `path` in the container, if a mount brings it.
     pub fn origin(&self, path: &str) -> Option<String> {
         let mount = self.mounts.iter().rev().find_map(|mount| {
@@ -332,6 +345,21 @@ fn base_of(image: &str) -> Base {
         Base::NginxImage
     } else {
         Base::Other
+    }
+}
+
+/// The version of nginx that an image of that name holds. What names no patch is whichever was the
+/// newest when it was built: a stable branch (even) stays as it is but for mended mistakes
+/// (nginx.org/en/download.html), the mainline does not.
+fn version_of(image: &str) -> Option<Version> {
+    let name = image.split('@').next()?;
+    let (_, tag) = name.rsplit_once(':')?;
+    let numbers = tag.split('-').next()?;
+    let version = parse_version(numbers)?;
+    match numbers.split('.').count() {
+        3 => Some(version),
+        2 => Some(version).filter(|[_, minor, _]| minor % 2 == 0),
+        _ => None,
     }
 }
 
@@ -507,6 +535,37 @@ mod tests {
             found[1].2,
             [pair("/etc/nginx/conf.d/site.conf", "web/site.conf")]
         );
+    }
+
+    #[test]
+    fn a_tag_that_fixes_the_version_is_read() {
+        for (image, version) in [
+            ("nginx:1.25.3", Some([1, 25, 3])),
+            ("nginx:1.25.3-alpine3.18-slim", Some([1, 25, 3])),
+            ("docker.io/library/nginx:1.24@sha256:00", Some([1, 24, 0])),
+            ("nginxinc/nginx-unprivileged:1.26-alpine", Some([1, 26, 0])),
+            // The mainline's newest, whichever that was.
+            ("nginx:1.25", None),
+            ("nginx:1", None),
+            ("nginx:stable-alpine", None),
+            ("nginx", None),
+            ("nginx:${VERSION:-1.24.0}", None),
+            ("linuxserver/nginx:1.24.0", None),
+        ] {
+            let compose = format!(
+                "services:\n  web:\n    image: {image}\n    volumes: [\"./a.conf:/etc/nginx/a.conf\"]\n"
+            );
+            let dockerfile = format!("ARG VERSION=1.24.0\nFROM {image}\nCOPY a.conf /etc/nginx/\n");
+            for (path, text) in [("compose.yml", compose), ("Dockerfile", dockerfile)] {
+                let files = [(path, text.as_str()), ("a.conf", "server { }")];
+                let project = Project::in_memory(files).expect("valid");
+                let versions: Vec<_> = containers(&project, "nginx")
+                    .iter()
+                    .map(|container| container.version)
+                    .collect();
+                assert_eq!(versions, [version], "{path}: {image}");
+            }
+        }
     }
 
     #[test]

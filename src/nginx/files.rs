@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::model::Included;
 use crate::deploy::{self, Base};
-use crate::project::{Project, join};
+use crate::project::{Project, Version, join};
 use crate::syntax::{Tree, Word};
 
 /// Roots that an installation keeps its configuration in.
@@ -188,6 +188,7 @@ pub(super) struct Files<'a> {
 /// A container with the nginx files in it.
 struct Placed {
     base: Base,
+    version: Option<Version>,
     altered: bool,
     /// By their path in the container.
     files: Vec<(String, u32)>,
@@ -268,6 +269,7 @@ impl<'a> Files<'a> {
             .into_iter()
             .map(|container| Placed {
                 base: container.base,
+                version: container.version,
                 altered: container.altered,
                 files: container.placed(&files.paths),
             })
@@ -311,13 +313,26 @@ impl<'a> Files<'a> {
         sites
     }
 
+    /// The containers that hold the file `tree`.
+    fn holding(&self, tree: u32) -> impl Iterator<Item = &Placed> {
+        let holds = move |placed: &&Placed| placed.files.iter().any(|(_, held)| *held == tree);
+        self.containers.iter().filter(holds)
+    }
+
+    /// The version of nginx that runs a configuration which starts with `main`: what the project
+    /// declares, or what all its containers have.
+    pub(super) fn target(&self, main: u32) -> Option<Version> {
+        let mut versions = self.holding(main).map(|placed| placed.version);
+        let of_image = || {
+            let first = versions.next()??;
+            versions.all(|other| other == Some(first)).then_some(first)
+        };
+        self.project.config.targets.nginx.or_else(of_image)
+    }
+
     /// What an absolute path names in the containers that hold `main`; `None` if in none of them.
     fn mounted(&self, path: &str, main: u32) -> Option<Vec<u32>> {
-        let holding = self
-            .containers
-            .iter()
-            .filter(|placed| placed.files.iter().any(|(_, tree)| *tree == main));
-        holding
+        self.holding(main)
             .map(|placed| placed.find(path))
             .find(|found| !found.is_empty())
     }

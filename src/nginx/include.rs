@@ -206,6 +206,7 @@ impl Expander<'_> {
         let main = roots.first().copied().unwrap_or_default();
         let complete = surroundings != Surroundings::Unknown;
         let mut config = Config::new(roots.to_vec(), self.folder(main).to_owned(), complete);
+        config.target = self.files.target(main);
         let mut known: HashMap<&str, Included> = HashMap::new();
         let frame = |tree: &u32| Frame {
             tree: *tree,
@@ -463,6 +464,45 @@ mod tests {
         let altered = format!("{dockerfile}RUN sed -i 's/x/y/' /etc/nginx/nginx.conf\n");
         let (findings, notes) = outcome(&[("nginx.conf", SITE), ("Dockerfile", &altered)]);
         assert_eq!((findings.len(), notes.len()), (0, 1), "{notes:?}");
+    }
+
+    #[test]
+    fn the_image_s_tag_is_the_target_where_none_is_declared() {
+        let site = "server { listen 80; http2 on; location /ws/ { proxy_pass http://a; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; } }";
+        let warns = |files: &[(&str, &str)]| {
+            let project = Project::in_memory(files.iter().copied()).expect("valid");
+            let outcome = crate::check::check(&project, &crate::check::Selection::default());
+            let told = outcome.findings.iter();
+            told.filter(|finding| finding.severity != crate::rule::Severity::Info)
+                .map(|finding| finding.rule.to_string())
+                .collect::<Vec<_>>()
+        };
+        let [refused, old] =
+            ["nginx/refused", "nginx/http-version"].map(|rule| vec![rule.to_owned()]);
+        for (tag, found) in [
+            ("1.25.0", &refused),
+            ("1.25.1", &old),
+            ("1.25", &vec![]),
+            ("1.28", &old),
+            ("1.30", &vec![]),
+        ] {
+            let dockerfile =
+                format!("FROM nginx:{tag}\nCOPY a.conf /etc/nginx/conf.d/default.conf\n");
+            let files = [("a.conf", site), ("Dockerfile", &*dockerfile)];
+            assert_eq!(warns(&files), *found, "{tag}");
+            let declared = ("wslint.toml", "[targets]\nnginx = \"1.30\"");
+            assert_eq!(
+                warns(&[files[0], files[1], declared]),
+                [] as [&str; 0],
+                "{tag}"
+            );
+        }
+        // Two containers run it, and differ.
+        let compose = "services:\n  a:\n    image: nginx:1.28\n    volumes: [\"./a.conf:/etc/nginx/conf.d/default.conf\"]\n  b:\n    image: nginx:1.30\n    volumes: [\"./a.conf:/etc/nginx/conf.d/default.conf\"]\n";
+        assert_eq!(
+            warns(&[("a.conf", site), ("compose.yml", compose)]),
+            [] as [&str; 0]
+        );
     }
 
     #[test]

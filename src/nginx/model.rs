@@ -13,6 +13,7 @@ use super::map::Keys;
 use super::pattern::Pattern;
 use super::templates::Templates;
 use super::variables::condition_words;
+use crate::project::Version;
 use crate::source::Span;
 use crate::syntax::{Directive, Tree};
 
@@ -167,6 +168,8 @@ pub struct Config {
     /// Whether it starts from a main file, or its container's stock one, so that nothing unseen
     /// surrounds it.
     pub complete: bool,
+    /// The version that runs it: what `[targets]` says, or the tag of its container's image.
+    pub target: Option<Version>,
     /// The context of its top: `Main`, or the one that a fragment is made for.
     pub top: Context,
     /// All directives in the order in which nginx reads them.
@@ -213,6 +216,7 @@ impl Config {
             roots,
             folder,
             complete,
+            target: None,
             top: Context::Main,
             items: Vec::new(),
             includes: HashMap::new(),

@@ -82,7 +82,7 @@ pub(super) fn strays(view: View<'_>, project: &Project, asked: &[(u32, Asked)]) 
     let finder = Finder {
         view,
         edge: &project.config.edge,
-        target: project.config.targets.nginx,
+        target: view.config.target,
         left: Cell::new(MAX_WALKS),
         browsers: handshakes(true, "", 443, ""),
     };

@@ -10,7 +10,7 @@ mod template;
 #[cfg(test)]
 mod tests;
 
-pub use config::{Config, Declared, Targets, Version};
+pub use config::{Config, Declared, Targets, Version, parse_version};
 pub use discover::{Options, Plan, Problem, configuration_of, plan};
 pub use files::Files;
 pub(crate) use files::join;

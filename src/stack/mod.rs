@@ -94,7 +94,7 @@ impl<'a> Stack<'a> {
                 match &place.program {
                     Program::Nginx(config) => Box::new(Nginx {
                         view: cx.nginx.view(*config),
-                        target: cx.project.config.targets.nginx,
+                        target: cx.nginx.view(*config).config.target,
                     }),
                     Program::Caddy(config) => Box::new(Caddy {
                         config: &cx.caddy.configs[*config],

@@ -13,11 +13,10 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         if place.route.effective.unseen.is_some() {
             continue;
         }
-        let old = cx
-            .project
+        let old = place
+            .view
             .config
-            .targets
-            .nginx
+            .target
             .is_none_or(|target| target < ONE_HOST);
         for (name, counts) in [("Upgrade", true), ("Host", old)] {
             let lines = sending(&place, name);

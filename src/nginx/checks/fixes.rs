@@ -238,7 +238,7 @@ impl<'p, 'a> Plan<'p, 'a> {
 
     /// What a page's request through `block` sends as Connection today.
     fn before(&self, block: ItemId) -> Option<String> {
-        let target = self.place.cx.project.config.targets.nginx;
+        let target = self.view().config.target;
         let request = page();
         let sent = outgoing(self.view(), block, &request, target);
         let mut values = Vec::new();

@@ -4,6 +4,7 @@
 use super::{Causes, Place, upgrading};
 use crate::context::Context;
 use crate::finding::{Finding, Report};
+use crate::handshake::Evidence;
 use crate::nginx::headers::KEEPALIVE_BY_DEFAULT;
 use crate::nginx::model::ItemId;
 use crate::rule::Severity;
@@ -22,12 +23,20 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 }
             }
             InForce::Default => {
-                let target = cx.project.config.targets.nginx;
+                let target = place.view.config.target;
                 if target.is_none_or(|target| target < KEEPALIVE_BY_DEFAULT) {
                     causes.add(place.pass(), None, || {
                         let finding = default(&place, report);
-                        // A newer nginx needs no line, and nothing says that this one is older.
-                        finding.severity(target.map_or(Severity::Info, |_| Severity::Warning))
+                        // A newer nginx needs no line, and nothing says that this one is older; or
+                        // what stands behind the image's is known, and daphne and uvicorn take it.
+                        let declared = cx.project.config.targets.nginx.is_some();
+                        let mut evidence = place.route.evidence.iter();
+                        let matters = target.is_some()
+                            && (declared || !evidence.any(Evidence::is_applications));
+                        finding.severity(match matters {
+                            true => Severity::Warning,
+                            false => Severity::Info,
+                        })
                     });
                 }
             }

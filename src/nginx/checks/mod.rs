@@ -247,7 +247,7 @@ impl<'a> Place<'a> {
 
     /// Whether nginx's default leaves the upstream with HTTP/1.0.
     fn defaults_to_http_1_0(&self) -> bool {
-        let target = self.cx.project.config.targets.nginx;
+        let target = self.view.config.target;
         http_version(self.view, self.route.block).is_none()
             && target.is_none_or(|target| target < KEEPALIVE_BY_DEFAULT)
     }

@@ -14,19 +14,13 @@ const TOLD_APART: Version = [1, 25, 1];
 
 /// Reports every such `listen` of a server with routes.
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
-    if cx
-        .project
-        .config
-        .targets
-        .nginx
-        .is_none_or(|target| target >= TOLD_APART)
-    {
-        return;
-    }
     let mut causes = Causes::default();
     let mut seen = HashSet::new();
     for place in places(cx) {
         let view = place.view;
+        if view.config.target.is_none_or(|target| target >= TOLD_APART) {
+            continue;
+        }
         let location = &view.config.locations[place.route.location as usize];
         let server = &view.config.servers[location.server as usize];
         if server.item == ROOT || !seen.insert((view.index, server.item)) {

@@ -172,7 +172,7 @@ fn speaks_1_1(place: &Place<'_>, location: ItemId) -> bool {
     match http_version(place.view, location) {
         Some((version, _)) => version == "1.1",
         None => {
-            let target = place.cx.project.config.targets.nginx;
+            let target = place.view.config.target;
             target.is_some_and(|target| target >= KEEPALIVE_BY_DEFAULT)
         }
     }

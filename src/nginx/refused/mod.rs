@@ -96,7 +96,7 @@ pub(super) fn find(view: View<'_>, project: &Project) -> Vec<Refusal> {
     let mut finder = Finder {
         view,
         project,
-        target: project.config.targets.nginx,
+        target: view.config.target,
         contexts: vec![0; view.config.items.len()],
         singles: HashMap::new(),
         memory: special::Memory::default(),
