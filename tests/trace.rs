@@ -281,6 +281,20 @@ fn a_circle_ends() {
 }
 
 #[test]
+fn a_port_that_a_template_supplies_is_reached_over_tls_as_well() {
+    let site = "server { listen ${PORT}; location /ws/ { proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://elsewhere:9000; } }";
+    let template = folder(&[("default.conf.template", site)]);
+    for url in [
+        "ws://a.example/ws/",
+        "wss://a.example/ws/",
+        "ws://a.example:9000/ws/",
+    ] {
+        let (_, json) = traced(template.path(), url);
+        assert_eq!(json["verdict"], "opens", "{url}: {json:#}");
+    }
+}
+
+#[test]
 fn nothing_that_receives_is_undecided() {
     for (files, word) in [
         (&[("README.md", "x")][..], "no nginx, Caddy or Django file"),

@@ -148,6 +148,16 @@ fn rank(
             };
             Some((rank, first))
         }
+        // A port that a template supplies may be any, and what ends TLS stands before it.
+        (_, None) if request.tls && hop.takes(false, &request.host, request.port) != Takes::No => {
+            Some((
+                7,
+                First {
+                    tls: false,
+                    ..asked
+                },
+            ))
+        }
         (_, None) => None,
     }
 }
