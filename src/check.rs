@@ -193,6 +193,7 @@ fn finish(mut outcome: Outcome, project: &Project, selection: &Selection) -> Out
         .undecided
         .sort_by(|a, b| (place(a.span), &a.message).cmp(&(place(b.span), &b.message)));
     outcome.undecided.dedup();
+    outcome.undecided = Undecided::counted(outcome.undecided);
     outcome
 }
 

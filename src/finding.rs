@@ -1,6 +1,7 @@
 //! Findings: a rule at a place, with every span that matters and the lines to write instead.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 
 use crate::rule::{Rule, Severity};
 use crate::source::Span;
@@ -118,6 +119,42 @@ pub struct Undecided {
     pub span: Span,
     /// What is missing, for a person.
     pub message: String,
+    /// What it says of a folder, where it is about one file of it: of notes that are alike the first
+    /// is told, with their number.
+    pub alike: Option<String>,
+}
+
+impl Undecided {
+    /// A note about what an include or import names, and the project lacks.
+    pub fn absent(span: Span, path: &str, message: String) -> Self {
+        let folder = path.rsplit_once('/').map_or("", |(folder, _)| folder);
+        Self {
+            span,
+            alike: Some(message.replacen(path, folder, 1)),
+            message,
+        }
+    }
+
+    /// Of notes that are alike, the first with their number.
+    pub fn counted(notes: Vec<Self>) -> Vec<Self> {
+        let mut counts: HashMap<String, usize> = HashMap::new();
+        for alike in notes.iter().filter_map(|note| note.alike.as_ref()) {
+            *counts.entry(alike.clone()).or_default() += 1;
+        }
+        let counted = notes.into_iter().filter_map(|mut note| {
+            let Some(alike) = &note.alike else {
+                return Some(note);
+            };
+            // The first takes the number.
+            match counts.remove(alike)? - 1 {
+                0 => {}
+                1 => note.message.push_str("; the same of one more"),
+                more => note.message.push_str(&format!("; the same of {more} more")),
+            }
+            Some(note)
+        });
+        counted.collect()
+    }
 }
 
 /// Where one rule's check puts what it finds.
@@ -169,6 +206,7 @@ impl<'a> Report<'a> {
         self.undecided.push(Undecided {
             span,
             message: message.into(),
+            alike: None,
         });
     }
 

@@ -161,6 +161,7 @@ impl<'a> Expander<'a> {
         self.undecided.push(Undecided {
             span,
             message: message.into(),
+            alike: None,
         });
     }
 
@@ -404,10 +405,12 @@ impl<'a> Expander<'a> {
         let files = match found.clone() {
             Found::Files(files) => files,
             Found::Missing => {
-                self.note(
-                    target.span,
-                    format!("`{}` is no snippet defined before this line, and no such file is in the project", target.text),
+                let message = format!(
+                    "`{}` is no snippet defined before this line, and no such file is in the project",
+                    target.text
                 );
+                self.undecided
+                    .push(Undecided::absent(target.span, &target.text, message));
                 return false;
             }
         };

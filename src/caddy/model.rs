@@ -205,6 +205,7 @@ impl Model {
                 model.undecided.push(Undecided {
                     span: error.span,
                     message: error.message.clone(),
+                    alike: None,
                 });
             }
         }
@@ -230,6 +231,7 @@ impl Model {
                 self.undecided.extend(hidden.map(|refusal| Undecided {
                     span: refusal.span,
                     message: refusal.message.clone(),
+                    alike: None,
                 }));
             }
             // What is a finding is none of what is undecided.
@@ -367,6 +369,7 @@ fn adapt(
         expander.undecided.push(Undecided {
             span: only.head,
             message: "a file without a single directive: taken to be no Caddyfile".to_owned(),
+            alike: None,
         });
         sites.clear();
     }

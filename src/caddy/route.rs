@@ -466,6 +466,7 @@ pub(super) fn undecided(model: &Model, routes: &[Route]) -> Vec<Undecided> {
                 } else {
                     format!("a handshake cannot be followed past this: {what}")
                 },
+                alike: None,
             });
         }
     }

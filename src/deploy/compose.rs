@@ -239,6 +239,7 @@ impl<'p> Files<'p> {
             Some(Undecided {
                 span: Span::new(source.id, at..at),
                 message,
+                alike: None,
             })
         })
     }

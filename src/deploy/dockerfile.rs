@@ -168,6 +168,7 @@ pub(super) fn undecided(source: &Source) -> Option<Undecided> {
     Some(Undecided {
         span: Span::new(source.id, 0..0),
         message,
+        alike: None,
     })
 }
 

@@ -542,6 +542,7 @@ fn syntax_errors(project: &Project, program: &Program<'_>) -> Vec<Undecided> {
         .map(|span| Undecided {
             span: *span,
             message: "this is not valid Python; the rest of the file is still read".to_owned(),
+            alike: None,
         })
         .collect()
 }

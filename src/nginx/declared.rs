@@ -40,6 +40,7 @@ pub(super) fn places(
                     "whether a WebSocket opens at `{}` is not checked: {why}",
                     endpoint.endpoint
                 ),
+                alike: None,
             });
         }
         let evidence = Evidence::Declared {

@@ -249,6 +249,7 @@ impl Expander<'_> {
                 self.undecided.push(Undecided {
                     span: trees[tree as usize].at(node).head(),
                     message: format!("{ENDLESS}; no further one is read"),
+                    alike: None,
                 });
             }
             self.left = self.left.saturating_sub(1);
@@ -326,6 +327,7 @@ impl Expander<'_> {
             self.undecided.push(Undecided {
                 span,
                 message: message.to_owned(),
+                alike: None,
             });
             return Included::Missing(message.to_owned());
         }
@@ -570,15 +572,16 @@ mod tests {
             "events {}\nhttp { include mime.types; include sites/*.conf; include /etc/letsencrypt/options-ssl-nginx.conf; }",
         )]);
         assert_eq!(notes, Vec::<String>::new());
-        let (_, notes) = order(&[(
+        let (_, notes) = outcome(&[(
             "nginx.conf",
-            "events {}\nhttp { include gone.conf; server { include gone.conf; } include /etc/nginx/conf.d/*.conf; }",
+            "events {}\nhttp { include gone.conf; server { include gone.conf; include snippets/a.conf; include snippets/b.conf; include away.conf; } include /etc/nginx/conf.d/*.conf; }",
         )]);
         assert_eq!(
             notes,
             [
+                "what this include brings is not checked: `gone.conf` is not in the project; the same of 2 more",
+                "what this include brings is not checked: `snippets/a.conf` is not in the project; the same of one more",
                 "what this include brings is not checked: `/etc/nginx/conf.d/*.conf` is not in the project",
-                "what this include brings is not checked: `gone.conf` is not in the project; nor in one more place",
             ]
         );
     }

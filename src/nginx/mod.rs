@@ -29,7 +29,7 @@ pub mod variables;
 pub mod way;
 pub mod words;
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
 use rayon::prelude::*;
 
@@ -91,6 +91,7 @@ impl Model {
             .map(|error| Undecided {
                 span: error.span,
                 message: error.message.clone(),
+                alike: None,
             })
             .collect();
         let mut configs = include::configurations(project, &trees, &mut undecided);
@@ -189,27 +190,16 @@ impl Model {
                     undecided.push(Undecided {
                         span: doubt.span,
                         message: doubt.why,
+                        alike: None,
                     });
                 }
             }
             unread.extend(missing);
         }
-        // Many files may include the same one that is not here: one note says so.
-        let mut by_path: BTreeMap<String, (Undecided, usize)> = BTreeMap::new();
-        for (path, note) in unread {
+        for note in unread {
             if noted.insert(note.span) {
-                by_path.entry(path).or_insert((note, 0)).1 += 1;
+                undecided.push(note);
             }
-        }
-        for (mut note, places) in by_path.into_values() {
-            match places - 1 {
-                0 => {}
-                1 => note.message.push_str("; nor in one more place"),
-                more => note
-                    .message
-                    .push_str(&format!("; nor in {more} more places")),
-            }
-            undecided.push(note);
         }
         (self.routes, self.strays, self.undecided) = (routes, strays, undecided);
         self.note_refusals();
@@ -234,6 +224,7 @@ impl Model {
                     "nginx does not start: {}; what stands in its block is not read",
                     refusal.message
                 ),
+                alike: None,
             }));
         self.undecided.retain(|note| !told.contains(&note.span));
     }
@@ -257,8 +248,8 @@ impl Model {
 }
 
 /// Includes that nobody could read, where servers or locations may stand in them.
-fn missing(view: View<'_>) -> Vec<(String, Undecided)> {
-    let mut notes: Vec<(u32, String, Undecided)> = Vec::new();
+fn missing(view: View<'_>) -> Vec<Undecided> {
+    let mut notes: Vec<(u32, Undecided)> = Vec::new();
     for (item, included) in &view.config.includes {
         let Included::Missing(why) = included else {
             continue;
@@ -270,18 +261,12 @@ fn missing(view: View<'_>) -> Vec<(String, Undecided)> {
             model::Context::Http | model::Context::Server
         );
         if matters {
-            let note = Undecided {
-                span: directive.head(),
-                message: format!("what this include brings is not checked: {why}"),
-            };
-            notes.push((*item, path.to_owned(), note));
+            let message = format!("what this include brings is not checked: {why}");
+            notes.push((*item, Undecided::absent(directive.head(), path, message)));
         }
     }
-    notes.sort_by_key(|(item, ..)| *item);
-    notes
-        .into_iter()
-        .map(|(_, path, note)| (path, note))
-        .collect()
+    notes.sort_by_key(|(item, _)| *item);
+    notes.into_iter().map(|(_, note)| note).collect()
 }
 
 /// The tails of the paths that `source` includes (`snippets/ws.conf`, `conf.d/*.conf`): the

@@ -297,6 +297,7 @@ impl<'a> Builder<'a> {
                         self.project.undecided.push(Undecided {
                             span: Span::new(id, 0..0),
                             message,
+                            alike: None,
                         });
                     }
                 }

@@ -60,6 +60,7 @@ pub(super) fn caddy_1(project: &Project, config: &Config) -> Option<Undecided> {
     project.config.targets.caddy.is_none().then(|| Undecided {
         span: first.span,
         message: "a directive of Caddy 1, whose files are not followed here; Caddy 2 refuses the whole file".to_owned(),
+        alike: None,
     })
 }
 
