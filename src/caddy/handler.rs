@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::address::Address;
 use super::expand::{Directive, Word};
 use super::files::{Folder, Folders};
+use super::list::List;
 use super::map::Map;
 use super::matcher::{self, Candidates, Matcher};
 use super::model::Options;
@@ -67,7 +68,7 @@ pub enum UriEdit {
 #[derive(Clone, Debug)]
 pub enum Action {
     /// Holds further handlers.
-    Block(Block, Vec<HandlerId>),
+    Block(Block, List),
     /// Sends it on.
     Proxy(Box<Proxy>),
     /// Answers it: with this status, if the file says.
@@ -131,6 +132,16 @@ pub struct Handler {
     pub lines: Vec<Directive>,
 }
 
+impl Handler {
+    /// Whether it is a `handle` or `handle_path`.
+    pub fn is_handle(&self) -> bool {
+        matches!(
+            self.action,
+            Action::Block(Block::Handle | Block::HandlePath(_), _)
+        )
+    }
+}
+
 /// A `handle_errors` of a site.
 #[derive(Clone, Debug)]
 pub struct ErrorRoute {
@@ -139,7 +150,7 @@ pub struct ErrorRoute {
     /// The statuses that it is for, or their first digits; empty for all.
     codes: Vec<u16>,
     /// What it does.
-    pub list: Vec<HandlerId>,
+    pub list: List,
     /// A template decides whether it is written.
     pub conditional: bool,
 }
@@ -170,7 +181,7 @@ pub struct Handlers {
     /// Every handler, blocks before what they hold.
     pub all: Vec<Handler>,
     /// Those directly in the site, in the order in which they run.
-    pub top: Vec<HandlerId>,
+    pub top: List,
     /// Names that a `map` defines as placeholders.
     pub defined: HashSet<String>,
     /// A part of the site is missing or its order is unknown.
@@ -341,7 +352,7 @@ impl<'a> Builder<'a> {
         outer: &Scope<'_>,
         parent: Option<HandlerId>,
         sort: bool,
-    ) -> Vec<HandlerId> {
+    ) -> List {
         let scope = scope(directives, Some(outer));
         let mut list: Vec<HandlerId> = Vec::new();
         for directive in directives {
@@ -357,7 +368,7 @@ impl<'a> Builder<'a> {
         if sort {
             self.sort(&mut list);
         }
-        list
+        List::new(list, &self.handlers.all)
     }
 
     /// Sorts a block's handlers as Caddy does (directives.go, `sortRoutes`).

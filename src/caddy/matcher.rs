@@ -161,22 +161,18 @@ impl Matcher {
         self.sorts_by.as_deref()
     }
 
-    /// Whether its paths begin with other letters than `path`, which is clean.
-    pub(super) fn surely_misses(&self, path: &str) -> bool {
-        let special = |byte: u8| !byte.is_ascii_alphanumeric() && !b"/-_.".contains(&byte);
-        let differs = |pattern: &Word| {
-            pattern
-                .text
-                .bytes()
-                .zip(path.bytes())
-                .take_while(|(own, _)| !special(*own))
-                .any(|(own, asked)| !own.eq_ignore_ascii_case(&asked) && asked.is_ascii())
-        };
-        let misses = |test: &Test| match test {
-            Test::Path(patterns) => patterns.iter().all(differs),
-            _ => false,
-        };
-        !self.conditional && self.tests.iter().any(misses)
+    /// The letters, in lower case, that a clean path begins with (or ends within) if one of its
+    /// patterns takes it; `None` where that is not sure to be about a path.
+    pub(super) fn first_letters(&self) -> Option<impl Iterator<Item = String>> {
+        let patterns = self.tests.iter().find_map(|test| match test {
+            Test::Path(patterns) if !self.conditional => Some(patterns),
+            _ => None,
+        })?;
+        let plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/-_.".contains(byte);
+        Some(patterns.iter().map(move |pattern| {
+            let plain = pattern.text.bytes().take_while(plain).count();
+            pattern.text[..plain].to_ascii_lowercase()
+        }))
     }
 
     /// Whether both say the same, so that Caddy evaluates them once for neighbours.

@@ -12,6 +12,7 @@ mod files;
 pub mod handler;
 pub mod hop;
 mod import;
+mod list;
 mod map;
 mod matcher;
 mod model;
@@ -29,6 +30,7 @@ mod walk;
 
 pub use address::{Address, Ports};
 pub use expand::{Directive, Word};
+pub use list::List;
 pub use map::Map;
 pub use matcher::{Candidates, Doubt, Expression, Matcher, Test};
 pub use model::{

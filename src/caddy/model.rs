@@ -216,7 +216,9 @@ impl Model {
     /// configurations.
     pub fn find_routes(&mut self, project: &Project, served: Vec<Served>) {
         self.served = served;
-        self.routes = route::find(project, self);
+        let (routes, unsearched) = route::find(project, self);
+        self.routes = routes;
+        self.undecided.extend(unsearched);
         let notes = route::undecided(self, &self.routes);
         self.undecided.extend(notes);
         for (at, config) in self.configs.iter_mut().enumerate() {

@@ -1,7 +1,8 @@
 //! The way back: what `header`, `handle_response` and buffers make of an upstream's 101.
 
 use super::expand::{Directive, Word};
-use super::handler::{Handler, HandlerId};
+use super::handler::Handler;
+use super::list::List;
 use super::matcher::header_matches;
 use super::placeholder::Scene;
 use super::proxy::{Change, HeaderLine, apply};
@@ -92,7 +93,7 @@ pub struct ResponseHandler {
     /// Which answers it is about; `None` for all.
     pub answers: Option<Answers>,
     /// The handlers that answer in the upstream's place; `None` for `replace_status`.
-    pub handlers: Option<Vec<HandlerId>>,
+    pub handlers: Option<List>,
     /// Whether its handlers leave the answer to what comes after the proxy, as those do that ask
     /// an authentication server.
     pub passes: bool,

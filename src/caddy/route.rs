@@ -178,18 +178,29 @@ pub fn path_of(declared: &Declared) -> &str {
     path.unwrap_or("/")
 }
 
-/// All routes of a model, each proxy and path once, by the strongest evidence.
-pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
+/// All routes of a model, each proxy and path once, by the strongest evidence; and the sites in
+/// which not all were searched.
+pub(super) fn find(project: &Project, model: &Model) -> (Vec<Route>, Vec<Undecided>) {
     let mut routes = Vec::new();
+    let mut unsearched = Vec::new();
     let mut lost = Vec::new();
     let shared = shared_lines(model);
     for (config, one) in model.configs.iter().enumerate() {
         for (site, at) in one.sites.iter().enumerate() {
             let asked = asked(project, model, config, site);
             let guarded = guarded(&at.handlers);
-            let walks = MAX_STEPS / at.handlers.all.len().max(1);
-            let each = 1 + 2 * (asked.len() + guarded.len());
-            for (id, _, proxy) in at.handlers.proxies().take(walks / each) {
+            let mut reached = HashMap::new();
+            let mut steps = 0;
+            for (id, handler, proxy) in at.handlers.proxies() {
+                if steps > MAX_STEPS {
+                    unsearched.push(Undecided {
+                        span: handler.head,
+                        message: "too many handlers look at each request: from here on the site was not searched for sockets"
+                            .to_owned(),
+                        alike: None,
+                    });
+                    break;
+                }
                 let chain: Vec<&Handler> = at.handlers.chain(id).collect();
                 let host = host(at, &chain);
                 let mut add =
@@ -198,7 +209,7 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
                             evidence,
                             Evidence::Declared { .. } | Evidence::Application { .. }
                         );
-                        routes.push(Route {
+                        let route = Route {
                             path_named: path != ANY_PATH || known,
                             declared,
                             config,
@@ -207,13 +218,26 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
                             path,
                             host,
                             evidence,
-                        });
+                        };
+                        let request = route.request(at, Browser::Chrome, &one.options.ports);
+                        let steps = walk(&at.handlers, &request, false).steps;
+                        routes.push(route);
+                        steps
                     };
                 for asked in asked.iter().chain(&guarded) {
                     let host = asked.host.clone().unwrap_or_else(|| host.clone());
                     let none = asked.is_weak() && is_declared_none(project, &asked.path);
-                    if !none && reaches(at, id, &host, &asked.path, &one.options.ports) {
-                        add(
+                    if none {
+                        continue;
+                    }
+                    let key = (asked.path.as_str(), host.clone());
+                    let reached = reached.entry(key).or_insert_with(|| {
+                        let reached = Reached::walk(at, &host, &asked.path, &one.options.ports);
+                        steps += reached.steps;
+                        reached
+                    });
+                    if reached.is(&at.handlers, id) {
+                        steps += add(
                             asked.path.clone(),
                             host,
                             asked.evidence.clone(),
@@ -226,7 +250,7 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
                 };
                 for path in sample_paths(&chain) {
                     if !is_declared_none(project, &path) {
-                        add(path, host.clone(), evidence.clone(), None);
+                        steps += add(path, host.clone(), evidence.clone(), None);
                     }
                 }
             }
@@ -248,7 +272,7 @@ pub(super) fn find(project: &Project, model: &Model) -> Vec<Route> {
     routes.dedup_by(|a, b| {
         (a.config, a.site, a.proxy, &a.path) == (b.config, b.site, b.proxy, &b.path)
     });
-    routes
+    (routes, unsearched)
 }
 
 /// A proxy whose upstream names a site with routes has those of them that it takes as well.
@@ -311,7 +335,8 @@ fn inherit(model: &Model, routes: &mut Vec<Route>) {
                     (known.config, known.site, known.proxy, known.path.as_str())
                         == (*config, *site, *proxy, route.path.as_str())
                 });
-                if !known && reaches(at, *proxy, &host, &route.path, &one.options.ports) {
+                let reached = || Reached::walk(at, &host, &route.path, &one.options.ports);
+                if !known && reached().is(&at.handlers, *proxy) {
                     new.push(Route {
                         config: *config,
                         site: *site,
@@ -369,31 +394,60 @@ fn below(path: &str, prefix: &str) -> bool {
         .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
-/// Whether that proxy is the one which, by its matchers, a handshake for `path` belongs to.
-fn reaches(site: &Site, proxy: HandlerId, host: &str, path: &str, ports: &super::Ports) -> bool {
-    let tls = site
-        .addresses
-        .first()
-        .is_some_and(|address| address.is_tls(ports));
-    let request = Request::handshake(Browser::Chrome, tls, host, 443, path);
-    let own = site.handlers.get(proxy);
-    [true, false].into_iter().any(|frozen| {
-        match walk(&site.handlers, &request, frozen).end {
-            End::Proxied(id) => id == proxy,
-            // Who knows the password gets to the only one that takes it.
-            End::Answered(by, _) if asks_password(site.handlers.get(by)) => {
-                let takes = |id| {
-                    let mut chain = site.handlers.chain(id);
-                    chain.all(|handler| handler.matcher.decide(&request) == Ok(true))
-                };
-                let mut takers = site.handlers.proxies().filter(|(id, _, _)| takes(*id));
-                takers.next().is_some_and(|(id, _, _)| id == proxy) && takers.next().is_none()
-            }
-            // Where a template writes it.
-            End::Undecided(span, _) => own.conditional && span == own.head,
-            _ => false,
+/// Where a handshake comes to.
+struct Reached {
+    /// Without and with what changes its path.
+    ends: [End; 2],
+    /// The only proxy that takes it, where it meets somebody who asks for a password: who knows
+    /// that gets there.
+    behind: Option<HandlerId>,
+    /// How many handlers were looked at.
+    steps: usize,
+}
+
+impl Reached {
+    fn walk(site: &Site, host: &str, path: &str, ports: &super::Ports) -> Self {
+        let tls = site
+            .addresses
+            .first()
+            .is_some_and(|address| address.is_tls(ports));
+        let request = Request::handshake(Browser::Chrome, tls, host, 443, path);
+        let handlers = &site.handlers;
+        let walks = [true, false].map(|frozen| walk(handlers, &request, frozen));
+        let mut steps = walks.iter().map(|walk| walk.steps).sum();
+        let ends = walks.map(|walk| walk.end);
+        let mut behind = None;
+        if ends.iter().any(|end| is_asked_password(handlers, end)) {
+            steps += handlers.own;
+            let takes = |id| {
+                let mut chain = handlers.chain(id);
+                chain.all(|handler| handler.matcher.decide(&request) == Ok(true))
+            };
+            let mut takers = handlers.proxies().filter(|(id, _, _)| takes(*id));
+            let only = takers.next().filter(|_| takers.next().is_none());
+            behind = only.map(|(id, _, _)| id);
         }
-    })
+        Self {
+            ends,
+            behind,
+            steps,
+        }
+    }
+
+    /// Whether that proxy is the one which, by its matchers, the handshake belongs to.
+    fn is(&self, handlers: &Handlers, proxy: HandlerId) -> bool {
+        let own = handlers.get(proxy);
+        self.ends.iter().any(|end| match end {
+            End::Proxied(id) => *id == proxy,
+            // Where a template writes it.
+            End::Undecided(span, _) => own.conditional && *span == own.head,
+            end => is_asked_password(handlers, end) && self.behind == Some(proxy),
+        })
+    }
+}
+
+fn is_asked_password(handlers: &Handlers, end: &End) -> bool {
+    matches!(end, End::Answered(by, _) if asks_password(handlers.get(*by)))
 }
 
 /// Whether it lets in those who know a password.
@@ -627,6 +681,37 @@ mod tests {
         );
         let other = format!("{inner}outer.test {{\nreverse_proxy /api/* https://inner.test\n}}\n");
         assert_eq!(routes(&[("Caddyfile", &other)]), ["/live/ name"]);
+    }
+
+    #[test]
+    fn a_handshake_meets_few_of_many_routes() {
+        let handle = |at: usize| format!("handle /ws/{at}/* {{\nreverse_proxy app:{at}\n}}\n");
+        let handles: String = (1..=1000).map(handle).collect();
+        let file = format!(
+            "example.com {{\n@old path /old/* /older/*\nrewrite @old /ws/7/x\n{handles}@up header Upgrade *\nreverse_proxy @up app:1\n}}\n"
+        );
+        let project = Project::in_memory([("Caddyfile", file.as_str())]).expect("project");
+        let model = Model::resolve(&project);
+        let handlers = &model.configs[0].sites[0].handlers;
+        // One that nothing else takes, one that a rewrite leads to another, and one whose path is
+        // compared as a whole.
+        for (path, port, steps) in [
+            ("/WS/500/", 500, 3),
+            ("/older/", 7, 4),
+            ("/wss", 1, 1),
+            ("/ws//500/", 500, 1004),
+        ] {
+            let request = Request::handshake(Browser::Chrome, true, "example.com", 443, path);
+            let walk = walk(handlers, &request, false);
+            let End::Proxied(id) = walk.end else {
+                panic!("{path}: {:?}", walk.end);
+            };
+            let Action::Proxy(proxy) = &handlers.get(id).action else {
+                panic!("{path}");
+            };
+            assert_eq!(proxy.upstreams[0].port, Some(port), "{path}");
+            assert!(walk.steps <= steps, "{path}: {}", walk.steps);
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use uri::strip_prefix;
 use super::expand::Word;
 use super::files::Folder;
 use super::handler::{Action, Block, Handler, HandlerId, Handlers, OtherErrors};
+use super::list::List;
 use super::map::Map;
 use super::matcher::Doubt;
 use super::path::is_clean;
@@ -81,6 +82,8 @@ pub struct Walk {
     pub(super) maps: Vec<(Arc<Map>, bool)>,
     /// The request as the client sent it.
     pub(super) asked: Request,
+    /// How many handlers were looked at.
+    pub(super) steps: usize,
 }
 
 impl Walk {
@@ -196,6 +199,7 @@ impl<'a> Walker<'a> {
                 found: HashMap::new(),
                 maps: Vec::new(),
                 asked: request.clone(),
+                steps: 0,
             },
             error: None,
             intercepts: Vec::new(),
@@ -233,15 +237,12 @@ impl<'a> Walker<'a> {
 
     /// Runs these handlers; `None` if the request comes out at their end. The recursion is as deep
     /// as blocks are nested, which expansion bounds.
-    fn list(&mut self, list: &[HandlerId]) -> Option<End> {
-        let several = list
-            .iter()
-            .filter(|id| self.is_handle(**id))
-            .nth(1)
-            .is_some();
+    fn list(&mut self, list: &List) -> Option<End> {
         let handlers = self.handlers;
         let group = |id: HandlerId| match handlers.get(id).action {
-            Action::Block(Block::Handle | Block::HandlePath(_), _) if several => Group::Handles,
+            Action::Block(Block::Handle | Block::HandlePath(_), _) if list.several => {
+                Group::Handles
+            }
             Action::Rewrite(_) => Group::Rewrites,
             Action::Vars(_) if handlers.get(id).name == "root" => Group::Roots,
             Action::TryFiles(_) => Group::Alone,
@@ -255,13 +256,23 @@ impl<'a> Walker<'a> {
         };
         let (mut handled, mut rewritten, mut rooted) = (false, false, false);
         let mut at = 0;
-        while let Some(id) = list.get(at) {
-            let first = handlers.get(*id);
-            // What differs in its first letters need not be looked at.
-            if self.is_clean && first.matcher.surely_misses(&self.walk.request.path) {
-                at += 1;
-                continue;
+        // The places that the path may be meant for, until it is another one.
+        let mut places = None;
+        let mut changes = usize::MAX;
+        while at < list.len() {
+            if changes != self.walk.changes.len() {
+                changes = self.walk.changes.len();
+                let path = &self.walk.request.path;
+                places = list.places(path).filter(|_| self.is_clean);
             }
+            if let Some(places) = &places {
+                let Some(place) = places.get(places.partition_point(|place| *place < at)) else {
+                    break;
+                };
+                at = *place;
+            }
+            self.walk.steps += 1;
+            let first = handlers.get(list[at]);
             let rest = &list[at..];
             let pairs = rest.windows(2).take_while(|pair| same(pair[0], pair[1]));
             let route = &rest[..=pairs.count()];
@@ -341,13 +352,6 @@ impl<'a> Walker<'a> {
             .map(|id| self.handlers.get(*id))
             .find(|handler| handler.conditional && matters(handler))?;
         Some(End::Undecided(handler.head, Doubt::conditional()))
-    }
-
-    fn is_handle(&self, id: HandlerId) -> bool {
-        matches!(
-            self.handlers.get(id).action,
-            Action::Block(Block::Handle | Block::HandlePath(_), _)
-        )
     }
 
     fn handler(&mut self, id: HandlerId, handler: &Handler) -> Option<End> {

@@ -1,8 +1,6 @@
 //! Something before the proxy answers the handshake.
 
-use super::lost::{
-    Cause, Lost, by_culprit, evidence, handshakes, is_handle, label, side_by_side, why_first,
-};
+use super::lost::{Cause, Lost, by_culprit, evidence, handshakes, label, side_by_side, why_first};
 use super::{mend, proxy_lines};
 use crate::caddy::handler::Handler;
 use crate::caddy::hop::End;
@@ -87,7 +85,7 @@ pub fn swallowed_by_handle(cx: &Context<'_>, report: &mut Report<'_>) {
         finding = proxies(finding, group)
             .note(why_first(handlers, block, beside))
             .note(after(first));
-        let both = is_handle(taker) && is_handle(sockets);
+        let both = taker.is_handle() && sockets.is_handle();
         let help = if both && !taker.in_route && sockets.matcher.tests.is_empty() {
             let proxy = first.proxy();
             let matcher = match proxy.matcher.span {
@@ -209,7 +207,7 @@ fn proxies(mut finding: Finding, group: &[Lost<'_>]) -> Finding {
 
 /// The proxy, or the block around it, in a `handle` of its own.
 fn in_handle(cx: &Context<'_>, lost: &Lost<'_>, beside: &Handler) -> String {
-    if is_handle(beside) {
+    if beside.is_handle() {
         return cx.project.slice(beside.span).to_owned();
     }
     let matcher = match beside.matcher.span {

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::caddy::handler::{Action, Block, Handler, HandlerId, Handlers};
+use crate::caddy::handler::{Action, Handler, HandlerId, Handlers};
 use crate::caddy::hop::{End, Walk, walk};
 use crate::caddy::matcher::is_handshake_header;
 use crate::caddy::proxy::Proxy;
@@ -354,14 +354,6 @@ pub(super) fn handshakes(routes: &[&Route]) -> String {
         [first, second] => format!("the handshakes for `{first}` and `{second}`"),
         [first, rest @ ..] => format!("the handshakes for `{first}` and {} others", rest.len()),
     }
-}
-
-/// Whether the handler is a `handle` or `handle_path`.
-pub(super) fn is_handle(handler: &Handler) -> bool {
-    matches!(
-        handler.action,
-        Action::Block(Block::Handle | Block::HandlePath(_), _)
-    )
 }
 
 /// A proxy handler's proxy.

@@ -369,13 +369,7 @@ fn help(cx: &Context<'_>, losses: &[Loss<'_>]) -> String {
     }
     rest.insert(0, format!("\t{}", whole(cx, handlers.get(outer))));
     let fallback = format!("{others}handle {{\n{}\n}}", rest.join("\n"));
-    let is_handle = |handler: &Handler| {
-        matches!(
-            handler.action,
-            Action::Block(Block::Handle | Block::HandlePath(_), _)
-        )
-    };
-    if is_handle(handlers.get(beside)) && !is_uri {
+    if handlers.get(beside).is_handle() && !is_uri {
         return format!(
             "put the rest into a `handle` as well; only the first `handle` that matches runs:\n\n{fallback}"
         );
@@ -424,7 +418,7 @@ fn beside_them(cx: &Context<'_>, losses: &[Loss<'_>], outer: HandlerId) -> (Stri
         _ => &handlers.top,
     };
     let mut passed = false;
-    for &id in list {
+    for &id in list.iter() {
         let handler = handlers.get(id);
         passed |= id == outer;
         let later = if handler.in_route {
