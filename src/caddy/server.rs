@@ -228,6 +228,15 @@ impl Config {
         })
     }
 
+    /// Whether a listener with TLS offers HTTP/2.
+    pub(super) fn speaks_http2(&self, port: u16) -> bool {
+        let lists = |server: &ServerOptions| {
+            let (_, names) = server.protocols.as_ref()?;
+            Some(names.is_empty() || names.iter().any(|name| name == "h2"))
+        };
+        self.listener_options(port).find_map(lists).unwrap_or(true)
+    }
+
     /// Whether an address is served over TLS: by itself, or because its site has `tls`.
     pub(super) fn is_tls(&self, site: &Site, address: &Address) -> bool {
         let ports = &self.options.ports;

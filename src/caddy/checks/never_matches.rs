@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::lost::{
     Cause, Lost, by_culprit, evidence, label, lost_for, of_every, proxy_of, refuses,
 };
+use crate::caddy::expand::Word;
 use crate::caddy::hop::{End, walk};
+use crate::caddy::matcher::header_matches;
 use crate::caddy::proxy::HANDSHAKE;
 use crate::caddy::route;
 use crate::caddy::{Matcher, Test};
@@ -318,7 +320,7 @@ pub fn misses_browsers(cx: &Context<'_>, report: &mut Report<'_>) {
             }
         }
         let (Some((browser, request, walk)), [through]) = (missed, reached.as_slice()) else {
-            missing_spellings(cx, route, report, &mut seen);
+            missing_others(cx, route, report, &mut seen);
             continue;
         };
         let culprit = handlers
@@ -407,8 +409,9 @@ fn same_upstreams(
     texts(own) == texts(other)
 }
 
-/// Clients that are no browsers write `upgrade` in lower case: hygiene.
-fn missing_spellings(
+/// Clients that are no browsers may write `upgrade` in lower case, and sockets over HTTP/2 come
+/// without it, as CONNECT (RFC 8441): hygiene. A list of exact values is somebody's choice.
+fn missing_others(
     cx: &Context<'_>,
     route: &route::Route,
     report: &mut Report<'_>,
@@ -418,36 +421,72 @@ fn missing_spellings(
     if lost_for(cx, route, Browser::Chrome).is_some() {
         return;
     }
+    // Before 2.9 Caddy has none over HTTP/2; 2.10 and later take them if they are told to.
+    let http2 = super::target(cx) >= [2, 9, 0]
+        && super::listener_of(cx, route)
+            .is_some_and(|(tls, port)| tls && cx.caddy.configs[route.config].speaks_http2(port));
     for handler in site.handlers.chain(route.proxy) {
-        let spelt = |lower: bool| {
-            handler.matcher.tests.iter().any(|test| match test {
-                Test::Header(field, values) if field.eq_ignore_ascii_case("connection") => {
-                    values.iter().any(|value| {
-                        value
-                            .text
-                            .contains(if lower { "upgrade" } else { "Upgrade" })
-                    })
-                }
-                _ => false,
-            })
+        let tests = || handler.matcher.tests.iter();
+        let mut spellings = tests().filter_map(|test| match test {
+            Test::Header(field, values) if field.eq_ignore_ascii_case("connection") => Some(values),
+            _ => None,
+        });
+        let loose = spellings.find(|values| {
+            let loose = |word: &Word| word.text.contains('*') && word.text.contains("pgrade");
+            values.iter().any(loose)
+        });
+        let lower = loose.is_some_and(|values| {
+            let takes = |word: &Word| header_matches(&word.text, "upgrade");
+            !values.iter().any(takes)
+        });
+        let method = tests().any(|test| match test {
+            Test::Method(methods) => !methods
+                .iter()
+                .any(|name| name.eq_ignore_ascii_case("connect")),
+            _ => false,
+        });
+        let connect = http2 && (method || loose.is_some());
+        let missed = match (lower, connect) {
+            (true, true) => {
+                "clients that write `Connection: upgrade` in lower case, and sockets over HTTP/2"
+            }
+            (true, false) => "clients that write `Connection: upgrade` in lower case",
+            (false, true) => "sockets over HTTP/2",
+            (false, false) => continue,
         };
         let Some(place) = handler.matcher.place() else {
             continue;
         };
-        if !spelt(false) || spelt(true) || seen.contains(&place) {
+        if handler.matcher.conditional || seen.contains(&place) {
             continue;
         }
         seen.push(place);
-        report.push(
-            report
-                .finding(
-                    "the matcher misses clients that write `Connection: upgrade` in lower case",
-                    place,
-                    "compares with regard to case",
-                )
-                .severity(Severity::Info)
-                .note("every browser writes `Upgrade`; some libraries do not, and sockets over HTTP/2 carry neither header")
-                .help("leave Connection out (`header Upgrade websocket`), or write `header_regexp Connection (?i)upgrade`"),
-        );
+        let label = match lower {
+            true => "compares with regard to case",
+            false => "looks at what HTTP/2 does not send",
+        };
+        let mut finding = report
+            .finding(format!("the matcher misses {missed}"), place, label)
+            .severity(Severity::Info);
+        if lower {
+            finding = finding.note("every browser writes `Upgrade`; some libraries do not");
+        }
+        if connect {
+            finding = finding.note(
+                "over HTTP/2 a socket is a CONNECT without Connection and Upgrade (RFC 8441); Caddy 2.9 offers it, 2.10 \
+                 and later do with GODEBUG=http2xconnect=1",
+            );
+        }
+        let help = match (method, loose.is_some()) {
+            (true, false) => "delete the `method` line: the path says it all",
+            _ if connect => {
+                "let a path choose the sockets, which takes all of them; or write `header_regexp Connection (?i)upgrade` \
+                 and a second matcher `header :protocol websocket`"
+            }
+            _ => {
+                "leave Connection out (`header Upgrade websocket`), or write `header_regexp Connection (?i)upgrade`"
+            }
+        };
+        report.push(finding.help(help));
     }
 }

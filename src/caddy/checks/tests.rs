@@ -1,5 +1,6 @@
 use crate::check::{Selection, check};
 use crate::project::Project;
+use crate::rule::Severity;
 
 /// What the Caddy rules say about these files, without the group's name.
 fn found(files: &[(&str, &str)]) -> Vec<String> {
@@ -60,6 +61,68 @@ fn harmless_lines_are_silent() {
         "reverse_proxy {$BACKEND}",
     ] {
         assert_eq!(site(body), [""; 0], "{body}");
+    }
+}
+
+#[test]
+fn what_misses_other_clients_than_browsers_is_hygiene() {
+    const BOTH: &str =
+        "clients that write `Connection: upgrade` in lower case, and sockets over HTTP/2";
+    const LOWER: &str = "clients that write `Connection: upgrade` in lower case";
+    const HTTP2: &str = "sockets over HTTP/2";
+    let sockets = |lines: &str| format!("@ws {{\n{lines}\n}}\nreverse_proxy @ws app:1");
+    for (address, caddy, lines, missed) in [
+        ("a.test", "2.11", "header Connection *Upgrade*", BOTH),
+        ("a.test", "2.11", "header Connection *pgrade*", HTTP2),
+        ("a.test", "2.11", "method GET\npath /ws/*", HTTP2),
+        ("a.test", "2.8", "header Connection *Upgrade*", LOWER),
+        (
+            "http://a.test",
+            "2.11",
+            "header Connection *Upgrade*",
+            LOWER,
+        ),
+        ("http://a.test", "2.11", "method GET\npath /ws/*", ""),
+        ("a.test", "2.8", "method GET\npath /ws/*", ""),
+        ("a.test", "2.11", "method GET CONNECT\npath /ws/*", ""),
+        ("a.test", "2.11", "header Upgrade websocket", ""),
+        (
+            "a.test",
+            "2.11",
+            "header Connection Upgrade\nheader Connection \"keep-alive, Upgrade\"",
+            "",
+        ),
+        (
+            "a.test",
+            "2.11",
+            "header Connection *Upgrade*\nheader Connection *upgrade*",
+            HTTP2,
+        ),
+        (
+            "http://a.test",
+            "2.11",
+            "header Connection *Upgrade*\nheader Connection *upgrade*",
+            "",
+        ),
+    ] {
+        let file = format!("{address} {{\n{}\n}}\n", sockets(lines));
+        let toml = format!("[targets]\ncaddy = \"{caddy}\"\n");
+        let project = Project::in_memory([("Caddyfile", file.as_str()), ("wslint.toml", &toml)]);
+        let selection = Selection {
+            select: vec!["caddy/misses-browsers".to_owned()],
+            pedantic: true,
+            ..Selection::default()
+        };
+        let outcome = check(&project.expect("project"), &selection);
+        let found: Vec<(&str, Severity)> = outcome
+            .findings
+            .iter()
+            .map(|finding| (finding.message.as_str(), finding.severity))
+            .collect();
+        let message = format!("the matcher misses {missed}");
+        let expected = [(message.as_str(), Severity::Info)];
+        let expected = &expected[..usize::from(!missed.is_empty())];
+        assert_eq!(found, expected, "{address} {caddy} {lines}");
     }
 }
 
