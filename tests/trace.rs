@@ -243,6 +243,92 @@ fn an_edge_and_the_server_behind_it_speak_the_same() {
 }
 
 #[test]
+fn without_an_edge_nobody_ends_the_clients_tls() {
+    let caddy = |address: &str| format!("{address} {{\n\treverse_proxy app.example:8000\n}}\n");
+    let nginx = |listen: &str| {
+        let pair = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+        format!(
+            "events {{}}\nhttp {{ server {{ listen {listen}; server_name a.example; proxy_http_version 1.1; {pair} location / {{ proxy_pass http://app.example:8000; }} }} }}\n"
+        )
+    };
+    let none = "[edge]\nkind = \"none\"\n";
+    for (file, text, toml, url, verdict) in [
+        (
+            "Caddyfile",
+            caddy(":80"),
+            none,
+            "wss://a.example/ws/",
+            "fails",
+        ),
+        (
+            "Caddyfile",
+            caddy(":8080"),
+            none,
+            "wss://a.example/ws/",
+            "fails",
+        ),
+        (
+            "Caddyfile",
+            caddy("a.example"),
+            none,
+            "wss://a.example/ws/",
+            "opens",
+        ),
+        (
+            "Caddyfile",
+            caddy(":80"),
+            none,
+            "ws://a.example/ws/",
+            "opens",
+        ),
+        (
+            "Caddyfile",
+            caddy(":80"),
+            "",
+            "wss://a.example/ws/",
+            "opens",
+        ),
+        (
+            "nginx.conf",
+            nginx("80"),
+            none,
+            "wss://a.example/ws/",
+            "fails",
+        ),
+        (
+            "nginx.conf",
+            nginx("443 ssl"),
+            none,
+            "wss://a.example/ws/",
+            "opens",
+        ),
+        (
+            "nginx.conf",
+            nginx("80"),
+            none,
+            "ws://a.example/ws/",
+            "opens",
+        ),
+        (
+            "nginx.conf",
+            nginx("80"),
+            "",
+            "wss://a.example/ws/",
+            "opens",
+        ),
+    ] {
+        let folder = folder(&[(file, &text), ("wslint.toml", toml)]);
+        let (_, json) = traced(folder.path(), url);
+        assert_eq!(json["verdict"], verdict, "{text} {toml} {url}: {json:#}");
+        if verdict == "fails" {
+            assert_eq!(json["status"], Value::Null, "{json:#}");
+            let because = json["hops"][0]["because"].to_string();
+            assert!(because.contains("nobody ends its TLS"), "{because}");
+        }
+    }
+}
+
+#[test]
 fn a_path_is_asked_of_every_server() {
     let stack = stack();
     let (_, json) = traced(stack.path(), "/ws/chat/");

@@ -379,10 +379,25 @@ impl<'a> Tracer<'a> {
         let hop = self.stack.hops[first.hop].as_ref();
         // Whatever listens on another port has something before it that is not in the files.
         let is_next = first.port == 80 && first.mapped.is_none() && !hop.is_application();
-        if let (true, false, true, Some(edge)) = (request.tls, first.tls, is_next, steps.last()) {
+        let edge = &self.cx.project.config.edge;
+        let nobody = edge.declared.filter(|_| !edge.is_there());
+        let unheard = match (steps.last(), nobody) {
+            (Some(edge), _) if is_next => Some((
+                edge.place,
+                "speaks TLS to what is behind it, which speaks plain HTTP",
+                "nothing here speaks TLS: the edge reaches no server",
+            )),
+            (None, Some(declared)) => Some((
+                declared,
+                "no edge: the client itself connects, and nobody ends its TLS before what speaks plain HTTP",
+                "nothing here speaks TLS, and no edge ends it: the client reaches no server",
+            )),
+            _ => None,
+        };
+        if let (true, false, Some((span, message, reason))) = (request.tls, first.tls, unheard) {
             let because = Because {
-                span: edge.place,
-                message: "speaks TLS to what is behind it, which speaks plain HTTP".to_owned(),
+                span,
+                message: message.to_owned(),
             };
             steps.push(Step {
                 layer: hop.layer(),
@@ -404,7 +419,7 @@ impl<'a> Tracer<'a> {
                 status: None,
                 lost_at: Some(steps.len() - 1),
                 steps,
-                reasons: vec!["nothing here speaks TLS: the edge reaches no server".to_owned()],
+                reasons: vec![reason.to_owned()],
             };
         }
         // Something that is not in the files ends TLS, or maps a port, before this hop.
