@@ -355,6 +355,21 @@ fn upstreams_that_differ_are_told() {
 }
 
 #[test]
+fn a_process_has_its_ports_to_itself() {
+    for (upstream, status) in [("127.0.0.1:80", 308), ("127.0.0.1:443", 400)] {
+        let caddy = format!("a.example {{\n\treverse_proxy {upstream}\n}}\n");
+        let folder = folder(&[("Caddyfile", &caddy)]);
+        let (_, json) = traced(folder.path(), "wss://a.example/ws");
+        assert_eq!(
+            (&json["verdict"], &json["status"]),
+            (&json!("fails"), &json!(status)),
+            "{upstream}: {json:#}"
+        );
+        assert_eq!(layers(&json), ["caddy", "caddy"]);
+    }
+}
+
+#[test]
 fn a_circle_ends() {
     let caddy = ":8001 {\n\treverse_proxy localhost:8001\n}\n";
     let folder = folder(&[("Caddyfile", caddy)]);

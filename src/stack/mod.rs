@@ -311,7 +311,8 @@ impl<'a> Stack<'a> {
     /// Who listens at a port of the machine, or the container, that `from` runs on.
     fn on_this_machine(&self, from: usize, tls: bool, port: u16) -> Vec<Behind> {
         let here = |hop: usize| Behind { hop, port };
-        if self.listens(from, tls, port) {
+        // Its own port is nobody else's, whatever it speaks there.
+        if self.is_server_at(from, port) {
             return vec![here(from)];
         }
         let listening = self.at_port(from, port, |hop| self.listens(hop, tls, port));

@@ -472,6 +472,17 @@ impl<'a> Tracer<'a> {
         Run { steps, ..run }
     }
 
+    /// What a request meets that arrives at a hop just so, whoever sent it.
+    pub fn arriving(&self, hop: usize, request: Request) -> Run {
+        let mut passages = 0;
+        let at = At {
+            hop,
+            depth: 0,
+            passages: &mut passages,
+        };
+        self.follow(request, at)
+    }
+
     /// Lets a hop receive the request and follows it from there. The recursion is [`MAX_HOPS`] deep.
     fn follow(&self, request: Request, at: At<'_>) -> Run {
         let hop = self.stack.hops[at.hop].as_ref();

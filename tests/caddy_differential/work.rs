@@ -8,9 +8,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use wslint::caddy::{self, Model};
-use wslint::handshake::{Browser, Hop, Judged, Outcome, Reply, Request, judge};
+use wslint::context::Context;
+use wslint::handshake::{Browser, Judged, Outcome, Request, judge};
 use wslint::project::Project;
+use wslint::stack::Stack;
+use wslint::trace::{self, Tracer};
 
 use crate::differential::{Bench, Found, Server};
 use crate::generate::{self, Generated};
@@ -19,6 +21,12 @@ use crate::socket::{Url, upstream};
 
 /// What hangs longer than this hangs.
 const PATIENCE: Duration = Duration::from_millis(1500);
+
+/// How long Caddy may take to change over to a new configuration.
+const SETTLED: Duration = Duration::from_secs(5);
+
+/// The ports of the WebSocket servers.
+const BEHIND: [u16; 2] = [8000, 8001];
 
 /// The files that sites serve; one of them lies where a socket is asked for.
 const SITE: [(&str, &str); 2] = [
@@ -51,33 +59,14 @@ impl Verdict {
 pub(crate) struct Caddy {
     server: Server,
     folder: PathBuf,
-    _running: Running,
+    running: Running,
 }
 
 /// Caddy, which ends with its test.
 struct Running(Child);
 
-impl Drop for Running {
-    fn drop(&mut self) {
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-impl Caddy {
-    pub(crate) fn start(server: &Server, folder: &Path) -> Self {
-        for (path, text) in SITE {
-            let path = folder.join(path);
-            let within = path.parent().expect("a folder");
-            fs::create_dir_all(within).expect("writable");
-            fs::write(path, text).expect("writable");
-        }
-        let log = upstream::Log::default();
-        let listener = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free");
-        for port in [8000, 8001] {
-            upstream::serve(listener(port), &log);
-        }
-        upstream::serve_gate(listener(8002));
+impl Running {
+    fn start(server: &Server, folder: &Path) -> Self {
         let errors = fs::File::create(folder.join("caddy.log")).expect("writable");
         let caddy = Command::new(&server.program)
             .arg("run")
@@ -94,10 +83,39 @@ impl Caddy {
         while TcpStream::connect(("127.0.0.1", 2019)).is_err() && Instant::now() < deadline {
             std::thread::sleep(Duration::from_millis(20));
         }
+        Self(caddy)
+    }
+
+    fn stop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Caddy {
+    pub(crate) fn start(server: &Server, folder: &Path) -> Self {
+        for (path, text) in SITE {
+            let path = folder.join(path);
+            let within = path.parent().expect("a folder");
+            fs::create_dir_all(within).expect("writable");
+            fs::write(path, text).expect("writable");
+        }
+        let log = upstream::Log::default();
+        let listener = |port| TcpListener::bind((Ipv4Addr::LOCALHOST, port)).expect("free");
+        for port in BEHIND {
+            upstream::serve(listener(port), &log);
+        }
+        upstream::serve_gate(listener(8002));
         Self {
             server: server.clone(),
             folder: folder.to_owned(),
-            _running: Running(caddy),
+            running: Running::start(server, folder),
         }
     }
 }
@@ -118,7 +136,7 @@ impl Bench for Caddy {
 
 impl Caddy {
     /// Sends the handshakes of a Caddyfile that is loaded.
-    fn sent(&self, seed: u64, generated: &Generated, found: &mut Found) {
+    fn sent(&mut self, seed: u64, generated: &Generated, found: &mut Found) {
         let [major, minor, patch] = self.server.version;
         let target = format!("[targets]\ncaddy = \"{major}.{minor}.{patch}\"\n");
         let site = self.folder.join("site");
@@ -134,7 +152,93 @@ impl Caddy {
         if generated.contained {
             files.push(("compose.yml", &compose));
         }
-        compare(seed, generated, &files, found);
+        let project = Project::in_memory(files).expect("a project");
+        let cx = Context::resolve(&project);
+        let stack = Stack::of(&cx);
+        let asked = generated.urls.iter().flat_map(|url| {
+            let url = Url::read(url).expect("a URL");
+            Browser::ALL.map(|browser| {
+                let (ours, story) = ours(&cx, &stack, &url, browser);
+                let dial = Dial {
+                    patience: PATIENCE,
+                    ..Dial::here(url.clone())
+                };
+                Asked {
+                    dial,
+                    browser,
+                    ours,
+                    story,
+                }
+            })
+        });
+        let asked: Vec<Asked> = asked.collect();
+        let mut said = answers(&asked);
+        if asked
+            .iter()
+            .zip(&said)
+            .any(|(one, real)| !one.ours.agrees(real))
+        {
+            // Of a Caddy that knows no other Caddyfile: a certificate that came for an earlier one
+            // stays.
+            self.running.stop();
+            self.running = Running::start(&self.server, &self.folder);
+            load(&generated.text).expect("it was loaded before");
+            said = answers(&asked);
+        }
+        for (one, real) in asked.iter().zip(said) {
+            found.handshakes += 1;
+            found.opened += u64::from(real == Verdict::Opens);
+            let story = format!("{}\n{}", generated.text, one.story);
+            if let Verdict::Undecided(why) = &one.ours {
+                found.undecided(seed, &format!("{why}\n{story}"));
+            }
+            if !one.ours.agrees(&real) {
+                found.disagreements.push(format!(
+                    "seed {seed}, {} {:?}: Caddy says {real:?}, wslint {:?}\n{story}\n",
+                    one.browser.name(),
+                    one.dial.url,
+                    one.ours,
+                ));
+                return;
+            }
+        }
+    }
+}
+
+/// One browser's handshake, and what the library says of it.
+struct Asked {
+    dial: Dial,
+    browser: Browser,
+    ours: Verdict,
+    story: String,
+}
+
+/// What Caddy says to each of them, all at the same time.
+fn answers(asked: &[Asked]) -> Vec<Verdict> {
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = asked
+            .iter()
+            .map(|one| scope.spawn(move || answer(one)))
+            .collect();
+        let answers = threads.into_iter().map(|thread| thread.join());
+        answers.map(|answer| answer.expect("an answer")).collect()
+    })
+}
+
+/// What Caddy does, once it has settled: it issues certificates in the background, and while it
+/// changes over to a new configuration the listeners of the old one still take a connection.
+fn answer(asked: &Asked) -> Verdict {
+    let deadline = Instant::now() + SETTLED;
+    loop {
+        let attempt = client::attempt(asked.browser.name(), &asked.dial);
+        let real = match attempt.opens {
+            true => Verdict::Opens,
+            false => Verdict::Fails(attempt.status),
+        };
+        if asked.ours.agrees(&real) || Instant::now() > deadline {
+            return real;
+        }
+        std::thread::sleep(Duration::from_millis(50));
     }
 }
 
@@ -160,133 +264,42 @@ fn load(text: &str) -> Result<(), String> {
     }
 }
 
-fn compare(seed: u64, generated: &Generated, files: &[(&str, &str)], found: &mut Found) {
-    let project = Project::in_memory(files.iter().copied()).expect("a project");
-    let model = Model::resolve(&project);
-    for url in &generated.urls {
-        let dial = Dial {
-            patience: PATIENCE,
-            ..Dial::here(Url::read(url).expect("a URL"))
-        };
-        for browser in Browser::ALL {
-            let (ours, story) = ours(&model, &dial.url, browser);
-            // Caddy issues certificates in the background, and while it changes over to a new
-            // configuration the listeners of the old one still take a connection.
-            let deadline = Instant::now() + Duration::from_secs(5);
-            let real = loop {
-                let real = real(&dial, browser);
-                if ours.agrees(&real) || Instant::now() > deadline {
-                    break real;
-                }
-                std::thread::sleep(Duration::from_millis(100));
-            };
-            found.handshakes += 1;
-            found.opened += u64::from(real == Verdict::Opens);
-            if let Verdict::Undecided(why) = &ours {
-                found.undecided(seed, &format!("{why}\n{story}"));
-            }
-            if !ours.agrees(&real) {
-                found.disagreements.push(format!(
-                    "seed {seed}, {} {url}: Caddy says {real:?}, wslint {ours:?}\n{}\n{story}\n",
-                    browser.name(),
-                    generated.text
-                ));
-                return;
-            }
+/// What the library says, and its story: the trace, of a handshake that arrives as it is sent.
+fn ours(cx: &Context<'_>, stack: &Stack<'_>, url: &Url, browser: Browser) -> (Verdict, String) {
+    let request = Request::handshake(browser, url.tls, &url.host, url.port, &url.target);
+    let mut hops = stack.hops.iter();
+    let caddy = hops.position(|hop| hop.layer() == "caddy");
+    let run = Tracer::new(cx, stack).arriving(caddy.expect("a Caddyfile"), request);
+    let because = run.steps.iter().flat_map(|step| &step.passage.because);
+    let story: String = because
+        .map(|because| {
+            let span = because.span;
+            format!("  {}..{}: {}\n", span.start, span.end, because.message)
+        })
+        .collect();
+    let last = run.steps.last();
+    let dialled = last.and_then(|step| step.followed.as_ref()?.port.known().copied());
+    let last = last.map(|step| &step.passage.outcome);
+    let verdict = match (run.verdict, run.status, last) {
+        // What a hop makes of a connection that is refused is its own.
+        (_, _, Some(Outcome::Forwards { .. }))
+            if dialled.is_some_and(|port| !BEHIND.contains(&port)) =>
+        {
+            Verdict::Refused
         }
-    }
-}
-
-/// What the library says, and its story.
-fn ours(model: &Model, url: &Url, browser: Browser) -> (Verdict, String) {
-    let config = &model.configs[0];
-    let hop = caddy::Caddy { config };
-    let mut request = Request::handshake(browser, url.tls, &url.host, url.port, &url.target);
-    let mut story = String::new();
-    let mut replies = Vec::new();
-    let mut refusals = Vec::new();
-    for number in 0..4 {
-        let passage = hop.receive(&request);
-        for because in &passage.because {
-            story += &format!(
-                "  {}..{}: {}\n",
-                because.span.start, because.span.end, because.message
-            );
+        (trace::Verdict::Opens, ..) => Verdict::Opens,
+        (trace::Verdict::Undecided, ..) => Verdict::Undecided(run.reasons.join("; ")),
+        (trace::Verdict::Fails, None, Some(Outcome::Answers { status: None }))
+            if run.steps.len() > 1 =>
+        {
+            Verdict::Refused
         }
-        let (to, sent, reply, refused) = match passage.outcome {
-            // What the outer hop makes of a connection that is refused is its own.
-            Outcome::Answers { status: None } if number > 0 => return (Verdict::Refused, story),
-            Outcome::Answers { status } => return (refusal(status, &refusals), story),
-            Outcome::Undecided { why } => return (Verdict::Undecided(why), story),
-            Outcome::Forwards {
-                to,
-                request,
-                reply,
-                refused,
-                ..
-            } => (to, request, reply, refused),
-        };
-        replies.push(reply);
-        refusals.push(refused);
-        let first = to.first().and_then(|to| Some((to, *to.port.known()?)));
-        // A site of the same Caddyfile is a hop of its own.
-        let inner = first.filter(|(_, port)| ![8000, 8001].contains(port));
-        if let Some((upstream, port)) = inner {
-            match sent.arriving(upstream, port) {
-                Some(next) => request = next,
-                None => {
-                    return (
-                        Verdict::Undecided("the Host is not known".to_owned()),
-                        story,
-                    );
-                }
-            }
-            continue;
+        (trace::Verdict::Fails, None, Some(Outcome::Forwards { request, .. }))
+            if matches!(judge(request), Judged::Lost(_)) =>
+        {
+            Verdict::Refused
         }
-        return match judge(&sent) {
-            Judged::Opens => (back(&replies), story),
-            Judged::Lost(_) => (Verdict::Refused, story),
-            Judged::Spoiled(_) => (Verdict::Fails(Some(101)), story),
-            Judged::Undecided(why, _) => (Verdict::Undecided(why), story),
-        };
-    }
-    (
-        Verdict::Undecided("it goes round and round".to_owned()),
-        story,
-    )
-}
-
-/// What becomes of a refusal on the way back, the innermost hop first.
-fn refusal(mut status: Option<u16>, hops: &[Vec<(u16, Outcome)>]) -> Verdict {
-    for refused in hops.iter().rev() {
-        let instead = refused.iter().find(|(code, _)| Some(*code) == status);
-        match instead {
-            Some((_, Outcome::Answers { status: instead })) => status = *instead,
-            Some(_) => return Verdict::Undecided("what takes the refusal's place".to_owned()),
-            None => {}
-        }
-    }
-    Verdict::Fails(status)
-}
-
-/// What is left of a 101 on the way back, the innermost hop first.
-fn back(replies: &[Reply]) -> Verdict {
-    for reply in replies.iter().rev() {
-        match reply {
-            Reply::Intact => {}
-            Reply::Replaced { status } => return Verdict::Fails(*status),
-            Reply::Spoiled => return Verdict::Fails(Some(101)),
-            Reply::Undecided { why } => return Verdict::Undecided(why.clone()),
-        }
-    }
-    Verdict::Opens
-}
-
-/// What Caddy does.
-fn real(dial: &Dial, browser: Browser) -> Verdict {
-    let attempt = client::attempt(browser.name(), dial);
-    match attempt.opens {
-        true => Verdict::Opens,
-        false => Verdict::Fails(attempt.status),
-    }
+        (trace::Verdict::Fails, status, _) => Verdict::Fails(status),
+    };
+    (verdict, story)
 }
