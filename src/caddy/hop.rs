@@ -100,6 +100,18 @@ impl SiteHop<'_> {
         let handlers = self.handlers;
         let version = handlers.version;
         let mut walk = walk;
+        let given = proxy.by_request(&walk.scene(handlers));
+        let proxy = match &given {
+            Ok(given) => given.as_ref().unwrap_or(proxy),
+            Err(span) => {
+                let message = "gives no address with a port for this request: Caddy answers 502";
+                walk.because.push(Because {
+                    span: *span,
+                    message: message.to_owned(),
+                });
+                return self.failed(&walk, id, 502);
+            }
+        };
         if let Value::Known(address) = proxy.hostport() {
             walk.found
                 .insert("upstream_hostport".to_owned(), Some(address));
@@ -514,6 +526,29 @@ mod tests {
             ),
             (
                 "@in remote_ip 10.0.0.0/8\nmap @in {path} {kind} {\ndefault page\n}\nrewrite /ws /x/{kind}\nreverse_proxy a:1",
+                "/ws",
+                "undecided",
+            ),
+            // Maps depend on each other, whichever comes first, and may name upstreams.
+            (
+                "map {one} {two} {\nx 2\n}\nmap {path} {one} {\n/ws x\n}\nreverse_proxy a:{two}",
+                "/ws",
+                "2 /ws",
+            ),
+            (
+                "map {path} {to} {\n/ws a:2\n/wss a\ndefault b:3\n}\nreverse_proxy {to}",
+                "/ws",
+                "2 /ws",
+            ),
+            (
+                "map {path} {to} {\n/wss a\ndefault b:3\n}\nreverse_proxy {to}",
+                "/wss",
+                "502",
+            ),
+            ("vars to a:2\nreverse_proxy {vars.to}", "/ws", "2 /ws"),
+            // Caddy never returns from a circle.
+            (
+                "map {one} {two} {\nx y\ndefault {one}\n}\nmap {two} {one} {\nx y\n}\n@m vars {two} y\nrespond @m 418\nreverse_proxy a:1",
                 "/ws",
                 "undecided",
             ),

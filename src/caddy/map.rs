@@ -11,6 +11,12 @@ use super::placeholder::{Scene, fill};
 /// Regular expressions of one map that are tried.
 const MAX_EXPRESSIONS: usize = 200;
 
+/// Maps that depend on each other are followed so far; Caddy itself never returns from a circle.
+const MAX_BEHIND: usize = 4;
+
+/// Placeholders in one text that are followed into other maps.
+const MAX_PLACEHOLDERS: usize = 4;
+
 /// A `map`.
 #[derive(Clone, Debug, Default)]
 pub struct Map {
@@ -78,9 +84,8 @@ impl Map {
     /// more than the handshake decides it.
     pub(super) fn value(&self, name: &str, scene: &Scene<'_>) -> Option<Option<String>> {
         let column = self.destinations.iter().position(|own| own == name)?;
-        // One that depends on another map is not followed.
         let scene = Scene {
-            maps: None,
+            behind: scene.behind + 1,
             ..*scene
         };
         Some(self.output(column, &scene))
@@ -90,7 +95,11 @@ impl Map {
         if self.is_open {
             return None;
         }
-        let filled = |word: &Word| fill(word.known()?, scene);
+        let follows = |text: &str| {
+            let few = text.matches('{').count() <= MAX_PLACEHOLDERS;
+            !text.contains('{') || few && scene.behind <= MAX_BEHIND
+        };
+        let filled = |word: &Word| fill(word.known().filter(|text| follows(text))?, scene);
         let input = filled(self.source.as_ref()?)?;
         let output = |line: usize| self.outputs[line].get(column)?.as_ref();
         // A line without an output of its own for this name is passed over.

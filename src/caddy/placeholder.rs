@@ -79,6 +79,8 @@ pub(super) struct Scene<'a> {
     /// The `map`s that the request has passed, and whether it surely did; `None` where that is not
     /// known.
     pub(super) maps: Option<&'a [(Arc<Map>, bool)]>,
+    /// How many `map`s depend on what is filled in.
+    pub(super) behind: usize,
     /// The Caddy that runs it.
     pub(super) version: Version,
     /// The folders of the project that the site's roots mean.
@@ -98,6 +100,7 @@ impl<'a> Scene<'a> {
             defined: &NO_NAMES,
             found: &NOTHING,
             maps: None,
+            behind: 0,
             version: super::CURRENT,
             folders: &NO_FOLDERS,
         }

@@ -9,7 +9,7 @@ pub(super) use header::{apply, is_single, rebuild};
 
 use super::address::split_port;
 use super::expand::{Directive, Word};
-use super::placeholder::Scene;
+use super::placeholder::{Scene, fill};
 use super::response::ResponseHandler;
 use crate::handshake::{Header, Peer, Request, known_endpoint};
 use crate::project::Version;
@@ -47,6 +47,8 @@ pub struct Upstream {
     pub port: Option<u16>,
     /// Whether the port was written.
     pub has_port: bool,
+    /// The word, where placeholders give its address.
+    by_request: Option<Word>,
 }
 
 impl Upstream {
@@ -78,9 +80,30 @@ impl Upstream {
                 Some(port.unwrap_or(default))
             },
             has_port,
+            // addresses.go: with a scheme there may be none.
+            by_request: (word.unknown.is_none() && text.contains('{') && scheme == Scheme::None)
+                .then(|| word.clone()),
             scheme,
             text,
         }
+    }
+
+    /// The address that placeholders give for one request (hosts.go, fillDialInfo); `None` where
+    /// none do, or more than the handshake decides it.
+    fn by_request(&self, scene: &Scene<'_>) -> Option<Self> {
+        let word = self.by_request.as_ref()?;
+        let text = fill(&word.text, scene)?;
+        let dialled = Self::parse(&Word {
+            text,
+            ..word.clone()
+        });
+        Some(Self {
+            // No port is added to what a request gives.
+            port: dialled.port.filter(|_| dialled.has_port),
+            host: dialled.host.filter(|_| !dialled.text.contains("://")),
+            by_request: None,
+            ..dialled
+        })
     }
 
     /// The path of the Unix socket that is dialled (`unix//run/app.sock`).
@@ -240,6 +263,34 @@ impl Proxy {
         // healthchecks.go asks the upstreams that are written, not those of `dynamic`.
         proxy.health = proxy.health.filter(|_| !lenient && !proxy.dynamic);
         proxy
+    }
+
+    /// The proxy with the addresses that placeholders give for one request; `None` where none do.
+    ///
+    /// # Errors
+    /// The upstream whose address then is none that can be dialled.
+    pub(super) fn by_request(&self, scene: &Scene<'_>) -> Result<Option<Self>, Span> {
+        let given: Vec<Option<Upstream>> = self
+            .upstreams
+            .iter()
+            .map(|upstream| upstream.by_request(scene))
+            .collect();
+        if given.iter().all(Option::is_none) {
+            return Ok(None);
+        }
+        let wrong = |upstream: &&Upstream| {
+            upstream.socket().is_none() && (upstream.host.is_none() || upstream.port.is_none())
+        };
+        if let Some(upstream) = given.iter().flatten().find(wrong) {
+            return Err(upstream.span);
+        }
+        let mut proxy = self.clone();
+        for (upstream, given) in proxy.upstreams.iter_mut().zip(given) {
+            if let Some(given) = given {
+                *upstream = given;
+            }
+        }
+        Ok(Some(proxy))
     }
 
     /// The `health_uri` that asks an endpoint for sockets, `asked` or a well-known one, with a

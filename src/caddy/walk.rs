@@ -95,6 +95,7 @@ impl Walk {
             defined: &handlers.defined,
             found: &self.found,
             maps: Some(&self.maps),
+            behind: 0,
             version: handlers.version,
             folders: &handlers.folders,
         }

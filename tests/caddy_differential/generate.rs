@@ -334,7 +334,13 @@ impl Generator {
                 self.number += 1;
                 let name = format!("@v{}", self.number);
                 self.matchers.push(format!("{name} vars kind socket"));
-                format!("vars {matcher}kind socket\nreverse_proxy {name} 127.0.0.1:8001")
+                let to =
+                    self.random
+                        .pick(&["127.0.0.1:8001", "{vars.to}", "127.0.0.1:{vars.port}"]);
+                let more = self
+                    .random
+                    .pick(&["to 127.0.0.1:8000", "port 8001", "to 127.0.0.1"]);
+                format!("vars {matcher}{{\n\tkind socket\n\t{more}\n}}\nreverse_proxy {name} {to}")
             }
             19 => "templates".to_owned(),
             20 => "request_body {\n\tmax_size 1MB\n}".to_owned(),
@@ -384,15 +390,22 @@ impl Generator {
     fn map(&mut self) -> String {
         self.number += 1;
         let name = format!("kind{}", self.number);
+        // Another one's, or a name that nobody gives a value.
+        let another = format!("{{kind{}}}", self.random.below(self.number));
         let source = self.random.pick(&[
             "{path}",
             "{http.request.header.Upgrade}",
             "{host}",
             "{http.request.header.Connection}",
             "{method}",
+            &another,
+            &another,
         ]);
         let matcher = self.matcher(30);
         let mut lines = String::new();
+        if self.random.chance(30) {
+            lines += &format!("\tsocket {another}\n\tpage x{{method}}\n\troom socket\n");
+        }
         for line in [
             "~^/ws(/.*)?$ socket",
             "~^/chat/(\\w+) $1",
@@ -417,7 +430,7 @@ impl Generator {
         let condition = self
             .random
             .pick(&["socket", "page", "room", "GET", "/api/ws"]);
-        match self.random.below(3) {
+        match self.random.below(4) {
             0 => {
                 self.matchers
                     .push(format!("{own} vars {{{name}}} {condition}"));
@@ -428,7 +441,24 @@ impl Generator {
                 self.matchers.push(test);
                 format!("{map}\nrespond {own} 418")
             }
-            _ => format!("{map}\nrewrite /ws* /mapped/{{{name}}}"),
+            2 => format!("{map}\nrewrite /ws* /mapped/{{{name}}}"),
+            _ => {
+                let matcher = self.matcher(60);
+                let to = match self.random.below(3) {
+                    0 => format!("127.0.0.1:{{port.{name}}}"),
+                    _ => format!("{{port.{name}}}"),
+                };
+                let port = |address: &str| match to.starts_with('{') {
+                    true => format!("127.0.0.1:{address}"),
+                    false => address.to_owned(),
+                };
+                let (one, other) = (port("8000"), port("8001"));
+                let fallback = self.random.pick(&[&*one, &*other, "127.0.0.1", "-"]);
+                let ports = format!(
+                    "map {{{name}}} {{port.{name}}} {{\n\tsocket {one}\n\tpage {other}\n\tdefault {fallback}\n}}"
+                );
+                format!("{map}\n{ports}\nreverse_proxy {matcher}{to}")
+            }
         }
     }
 
