@@ -536,6 +536,15 @@ mod tests {
                 "server { location = /copy { return 444; } location / { mirror /copy; empty_gif; } }",
                 "Some(200)",
             ),
+            // A refusal's page is asked for elsewhere, and that is no permission.
+            (
+                "server { error_page 401 = /no; location = /auth { return 401; } location /no { proxy_pass http://app; } location / { auth_request /auth; PAIR proxy_pass http://app; } }",
+                "undecided",
+            ),
+            (
+                "server { error_page 401 /no; location = /auth { return 401; } location /no { proxy_pass http://app; } location / { auth_request /auth; PAIR proxy_pass http://app; } }",
+                "Replaced { status: Some(401) }",
+            ),
             // `auth_request` asks the endpoint itself, which refuses what is no handshake.
             (
                 "server { rewrite ^ /x break; auth_request /auth; location / { proxy_pass http://app; } }",

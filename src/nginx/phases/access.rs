@@ -158,7 +158,15 @@ impl Walk<'_, '_> {
         };
         let (path, args) = uri::split(&target);
         let args = Value::Known(args.unwrap_or_default().to_owned());
-        let status = match self.subrequest(path, args) {
+        let (end, page) = self.subrequest(path, args);
+        let end = match (end, page) {
+            // Who is asked for the page of a refusal is no judge of whom it lets in.
+            (End::Forwards(forwarded), Some(page)) if forwarded.reply == Reply::Intact => {
+                self.undecided(page, "what its upstream says to the page of a refusal")
+            }
+            (end, _) => end,
+        };
+        let status = match end {
             // An `error_page` keeps the status, whatever answers there.
             End::Forwards(forwarded)
                 if let Reply::Replaced {

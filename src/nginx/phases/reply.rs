@@ -273,7 +273,7 @@ impl Walk<'_, '_> {
             let before = self.scope.clone();
             let (path, _) = uri::split(target);
             let args = self.args();
-            let end = self.subrequest(path, args);
+            let (end, _) = self.subrequest(path, args);
             self.scope = before;
             match end {
                 End::Forwards(forwarded)

@@ -619,8 +619,8 @@ impl<'a, 'o> Walk<'a, 'o> {
         self.err_status.map_or(status, |(kept, _)| kept)
     }
 
-    /// A walk of a subrequest to `uri` (ngx_http_subrequest).
-    pub(super) fn subrequest(&mut self, uri: &str, args: Value) -> End {
+    /// A walk of a subrequest to `uri` (ngx_http_subrequest), and the `error_page` that it came by.
+    pub(super) fn subrequest(&mut self, uri: &str, args: Value) -> (End, Option<ItemId>) {
         let mut inner = Walk {
             scope: self.scope.clone(),
             depth: self.depth + 1,
@@ -642,13 +642,15 @@ impl<'a, 'o> Walk<'a, 'o> {
         let events = std::mem::take(&mut inner.events);
         self.scope.share(scope);
         self.see(unseen);
+        let page = events.iter().find(|event| event.what == What::ErrorPage);
+        let page = page.map(|event| event.item);
         // Only what led away from the straight way is worth telling.
         self.events.extend(
             events
                 .into_iter()
                 .filter(|event| matches!(event.what, What::Assumed)),
         );
-        end
+        (end, page)
     }
 
     /// How the same request would go on from here, if `status` came next.
