@@ -455,9 +455,23 @@ fn endpoint(view: View<'_>, index: u32, location: &Location) -> Option<Evidence>
     let moves = !level.rewrites.is_empty();
     match passes {
         true => moves && !is_below_endpoint(location),
-        false => !is_below_endpoint(location) && is_meant(view, &evidence),
+        false => {
+            !is_below_endpoint(location)
+                && (is_meant(view, &evidence) || leads_to_upgrade(view, location))
+        }
     }
     .then_some(evidence)
+}
+
+/// Whether all that a location does is to lead to a named one that sets the upgrade.
+fn leads_to_upgrade(view: View<'_>, location: &Location) -> bool {
+    let answer = view.level(location.item).answers;
+    let named = answer.and_then(|answer| error_page(view, location, answer));
+    named.is_some_and(|named| {
+        let named = view.config.locations[named as usize].item;
+        let own: Vec<Line<'_>> = lines(view, named).collect();
+        intent(view, &own).is_some()
+    })
 }
 
 fn takes(location: &Location, path: &str) -> bool {

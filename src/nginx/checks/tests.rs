@@ -110,6 +110,25 @@ fn an_if_on_the_upgrade_is_evidence_for_what_it_leads_to() {
         "upgrade-not-forwarded",
         "proxy_pass http://b:1",
     );
+    // All that a known name does is to lead to who sets the upgrade.
+    let led = "location @ws { proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_pass http://b:1; }";
+    expect(
+        &format!("server {{ location /ws/ {{ error_page 418 @ws; return 418; }} {led} }}"),
+        "error-page-status",
+        "error_page 418 @ws",
+    );
+    for (path, page, led) in [
+        ("/ws/", "error_page 418 = @ws", led),
+        ("/orders/", "error_page 418 @ws", led),
+        (
+            "/ws/",
+            "error_page 418 @ws",
+            "location @ws { proxy_pass http://b:1; }",
+        ),
+    ] {
+        let server = format!("server {{ location {path} {{ {page}; return 418; }} {led} }}");
+        assert_eq!(in_http(&server), [], "{server}");
+    }
     // Who turns sockets away wants none.
     assert_eq!(
         in_http(
