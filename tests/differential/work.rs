@@ -217,8 +217,12 @@ impl Nginx {
                 let passage = hop.receive(&request);
                 found.handshakes += 1;
                 found.opened += u64::from(attempt.opens);
-                let asked = ordered.then_some(seen.as_slice());
-                let verdict = verdict(&passage.outcome, &attempt, asked, beside);
+                let seen_by = Upstreams {
+                    seen: &seen,
+                    ordered,
+                    beside,
+                };
+                let verdict = verdict(&passage.outcome, &attempt, Some(seen_by));
                 match verdict {
                     Verdict::Same => {}
                     Verdict::Undecided(why) => found.undecided(generated.seed, &why),
@@ -328,18 +332,30 @@ enum Verdict {
     Differs(String),
 }
 
-/// Whether what the library says is what nginx did. `seen` is what reached the upstream, where that
-/// is known in time; `beside` says whether a mirror sends requests of its own there.
-fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&[String]>, beside: bool) -> Verdict {
+/// What reached the upstream.
+#[derive(Clone, Copy)]
+struct Upstreams<'a> {
+    seen: &'a [String],
+    /// It is there in time; else more may come.
+    ordered: bool,
+    /// A mirror may send requests of its own there.
+    beside: bool,
+}
+
+/// Whether what the library says is what nginx did.
+fn verdict(outcome: &Outcome, real: &Attempt, upstream: Option<Upstreams<'_>>) -> Verdict {
     let differs = |expected: String| Verdict::Differs(format!("wslint expects {expected}"));
     let (to, request, reply, refused) = match outcome {
         Outcome::Undecided { why } => return Verdict::Undecided(why.clone()),
         Outcome::Answers { status } if *status == real.status && !real.opens => {
-            let asks = seen.unwrap_or_default().iter().any(|seen| match status {
-                // What `auth_request` asks fails, or is allowed.
-                None | Some(500) => false,
-                _ if answer(seen) == Some(200) => false,
-                Some(status) => !beside || answer(seen) == Some(*status),
+            let in_time = upstream.filter(|upstream| upstream.ordered);
+            let asks = in_time.is_some_and(|upstream| {
+                upstream.seen.iter().any(|seen| match status {
+                    // What `auth_request` asks fails, or is allowed.
+                    None | Some(500) => false,
+                    _ if answer(seen) == Some(200) => false,
+                    Some(status) => !upstream.beside || answer(seen) == Some(*status),
+                })
             });
             return match asks {
                 true => differs(format!(
@@ -363,7 +379,7 @@ fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&[String]>, beside: b
     };
     // What the upstream answered; the other servers keep no log.
     let mut answered = None;
-    if let Some(seen) = seen.filter(|_| port(servers::WEBSOCKET)) {
+    if let Some(upstream) = upstream.filter(|_| port(servers::WEBSOCKET)) {
         let query = request.query.as_deref().map(|query| format!("?{query}"));
         let line = format!(
             "got {} {}{} ",
@@ -372,10 +388,11 @@ fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&[String]>, beside: b
             query.unwrap_or_default()
         );
         // What `auth_request` asks comes first.
-        match seen.iter().rfind(|seen| seen.contains(&line)) {
+        match upstream.seen.iter().rfind(|seen| seen.contains(&line)) {
             Some(seen) => answered = answer(seen),
             // The mirror's 101 may close the connection before.
-            None if beside && matches!(reply, Reply::Replaced { status: None }) => {}
+            None if upstream.beside && matches!(reply, Reply::Replaced { status: None }) => {}
+            None if !upstream.ordered => {}
             None => return differs(format!("that the upstream {line}")),
         }
     } else if port(servers::UWSGI) || port(servers::SCGI) {
@@ -390,8 +407,8 @@ fn verdict(outcome: &Outcome, real: &Attempt, seen: Option<&[String]>, beside: b
                 refused.iter().find(|(status, _)| Some(*status) == answered) =>
         {
             // The refusal itself has been seen.
-            let seen = seen.filter(|_| matches!(instead, Outcome::Forwards { .. }));
-            verdict(instead, real, seen, beside)
+            let upstream = upstream.filter(|_| matches!(instead, Outcome::Forwards { .. }));
+            verdict(instead, real, upstream)
         }
         (
             _,

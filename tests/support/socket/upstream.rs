@@ -2,7 +2,7 @@
 //! that is right in every point, says what is wrong with any other, and echoes frames.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::os::unix::net::UnixListener;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -11,6 +11,9 @@ use base64::Engine;
 
 use super::frame;
 use super::message::Head;
+
+/// How long the rest of a refused request may take.
+const LINGER: Duration = Duration::from_millis(500);
 
 /// What arrived, for the person who asks why a test failed.
 pub(crate) type Log = Arc<Mutex<Vec<String>>>;
@@ -21,8 +24,7 @@ pub(crate) fn serve(listener: TcpListener, log: &Log) {
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let log = log.clone();
-            let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
-            std::thread::spawn(move || talk(stream, &log, None));
+            std::thread::spawn(move || answer(&stream, &log, None));
         }
     });
 }
@@ -33,8 +35,7 @@ pub(crate) fn serve_application(listener: TcpListener, log: &Log, says_yes: &'st
     std::thread::spawn(move || {
         for stream in listener.incoming().flatten() {
             let log = log.clone();
-            let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
-            std::thread::spawn(move || talk(stream, &log, Some(says_yes)));
+            std::thread::spawn(move || answer(&stream, &log, Some(says_yes)));
         }
     });
 }
@@ -61,6 +62,17 @@ pub(crate) fn serve_unix(listener: UnixListener, log: &Log) {
             std::thread::spawn(move || talk(stream, &log, None));
         }
     });
+}
+
+/// Talks, and closes once the body of a refused request has come: with a body unread the connection
+/// would be reset, and the answer perhaps lost.
+fn answer(mut stream: &TcpStream, log: &Log, says_yes: Option<&str>) {
+    let _ = stream.set_read_timeout(Some(Duration::from_secs(30)));
+    talk(stream, log, says_yes);
+    let _ = stream.shutdown(Shutdown::Write);
+    let _ = stream.set_read_timeout(Some(LINGER));
+    let mut rest = [0; 4096];
+    while stream.read(&mut rest).is_ok_and(|length| length > 0) {}
 }
 
 fn talk(mut stream: impl Read + Write, log: &Log, says_yes: Option<&str>) {
