@@ -21,6 +21,9 @@ const SERVER_ROOTS: &[&str] = &[
     "/opt/nginx/conf/",
 ];
 
+/// What the nginx.conf of most installations includes.
+const CONF_D: &str = "/etc/nginx/conf.d/*.conf";
+
 /// A file that installations have, and what it means for a handshake.
 #[derive(Debug)]
 pub struct Stock {
@@ -302,7 +305,7 @@ impl<'a> Files<'a> {
             .filter(|placed| placed.has_stock_main())
         {
             // The images' nginx.conf ends with conf.d; Debian's goes on with sites-enabled.
-            let mut found = placed.find("/etc/nginx/conf.d/*.conf");
+            let mut found = placed.find(CONF_D);
             if placed.base == Base::Debian {
                 found.extend(placed.find("/etc/nginx/sites-enabled/*"));
             }
@@ -328,6 +331,19 @@ impl<'a> Files<'a> {
             versions.all(|other| other == Some(first)).then_some(first)
         };
         self.project.config.targets.nginx.or_else(of_image)
+    }
+
+    /// Whether an include of `conf.d` in the main file `main` brings what its container comes with,
+    /// and nothing more: of the image one server for `localhost`, of Debian's package nothing.
+    pub(super) fn is_stock_conf_d(&self, path: &str, main: u32) -> bool {
+        if CONF_D.strip_prefix("/etc/nginx/") != Some(tail(path)) {
+            return false;
+        }
+        let mut holding = self.holding(main).peekable();
+        let is_stock = |placed: &Placed| {
+            !placed.altered && placed.base != Base::Other && placed.find(CONF_D).is_empty()
+        };
+        holding.peek().is_some() && holding.all(is_stock)
     }
 
     /// What an absolute path names in the containers that hold `main`; `None` if in none of them.

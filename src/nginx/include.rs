@@ -8,7 +8,7 @@ use super::model::{Config, Context, Included, Item, ROOT, fits_http};
 use crate::finding::Undecided;
 use crate::project::Project;
 use crate::source::{SourceId, Span};
-use crate::syntax::Tree;
+use crate::syntax::{Directive, Tree};
 
 /// Files within files. Real configurations stay below ten.
 const MAX_DEPTH: usize = 32;
@@ -281,6 +281,17 @@ impl Expander<'_> {
                 .entry(&word.text)
                 .or_insert_with(|| self.files.resolve(word, main, complete, trees))
                 .clone();
+            let found = match found {
+                // Before the project's own servers, the image's would take what nobody names.
+                Included::Missing(_)
+                    if tree == main
+                        && self.files.is_stock_conf_d(&word.text, main)
+                        && !is_before_servers(directive) =>
+                {
+                    Included::Files(Vec::new())
+                }
+                found => found,
+            };
             let span = directive.head();
             let found = self.enter(found, &config.items, &mut frames, item, span);
             config.includes.insert(item, found);
@@ -341,6 +352,12 @@ impl Expander<'_> {
         }
         Included::Files(files)
     }
+}
+
+/// Whether a server follows in the block of an include.
+fn is_before_servers(include: Directive<'_>) -> bool {
+    let mut beside = include.parent().into_iter().flat_map(Directive::children);
+    beside.any(|other| other.index > include.index && other.name() == "server")
 }
 
 #[cfg(test)]
@@ -520,6 +537,45 @@ mod tests {
             ("docker-compose.yml", compose),
         ]);
         assert_eq!((names, notes), (vec!["found".to_owned(); 2], vec![]));
+    }
+
+    #[test]
+    fn what_an_image_has_in_conf_d_sets_nothing_for_others() {
+        let after = format!("events {{}}\nhttp {{ {SITE} include /etc/nginx/conf.d/*.conf; }}");
+        let before = format!("events {{}}\nhttp {{ include /etc/nginx/conf.d/*.conf; {SITE} }}");
+        let notes = |main: &str, dockerfile: &str| {
+            let files = [("web/nginx.conf", main), ("web/Dockerfile", dockerfile)];
+            let (findings, notes) = outcome(&files);
+            (findings.len(), notes.len())
+        };
+        let copies = "COPY nginx.conf /etc/nginx/nginx.conf\n";
+        for (dockerfile, known) in [
+            (format!("FROM nginx\n{copies}"), true),
+            (
+                format!("FROM nginx\nRUN rm /etc/nginx/conf.d/default.conf\n{copies}"),
+                true,
+            ),
+            (
+                format!("FROM debian\nRUN apt-get install -y nginx\n{copies}"),
+                true,
+            ),
+            // What else is there, nobody knows.
+            (format!("FROM acme/nginx\n{copies}"), false),
+            (
+                format!("FROM nginx\n{copies}COPY --from=build /x /etc/nginx/conf.d/\n"),
+                false,
+            ),
+            (
+                format!("FROM nginx\n{copies}RUN echo x > /etc/nginx/conf.d/x.conf\n"),
+                false,
+            ),
+        ] {
+            // The image's server, if it is still there, takes whatever host nobody names.
+            assert_eq!(notes(&before, &dockerfile).1, 1, "{dockerfile}");
+            let told = notes(&after, &dockerfile);
+            assert_eq!(told.1, usize::from(!known), "{dockerfile}: {told:?}");
+            assert_eq!(told.0, usize::from(known), "{dockerfile}: {told:?}");
+        }
     }
 
     #[test]
