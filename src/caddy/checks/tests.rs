@@ -65,6 +65,30 @@ fn harmless_lines_are_silent() {
 }
 
 #[test]
+fn two_findings_are_two_lines_to_mend() {
+    let toml = "[websocket]\nendpoints = [\"/ws/chat/\"]\n";
+    for (answers, path, expected) in [
+        (
+            "respond hi",
+            "/ws",
+            &["answered-before-proxy", "exact-path"][..],
+        ),
+        // Neither mend opens the socket by itself.
+        ("respond hi", "/ws*", &["answered-before-proxy"]),
+        ("handle {\nrespond hi\n}", "/ws", &["exact-path"]),
+        ("handle {\nrespond hi\n}", "/ws*", &[]),
+    ] {
+        let proxy = match answers.starts_with("handle") {
+            true => format!("handle {path} {{\nreverse_proxy app:1\n}}"),
+            false => format!("reverse_proxy {path} app:1"),
+        };
+        let file = format!("http://a.test {{\n{answers}\n{proxy}\n}}\n");
+        let found = found(&[("Caddyfile", &file), ("wslint.toml", toml)]);
+        assert_eq!(found, expected, "{file}");
+    }
+}
+
+#[test]
 fn what_misses_other_clients_than_browsers_is_hygiene() {
     const BOTH: &str =
         "clients that write `Connection: upgrade` in lower case, and sockets over HTTP/2";
