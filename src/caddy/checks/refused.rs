@@ -49,6 +49,9 @@ pub fn refused(cx: &Context<'_>, report: &mut Report<'_>) {
             if !refusal.help.is_empty() {
                 finding = finding.help(refusal.help.as_str());
             }
+            for help in &refusal.more_help {
+                finding = finding.help(help.as_str());
+            }
             report.push(finding);
         }
     }

@@ -50,6 +50,24 @@ pub struct Refusal {
     pub for_sockets: bool,
     /// What was meant as a site may stand in something else, and no route of it is seen.
     pub hides: bool,
+    /// It is a line of Caddy 1.
+    is_old: bool,
+    /// What to write at the further places.
+    pub more_help: Vec<String>,
+}
+
+impl Refusal {
+    /// Both of them as one cause, told at the first.
+    fn with(mut self, other: Self) -> Self {
+        let help = std::iter::once(other.help).chain(other.more_help);
+        let new = help.filter(|help| *help != self.help && !self.more_help.contains(help));
+        let new: Vec<String> = new.collect();
+        self.more_help.extend(new);
+        self.also.push((other.span, other.label));
+        self.also.extend(other.also);
+        self.for_sockets |= other.for_sockets;
+        self
+    }
 }
 
 /// A file for Caddy 1 whose sockets are not followed here, where nothing says which Caddy runs.
@@ -121,19 +139,10 @@ pub(super) fn find(project: &Project, config: &Config, carries: bool) -> Vec<Ref
     let target = project.config.targets.caddy;
     let mut found: Vec<Refusal> = Vec::new();
     for site in &config.sites {
-        let mut old: Option<Refusal> = None;
         for handler in &site.handlers.all {
-            // A whole file of Caddy 1 is one cause.
-            let refusal = old_directive(project, config, handler);
-            old = match (old, refusal) {
-                (None, refusal) => refusal,
-                (Some(first), Some(refusal)) => Some(Refusal {
-                    also: [first.also, vec![(refusal.span, refusal.label)]].concat(),
-                    for_sockets: first.for_sockets || refusal.for_sockets,
-                    ..first
-                }),
-                (first, None) => first,
-            };
+            // It may well be one for Caddy 1, unless something of Caddy 2 stands in it.
+            let old = old_directive(project, config, handler);
+            found.extend(old.filter(|_| carries || target.is_some()));
             if handler.conditional {
                 continue;
             }
@@ -142,13 +151,16 @@ pub(super) fn find(project: &Project, config: &Config, carries: bool) -> Vec<Ref
                 found.extend(upstream::find(target, handler, proxy));
             }
         }
-        // It may well be one for Caddy 1, unless something of Caddy 2 stands in it.
-        found.extend(old.filter(|_| carries || target.is_some()));
         found.extend(site::addresses(target, site));
     }
     let known: HashSet<Span> = config.refusals.iter().map(|refusal| refusal.span).collect();
     let mut seen = HashSet::new();
     found.retain(|refusal| !known.contains(&refusal.span) && seen.insert(refusal.span));
+    // A file that was written for Caddy 1 is one cause.
+    let (mut old, mut found): (Vec<_>, Vec<_>) =
+        found.into_iter().partition(|refusal| refusal.is_old);
+    old.sort_by_key(|refusal| refusal.span);
+    found.extend(old.into_iter().reduce(Refusal::with));
     found
 }
 
@@ -168,6 +180,8 @@ fn refusal(
         by_version: false,
         for_sockets: false,
         hides: false,
+        is_old: false,
+        more_help: Vec::new(),
     }
 }
 
@@ -216,6 +230,7 @@ fn old_directive(project: &Project, config: &Config, handler: &Handler) -> Optio
         "Caddy says `unrecognized directive: {}`",
         handler.name
     ));
+    refusal.is_old = true;
     refusal.for_sockets = handler.name == "proxy" && (preset || known);
     Some(refusal)
 }

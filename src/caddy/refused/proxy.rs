@@ -32,8 +32,6 @@ pub(super) fn lines(project: &Project, config: &Config, handler: &Handler) -> Ve
     let given = project.config.targets.caddy;
     let version = config.options.version;
     let mut found = Vec::new();
-    // Lines of Caddy 1 are one cause.
-    let mut old: Option<Refusal> = None;
     let matchers: Vec<&str> = handler.lines.iter().map(Directive::name).collect();
     for line in handler.lines.iter().filter(certain) {
         let name = line.name();
@@ -42,12 +40,9 @@ pub(super) fn lines(project: &Project, config: &Config, handler: &Handler) -> Ve
         }
         let known = PROXY.iter().find(|(own, ..)| *own == name);
         if known.is_none() {
-            let one = unknown(project, line);
-            match &mut old {
-                Some(old) if CADDY_1.contains(&name) => old.also.push((one.span, one.label)),
-                None if CADDY_1.contains(&name) => old = Some(one),
-                _ => found.push(one),
-            }
+            let mut one = unknown(project, line);
+            one.is_old = CADDY_1.contains(&name);
+            found.push(one);
         } else if let Some((_, since)) = SINCE
             .iter()
             .find(|(own, since)| *own == name && version < *since)
@@ -111,7 +106,6 @@ pub(super) fn lines(project: &Project, config: &Config, handler: &Handler) -> Ve
             found.extend(transport(line, version));
         }
     }
-    found.extend(old);
     found
 }
 

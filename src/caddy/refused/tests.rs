@@ -105,6 +105,13 @@ fn one_cause_is_told_once() {
             "contradict each other",
         ),
         (format!("a.com:80; {{\n{site}\n}}\n"), "`80;` is no port"),
+        // Half of it was rewritten.
+        (
+            format!(
+                "a.com {{\ngzip\n{site} {{\nwebsocket\n}}\n}}\nb.com {{\nproxy /ws app:1 {{\ntransparent\n}}\n}}\n"
+            ),
+            "`gzip` is a directive of Caddy 1",
+        ),
         (format!("a.com{{\n{site}\n}}\n"), "directly after"),
     ] {
         let found = refused(&file);
