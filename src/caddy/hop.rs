@@ -552,6 +552,12 @@ mod tests {
                 "/ws",
                 "undecided",
             ),
+            // A proxy that fails has no answer to handle.
+            (
+                "reverse_proxy /ws* h2c://a:1 {\nhandle_response {\nheader X-A b\n}\n}\nreverse_proxy a:2",
+                "/ws",
+                "502",
+            ),
             // The flag of a maintenance is there at times.
             (
                 "@down file /down.flag\nrespond @down 503\nreverse_proxy a:1",

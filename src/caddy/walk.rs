@@ -16,7 +16,7 @@ use super::map::Map;
 use super::matcher::Doubt;
 use super::path::is_clean;
 use super::placeholder::{Scene, fill};
-use super::proxy::{HANDSHAKE, HeaderLine, Proxy, apply, opens, rebuild};
+use super::proxy::{Dialect, HANDSHAKE, HeaderLine, Proxy, apply, opens, rebuild};
 use super::response::HeaderOps;
 use super::server::takes;
 use crate::handshake::{Because, Header, Request};
@@ -471,7 +471,12 @@ impl<'a> Walker<'a> {
             let answers = response.answers.as_ref();
             answers.is_none_or(super::response::Answers::takes_switch)
         });
-        if let Some(response) = taken {
+        // What fails before it asks an upstream has no answer to handle.
+        let fails = proxy.dialect(self.handlers.version) == Dialect::H2c
+            || proxy.unhealthy.is_some()
+            || proxy.checks_socket(&self.walk.request.path).is_some()
+            || proxy.by_request(&self.scene()).is_err();
+        if let Some(response) = taken.filter(|_| !fails) {
             let Some(list) = &response.handlers else {
                 // The body of the answer is the socket, which never ends.
                 self.walk.replaced = Some((response.head, None));
