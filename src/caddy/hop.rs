@@ -356,9 +356,12 @@ pub(super) fn upstreams(proxy: &Proxy, place: Span) -> Vec<Upstream> {
             let host = socket.map(|path| format!("unix:{path}")).or(host);
             // A socket has no port; whoever needs one takes that of the scheme.
             let port = upstream.port.or(socket.map(|_| 80));
+            let host = host.map_or_else(|| Value::Unknown(unknown()), Value::Known);
             Upstream {
+                // An address is asked for where no name is: whoever has a certificate for it is found.
+                tls_name: proxy.tls_name.clone().or_else(|| Some(host.clone())),
                 tls: upstream.scheme == Scheme::Https || proxy.tls_transport,
-                host: host.map_or_else(|| Value::Unknown(unknown()), Value::Known),
+                host,
                 port: port.map_or_else(|| Value::Unknown(unknown()), Value::Known),
                 from: upstream.span,
             }
@@ -366,6 +369,7 @@ pub(super) fn upstreams(proxy: &Proxy, place: Span) -> Vec<Upstream> {
         .collect();
     if proxy.dynamic {
         upstreams.push(Upstream {
+            tls_name: proxy.tls_name.clone(),
             tls: proxy.tls_transport,
             host: Value::Unknown(unknown()),
             port: Value::Unknown(unknown()),

@@ -48,6 +48,8 @@ pub struct ServerOptions {
     pub protocols: Option<(Span, Vec<String>)>,
     /// `listener_wrappers { http_redirect }`: its line.
     pub redirects: Option<Span>,
+    /// `strict_sni_host on`: its line.
+    pub strict: Option<Span>,
 }
 
 /// The global options that matter to a handshake.
@@ -527,6 +529,7 @@ fn server_options(line: &Directive, options: &mut Options) {
         port: port.map(|port| port.unwrap_or(0)),
         protocols: None,
         redirects: None,
+        strict: None,
     };
     // 2.6 and before: `protocol { experimental_http3 }`, which is no list of protocols.
     for option in line.children() {
@@ -536,6 +539,9 @@ fn server_options(line: &Directive, options: &mut Options) {
                 own.protocols = Some((option.head, names.collect()));
             }
             "trusted_proxies" => options.trust.read(option.args()),
+            "strict_sni_host" if option.arg(0).is_none_or(|word| word == "on") => {
+                own.strict = Some(option.head);
+            }
             "listener_wrappers" => {
                 let mut wrappers = option.children().iter();
                 let wrapper = wrappers.find(|wrapper| wrapper.name() == "http_redirect");

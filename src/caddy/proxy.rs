@@ -142,6 +142,8 @@ pub struct Proxy {
     pub header_up: Vec<HeaderLine>,
     /// The transport speaks TLS whatever the scheme.
     pub tls_transport: bool,
+    /// The name that `tls_server_name` asks for.
+    pub tls_name: Option<Value>,
     /// `rewrite` or `method` in it together with `handle_response`: a subrequest, such as for
     /// authentication, whose answer is not the client's.
     pub is_subrequest: bool,
@@ -224,6 +226,14 @@ impl Proxy {
                 "rewrite" => proxy.rewrite = line.args().first().cloned(),
                 "transport" => {
                     for option in line.children() {
+                        if option.name() == "tls_server_name" {
+                            let name = option.args().first().and_then(Word::known);
+                            let why = "a placeholder names it";
+                            proxy.tls_name = Some(match name.filter(|name| !name.contains('{')) {
+                                Some(name) => Value::Known(name.to_ascii_lowercase()),
+                                None => Value::Unknown(why.to_owned()),
+                            });
+                        }
                         match option.name() {
                             "tls" => proxy.tls_transport = true,
                             name if name.starts_with("tls_") => proxy.tls_transport = true,

@@ -72,9 +72,26 @@ impl Config {
             let message = "plain HTTP at a TLS port: Caddy answers 400";
             return lost(Some(400), Some(place), message);
         }
-        if secure && !self.has_certificate(&request.host) {
-            let message = format!("no site here has a certificate for `{}`", request.host);
-            return lost(None, Some(place), &message);
+        let name = match &request.tls_name {
+            None => Some(&request.host),
+            Some(name) => name.known(),
+        };
+        if let Some(name) = name.filter(|_| secure) {
+            if !self.has_certificate(name) {
+                let message = format!("no site here has a certificate for `{name}`");
+                return lost(None, Some(place), &message);
+            }
+            // modules/caddyhttp/server.go, enforcementHandler.
+            let strict = self
+                .listener_options(request.port)
+                .find_map(|server| server.strict);
+            if let Some(line) = strict.filter(|_| *name != request.host) {
+                let message = format!(
+                    "the TLS handshake asked for `{name}`, and the request for `{}`: 421",
+                    request.host
+                );
+                return lost(Some(421), Some(line), &message);
+            }
         }
         self.route(request, &mine, found, redirects)
     }

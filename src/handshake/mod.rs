@@ -87,6 +87,8 @@ pub struct Request {
     pub tls: bool,
     /// The host that it asks for, lower case, without port; empty when every server is asked.
     pub host: String,
+    /// The name that a proxy's TLS handshake asks for; `None` where it is the host, as a browser's is.
+    pub tls_name: Option<Value>,
     /// The Host line as it was sent: with the port, where the client names one.
     pub authority: String,
     /// The port that it arrives at.
@@ -130,6 +132,7 @@ impl Request {
         Self {
             tls,
             host: host.to_ascii_lowercase(),
+            tls_name: None,
             // Browsers leave out the port that the scheme has by default.
             authority: match (tls, port) {
                 (true, 443) | (false, 80) => host.to_owned(),
@@ -178,6 +181,7 @@ impl Request {
         self.headers
             .retain(|header| !header.name.eq_ignore_ascii_case("host"));
         (self.tls, self.port) = (upstream.tls, port);
+        self.tls_name = upstream.tls_name.clone().filter(|_| upstream.tls);
         self.socket = upstream.socket().map(str::to_owned);
         Some(self)
     }
@@ -202,6 +206,8 @@ pub fn has_token(value: &str, token: &str) -> bool {
 pub struct Upstream {
     /// Whether it is spoken to over TLS.
     pub tls: bool,
+    /// The name that the TLS handshake asks for, where that is known to be another than the Host.
+    pub tls_name: Option<Value>,
     /// Host or address; unknown where a variable decides.
     pub host: Value,
     /// Port.
@@ -398,6 +404,7 @@ mod tests {
             .headers
             .push(host(Value::Known("App:8000".to_owned())));
         let upstream = |host: &str| Upstream {
+            tls_name: None,
             tls: false,
             host: Value::Known(host.to_owned()),
             port: Value::Known(8000),

@@ -11,6 +11,7 @@ use crate::handshake::{Entrance, Evidence, Judged, Outcome, Takes, judge};
 use crate::rule::{Check, Severity, rules};
 use crate::source::{SourceId, Span};
 use crate::trace::{Asked, Run, Step, Tracer, Verdict, names};
+use crate::value::Value;
 
 /// Paths that one entrance names and that are tried as what clients ask for.
 const MAX_PATHS: usize = 32;
@@ -318,6 +319,16 @@ fn unknown_host(stack: &Stack<'_>, run: &Run) -> Option<How> {
     let hop = last.hop?;
     run.steps[before].hop?;
     let (tls, port) = (last.arrived.tls, last.arrived.port);
+    // Caddy's strict_sni_host: what the TLS handshake names is the host that would do.
+    if let Some(Value::Known(known)) = &last.arrived.tls_name
+        && matches!(last.passage.outcome, Outcome::Answers { status: Some(421) })
+    {
+        let place = last.passage.because.last();
+        return Some(How::UnknownHost {
+            known: known.clone(),
+            place: place.map_or(last.at, |because| because.span),
+        });
+    }
     if stack.hops[hop].takes(tls, &last.arrived.host, port) == Takes::ByName {
         return None;
     }

@@ -123,6 +123,7 @@ impl Hop for EdgeHop {
             at: Some(self.declared),
             outcome: Outcome::Forwards {
                 to: vec![Upstream {
+                    tls_name: None,
                     tls,
                     host: Value::Known(request.host.clone()),
                     port: Value::Known(if tls { 443 } else { 80 }),

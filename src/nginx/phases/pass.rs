@@ -436,6 +436,7 @@ fn servers(view: View<'_>, block: ItemId, tls: bool) -> Vec<Upstream> {
         // An include or a template names them.
         let from = view.directive(block).head();
         return vec![Upstream {
+            tls_name: None,
             tls,
             host: Value::Unknown("its servers are not in the files".to_owned()),
             port: Value::Unknown("its servers are not in the files".to_owned()),
@@ -512,6 +513,7 @@ fn unknown_upstream(word: &Word, from: Span) -> Upstream {
         "a variable names the upstream"
     };
     Upstream {
+        tls_name: None,
         tls: word.text.starts_with("https://"),
         host: Value::Unknown(why.to_owned()),
         port: Value::Unknown(why.to_owned()),
@@ -522,6 +524,7 @@ fn unknown_upstream(word: &Word, from: Span) -> Upstream {
 fn upstream(authority: &str, tls: bool, standard: u16, from: Span) -> Upstream {
     let (host, port) = host_and_port(authority);
     Upstream {
+        tls_name: None,
         tls,
         host: Value::Known(host.to_owned()),
         port: Value::Known(port.and_then(|port| port.parse().ok()).unwrap_or(standard)),

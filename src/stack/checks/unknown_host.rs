@@ -19,19 +19,35 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         };
         let host = &last.arrived.host;
         let inner = name(last.layer);
+        let is_strict = told.run().status == Some(421);
+        let why = match is_strict {
+            true => format!("by a TLS handshake for `{known}`, and insists on one name"),
+            false => "and has no address for it".to_owned(),
+        };
         let finding = report.finding(
             format!(
-                "no WebSocket opens {}: the {inner} behind this is asked for `{host}`, and has no address for it",
+                "no WebSocket opens {}: the {inner} behind this is asked for `{host}`, {why}",
                 told.at()
             ),
             lost.span,
             format!("asks for the host `{host}`"),
         );
-        let finding = label(
-            finding,
-            *place,
-            format!("only `{known}` leads to the sockets here"),
-        );
+        let said = match is_strict {
+            true => "takes no request for another host than the TLS handshake's".to_owned(),
+            false => format!("only `{known}` leads to the sockets here"),
+        };
+        let finding = label(finding, *place, said);
+        if is_strict {
+            report.push(
+                told.because(finding)
+                    .note(told.met())
+                    .note(told.trace())
+                    .help(format!(
+                        "ask for the same name twice:\nheader_up Host {host}\ntransport http {{\n\ttls_server_name {host}\n}}"
+                    )),
+            );
+            continue;
+        }
         // The line that names the host, with the other one beside it.
         let text = cx.project.slice(*place);
         let words: Vec<&str> = text.split_whitespace().collect();
