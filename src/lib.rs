@@ -31,3 +31,4 @@ pub mod stack;
 pub mod syntax;
 pub mod trace;
 pub mod value;
+mod yaml;

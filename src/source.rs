@@ -4,7 +4,9 @@
 //! as the bytes that its labels underline.
 
 use std::ops::Range;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
+
+use crate::yaml::Yaml;
 
 /// Identifies a [`Source`] within its [`Project`](crate::project::Project).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -124,6 +126,8 @@ pub struct Source {
     /// What a template's branches and loops hold, by start, each with the one around it.
     conditional: Vec<(Range<usize>, Option<usize>)>,
     lines: OnceLock<Vec<usize>>,
+    /// The same for all copies of the source.
+    yaml: OnceLock<Arc<Yaml>>,
 }
 
 impl Source {
@@ -150,6 +154,7 @@ impl Source {
             masks,
             conditional: nested(conditional),
             lines: OnceLock::new(),
+            yaml: OnceLock::new(),
         }
     }
 
@@ -222,6 +227,11 @@ impl Source {
             line,
             column: column + 1,
         }
+    }
+
+    /// The text as YAML, read when it is first asked for.
+    pub(crate) fn yaml(&self) -> &Yaml {
+        self.yaml.get_or_init(|| Arc::new(Yaml::read(&self.text)))
     }
 
     /// The folder that holds the file, relative to the project's root; empty for the root itself.

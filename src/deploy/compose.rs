@@ -8,14 +8,14 @@
 
 use std::collections::{BTreeSet, HashMap};
 
-use super::yaml::Yaml;
 use super::{
-    Build, Container, Mount, Published, Service, alters, dockerfile, exists, is_configuration,
-    substitute,
+    Build, Container, Mount, Published, Service, alters, dockerfile, exists, invoked,
+    is_configuration, substitute,
 };
 use crate::finding::Undecided;
 use crate::project::{Project, join};
 use crate::source::{Source, SourceId, Span};
+use crate::yaml::Yaml;
 
 /// Places in which one service is written.
 const MAX_LAYERS: usize = 16;
@@ -43,7 +43,7 @@ pub(super) struct Files<'p> {
 
 struct File<'p> {
     source: &'p Source,
-    yaml: Yaml,
+    yaml: &'p Yaml,
     /// The services, by their keys.
     services: Vec<(usize, usize)>,
     /// The files that it adds to.
@@ -66,7 +66,7 @@ impl<'p> Files<'p> {
     pub(super) fn read(project: &'p Project, sources: impl Iterator<Item = &'p Source>) -> Self {
         let files: Vec<File<'p>> = sources
             .map(|source| {
-                let yaml = Yaml::read(&source.text);
+                let yaml = source.yaml();
                 let services = yaml.top("services");
                 let services = services.map(|services| yaml.pairs(services).collect());
                 File {
@@ -95,9 +95,18 @@ impl<'p> Files<'p> {
                 .or_default()
                 .push(index);
         }
-        for index in 0..read.files.len() {
+        let mut said: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); read.files.len()];
+        for chain in invoked::chains(project, &read.by_path) {
+            for pair in chain.windows(2) {
+                said[pair[1]].insert(pair[0]);
+            }
+        }
+        for (index, said) in said.into_iter().enumerate() {
             let beside = &in_folder[read.files[index].source.folder()];
-            let bases = read.bases(index, beside);
+            let bases = match said.is_empty() {
+                true => read.bases(index, beside),
+                false => said.into_iter().take(MAX_GROUPS).collect(),
+            };
             let includes = read.included(index);
             (read.files[index].bases, read.files[index].includes) = (bases, includes);
         }
@@ -282,7 +291,7 @@ impl<'p> Files<'p> {
 
     /// The service that one extends, where that is in the project.
     fn extended<'f>(&'f self, Layer { file, node }: Layer<'f, 'p>) -> Option<Layer<'f, 'p>> {
-        let yaml = &file.yaml;
+        let yaml = file.yaml;
         let extends = yaml.get(node, "extends")?;
         let (name, path) = match yaml.text(extends) {
             Some(name) => (name.to_owned(), None),
@@ -323,14 +332,14 @@ impl<'p> Files<'p> {
         let links = all(&layers, "links").flat_map(|(yaml, links)| yaml.words(links));
         let commands = ["entrypoint", "command"].map(|key| {
             let (layer, command) = first(&layers, key)?;
-            let yaml = &layer.file.yaml;
+            let yaml = layer.file.yaml;
             Some((
                 yaml.place(layer.file.source, command)?,
                 yaml.command(command),
             ))
         });
         let replicas = first(&layers, "deploy")
-            .and_then(|(layer, deploy)| text_of(&layer.file.yaml, deploy, "replicas"))
+            .and_then(|(layer, deploy)| text_of(layer.file.yaml, deploy, "replicas"))
             .or_else(|| text(&layers, "scale"))
             .and_then(|count| count.parse().ok());
         Some(Service {
@@ -351,13 +360,15 @@ impl<'p> Files<'p> {
             container,
             on_host: text(&layers, "network_mode").is_some_and(|mode| mode == "host"),
             replicas: replicas.unwrap_or(1),
+            is_optional: all(&layers, "profiles")
+                .any(|(yaml, names)| !yaml.words(names).is_empty()),
         })
     }
 
     /// What a service is built from.
     fn build(&self, layers: &[Layer<'_, 'p>]) -> Option<Build> {
         let (Layer { file, .. }, build) = first(layers, "build")?;
-        let yaml = &file.yaml;
+        let yaml = file.yaml;
         let context = match yaml.text(build) {
             Some(context) => substitute(context, &|_| None),
             None => text_of(yaml, build, "context").unwrap_or_else(|| ".".to_owned()),
@@ -392,7 +403,7 @@ impl<'p> Files<'p> {
         };
         // What is written first is mounted last, over the others.
         for layer in layers.iter().rev() {
-            for (from, to) in volumes(&layer.file.yaml, layer.node) {
+            for (from, to) in volumes(layer.file.yaml, layer.node) {
                 // Another path is a named volume or one of the machine.
                 let from = (from.starts_with('.'))
                     .then(|| join(layer.file.source.folder(), &from))
@@ -456,7 +467,7 @@ fn first<'f, 'p>(layers: &[Layer<'f, 'p>], key: &str) -> Option<(Layer<'f, 'p>, 
 fn all<'f>(layers: &[Layer<'f, '_>], key: &str) -> impl Iterator<Item = (&'f Yaml, usize)> {
     let layers = layers.iter();
     layers.filter_map(move |layer| {
-        let yaml = &layer.file.yaml;
+        let yaml = layer.file.yaml;
         Some((yaml, yaml.get(layer.node, key)?))
     })
 }
@@ -497,13 +508,30 @@ fn volumes(yaml: &Yaml, service: usize) -> Vec<(String, String)> {
 
 /// What all services of `source` mount, and where.
 pub(super) fn pairs(source: &Source) -> Vec<(String, String)> {
-    let yaml = Yaml::read(&source.text);
+    let yaml = source.yaml();
     let services = yaml.top("services");
     let services = services
         .into_iter()
         .flat_map(|services| yaml.pairs(services));
     services
-        .flat_map(|(_, service)| volumes(&yaml, service))
+        .flat_map(|(_, service)| volumes(yaml, service))
+        .collect()
+}
+
+/// The services of `source` that only a profile starts.
+pub(super) fn optional(source: &Source) -> Vec<(Span, Vec<String>)> {
+    let yaml = source.yaml();
+    let services = yaml.top("services");
+    let services = services
+        .into_iter()
+        .flat_map(|services| yaml.pairs(services));
+    services
+        .filter_map(|(_, service)| {
+            let profiles = yaml.words(yaml.get(service, "profiles")?);
+            let profiles: Vec<String> = profiles.into_iter().map(str::to_owned).collect();
+            let span = yaml.place(source, service)?;
+            (!profiles.is_empty()).then_some((span, profiles))
+        })
         .collect()
 }
 
@@ -513,7 +541,7 @@ pub(super) fn named_files(source: &Source) -> Vec<String> {
     if !source.text.contains("include:") && !source.text.contains("extends:") {
         return Vec::new();
     }
-    let yaml = Yaml::read(&source.text);
+    let yaml = source.yaml();
     let mut found: Vec<String> = Vec::new();
     for item in yaml
         .top("include")
@@ -535,7 +563,7 @@ pub(super) fn named_files(source: &Source) -> Vec<String> {
         .flat_map(|services| yaml.pairs(services))
     {
         let extends = yaml.get(service, "extends");
-        found.extend(extends.and_then(|extends| text_of(&yaml, extends, "file")));
+        found.extend(extends.and_then(|extends| text_of(yaml, extends, "file")));
     }
     found
 }
@@ -544,7 +572,7 @@ pub(super) fn named_files(source: &Source) -> Vec<String> {
 fn published(layers: &[Layer<'_, '_>]) -> Vec<Published> {
     let mut found: Vec<Published> = Vec::new();
     for layer in layers {
-        let yaml = &layer.file.yaml;
+        let yaml = layer.file.yaml;
         let ports = yaml.get(layer.node, "ports").map(|ports| yaml.items(ports));
         let ports = ports.unwrap_or_default().iter();
         found.extend(ports.filter_map(|port| {

@@ -3,7 +3,7 @@
 
 mod compose;
 mod dockerfile;
-mod yaml;
+mod invoked;
 
 use std::collections::BTreeMap;
 
@@ -112,6 +112,8 @@ pub struct Service {
     pub on_host: bool,
     /// How many containers run.
     pub replicas: u32,
+    /// Whether it is started under a profile only, and not with the others.
+    pub is_optional: bool,
 }
 
 /// What compose files and Dockerfiles say.
@@ -177,6 +179,15 @@ pub fn containers(project: &Project, server: &str) -> Vec<Container> {
     containers
 }
 
+/// The services of `source` that only a profile starts: where each is written, and its profiles
+/// (docs.docker.com/reference/compose-file/profiles).
+pub fn optional(source: &Source) -> Vec<(Span, Vec<String>)> {
+    if !source.text.contains("profiles:") || !is_compose(source) {
+        return Vec::new();
+    }
+    compose::optional(source)
+}
+
 /// The other compose files that `source` names, by their tails.
 pub fn named_files(source: &Source) -> Vec<String> {
     if !is_compose(source) {
@@ -222,7 +233,7 @@ pub fn references(source: &Source) -> Vec<String> {
     tails
 }
 
-fn is_compose(source: &Source) -> bool {
+pub(crate) fn is_compose(source: &Source) -> bool {
     let yaml = source.name().ends_with(".yml") || source.name().ends_with(".yaml");
     // One that another file may mean by its name need not be one of compose's.
     let said = || {

@@ -84,6 +84,8 @@ pub struct Command {
     on_platform: bool,
     /// Whether the environment may choose gunicorn's worker.
     worker_is_open: bool,
+    /// Whether only a compose profile for developers starts it.
+    is_for_development: bool,
 }
 
 impl Command {
@@ -279,6 +281,12 @@ impl Command {
         }
     }
 
+    /// Whether only a compose profile for developers starts it: `docker compose up` does not, and a
+    /// server of another profile may well be production's.
+    pub fn is_for_development(&self) -> bool {
+        self.is_for_development
+    }
+
     /// Whether only the same machine can reach it, so that every peer is one that gunicorn and
     /// uvicorn trust by default (`forwarded_allow_ips` is 127.0.0.1; a Unix socket is trusted).
     fn is_local(&self) -> bool {
@@ -332,6 +340,7 @@ pub struct Environment {
 /// The server commands of a source.
 pub fn commands(source: &Source) -> Vec<Command> {
     let words = words::of(source);
+    let profiles = crate::deploy::optional(source);
     let mut found = Vec::new();
     let mut at = 0;
     while at < words.len() {
@@ -369,6 +378,11 @@ pub fn commands(source: &Source) -> Vec<Command> {
                 config_is_read: false,
                 on_platform: source.name().eq_ignore_ascii_case("procfile"),
                 worker_is_open: source.text.contains("GUNICORN_CMD_ARGS"),
+                is_for_development: profiles.iter().any(|(service, profiles)| {
+                    let named = |name: &String| super::evaluate::is_development(name);
+                    service.contains(span)
+                        && (program == Program::Runserver || profiles.iter().all(named))
+                }),
             });
             at = end;
         } else {

@@ -1,6 +1,7 @@
 //! What belongs to each application, found once for all of them: many may live under one root.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 use super::requirements::Requirements;
 use super::routes::{Application, Route};
@@ -27,6 +28,8 @@ pub(super) struct Home {
     routes: Vec<usize>,
     /// Its Python sources.
     sources: Vec<SourceId>,
+    /// The commands that serve it, of those, once they are asked for.
+    pub(super) servers: OnceLock<Vec<usize>>,
 }
 
 /// Questions about the application in one folder.

@@ -166,7 +166,7 @@ impl Model {
     }
 
     /// The commands that may start the application in `home`.
-    fn near(&self, home: &str) -> impl Iterator<Item = &Command> {
+    pub(super) fn near(&self, home: &str) -> impl Iterator<Item = &Command> {
         let near = self.by_home.get(home).into_iter();
         near.flat_map(|home| &home.commands)
             .map(|at| &self.commands[*at])
@@ -180,18 +180,33 @@ impl Model {
     /// The commands that serve the application in `home`; those for developers only where there
     /// are no others.
     pub fn servers(&self, project: &Project, home: &str) -> Vec<&Command> {
-        let mut servers: Vec<&Command> = self
-            .near(home)
-            .filter(|command| {
+        let Some(own) = self.by_home.get(home) else {
+            return Vec::new();
+        };
+        let servers = own.servers.get_or_init(|| {
+            let starts = |at: &usize| {
+                let command = &self.commands[*at];
                 command.program != Program::Runserver
                     && self.starts(project, command, home) == Starts::Yes
-            })
-            .collect();
-        let develops = |command: &Command| {
-            command.flag("--reload") || is_for_development(project.source(command.span.source))
+            };
+            self.for_production(project, own.commands.iter().copied().filter(starts))
+        });
+        servers.iter().map(|at| &self.commands[*at]).collect()
+    }
+
+    /// Those for developers only where there are no others.
+    fn for_production(
+        &self,
+        project: &Project,
+        commands: impl Iterator<Item = usize>,
+    ) -> Vec<usize> {
+        let mut servers: Vec<usize> = commands.collect();
+        let develops = |at: &usize| {
+            let command = &self.commands[*at];
+            command.flag("--reload") || is_developers(project, command)
         };
-        if servers.iter().any(|command| !develops(command)) {
-            servers.retain(|command| !develops(command));
+        if !servers.iter().all(develops) {
+            servers.retain(|at| !develops(at));
         }
         servers
     }
@@ -212,12 +227,13 @@ impl Model {
             command.may_speak_asgi()
                 || object && command.speaks_asgi() && without_library(command, &library).is_none()
         };
-        let develops = |command: &Command| is_for_development(project.source(command.span.source));
         self.servers(project, home).into_iter().any(takes)
             || self
                 .near(home)
                 .any(|command| match self.starts(project, command, home) {
-                    Starts::Yes => command.program == Program::Runserver && !develops(command),
+                    Starts::Yes => {
+                        command.program == Program::Runserver && !is_developers(project, command)
+                    }
                     Starts::Perhaps => command.speaks_asgi() || command.may_speak_asgi(),
                     Starts::No => false,
                 })
@@ -378,6 +394,11 @@ pub(super) fn names_websockets(source: &Source) -> bool {
     WORDS.iter().any(|word| source.text.contains(word))
 }
 
+/// Whether a command is for developers, by its service's profile or by its file.
+fn is_developers(project: &Project, command: &Command) -> bool {
+    command.is_for_development() || is_for_development(project.source(command.span.source))
+}
+
 /// Whether a file of commands is for developers: `docker-compose.override.yml`, which compose
 /// reads by itself on a developer's machine, and what its name says.
 pub(super) fn is_for_development(source: &Source) -> bool {
@@ -410,6 +431,43 @@ mod tests {
             .into_iter()
             .map(|command| command.target.as_ref().unwrap().text.clone())
             .collect()
+    }
+
+    #[test]
+    fn a_profile_for_developers_serves_no_production() {
+        let gunicorn = "  web:\n    command: gunicorn p.wsgi\n";
+        for (service, served) in [
+            (
+                "profiles: [dev]\n    command: python manage.py runserver",
+                false,
+            ),
+            (
+                "profiles: [full]\n    command: python manage.py runserver",
+                false,
+            ),
+            (
+                "profiles: [dev, debug]\n    command: daphne p.asgi:application",
+                false,
+            ),
+            // Another feature of production.
+            (
+                "profiles: [sockets]\n    command: daphne p.asgi:application",
+                true,
+            ),
+            ("profiles: []\n    command: daphne p.asgi:application", true),
+            ("command: python manage.py runserver", true),
+        ] {
+            let compose = format!("services:\n{gunicorn}  other:\n    {service}\n");
+            let files = [ASGI, SETTINGS, ("compose.yaml", compose.as_str())];
+            let project = Project::in_memory(files).unwrap();
+            let model = Model::resolve(&project);
+            let home = model.home(&project, model.settings[0].source);
+            assert_eq!(
+                model.sockets_are_served(&project, home),
+                served,
+                "{service}"
+            );
+        }
     }
 
     #[test]

@@ -142,7 +142,7 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
         || lower.ends_with(".sh")
         || matches!(
             lower.as_str(),
-            "entrypoint" | "start" | "run" | "supervisord.conf"
+            "entrypoint" | "start" | "run" | "supervisord.conf" | ".env"
         )
     {
         return Some(Perhaps(Kind::Command));
@@ -272,6 +272,9 @@ pub(super) fn confirms(path: &str, kind: Kind, bytes: &[u8]) -> bool {
             "runserver",
             "pip install",
             "pip3 install",
+            "COMPOSE_FILE=",
+            "docker compose -f",
+            "docker-compose -f",
         ]
         .iter()
         .any(|server| memmem::find(bytes, server.as_bytes()).is_some()),

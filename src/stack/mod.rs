@@ -162,7 +162,7 @@ impl<'a> Stack<'a> {
                 let host = host.trim_matches(['[', ']']).to_ascii_lowercase();
                 match self.tied(from, upstream.tls, &host, *port) {
                     Some(found) => found,
-                    None => return Leads::Outside,
+                    None => return self.perhaps(from, &host, *port).unwrap_or(Leads::Outside),
                 }
             }
             (None, None) => return Leads::Outside,
@@ -175,6 +175,11 @@ impl<'a> Stack<'a> {
         if let Some(hop) = self.one_application(from, upstream) {
             let port = port.filter(|_| !is_path).copied().unwrap_or(80);
             return Leads::To(Behind { hop, port });
+        }
+        if let (false, Some(port)) = (is_path, port)
+            && let Some(leads) = self.perhaps(from, &host.to_ascii_lowercase(), *port)
+        {
+            return leads;
         }
         // A name of the network has dots; one that only compose files give has none.
         let is_inside = !host.contains('.') || is_loopback(host) || is_machine(host);
@@ -225,23 +230,66 @@ impl<'a> Stack<'a> {
         Some(found.into_iter().map(here).collect())
     }
 
+    /// The applications that an address may be, where several are near and nothing says which: those
+    /// of the machine that is dialled, or those that a service is built from.
+    fn perhaps(&self, from: usize, host: &str, port: u16) -> Option<Leads> {
+        let host = host.trim_matches(['[', ']']);
+        let topology = self.topology;
+        let services_of = |hop: usize| &topology.places[hop].services;
+        let on_host = |service: &usize| topology.services[*service].on_host;
+        let candidates: BTreeSet<usize> = if is_loopback(host) || is_machine(host) {
+            let own = services_of(from);
+            // A container's own address leads to nobody outside it.
+            let is_apart = is_loopback(host) && !own.is_empty() && !own.iter().any(on_host);
+            let is_there = |hop: &usize| {
+                let services = services_of(*hop);
+                match is_apart {
+                    true => services.iter().any(|service| own.contains(service)),
+                    false => services.is_empty() || services.iter().any(on_host),
+                }
+            };
+            let near = topology.applications.to(&topology.places[from].folder);
+            near.into_iter().filter(is_there).collect()
+        } else {
+            let services = topology.named(from, host).into_iter();
+            services
+                .flat_map(|service| topology.may_run[service].iter().copied())
+                .collect()
+        };
+        if candidates.len() < 2 {
+            return None;
+        }
+        let open = candidates
+            .into_iter()
+            .filter(|hop| self.may_listen(*hop, port));
+        let found: Vec<Behind> = open.map(|hop| Behind { hop, port }).collect();
+        (!found.is_empty()).then_some(Leads::OneOf(found))
+    }
+
     /// Each of them once; an application as it runs in production before one of which nothing but
-    /// a start for developers is known.
+    /// a start for developers is known, and what runs by default before what a profile starts.
     fn distinct(&self, mut found: Vec<Behind>) -> Vec<Behind> {
         found.sort_by_key(|behind| (behind.hop, behind.port));
         found.dedup();
-        let unclear = |behind: &Behind| {
-            let program = &self.topology.places[behind.hop].program;
+        let place = |behind: &Behind| &self.topology.places[behind.hop];
+        let is_unclear = |behind: &Behind| {
             matches!(
-                program,
+                place(behind).program,
                 Program::Django {
                     is_started_elsewhere: true,
                     ..
                 }
             )
         };
-        if !found.iter().all(unclear) {
-            found.retain(|behind| !unclear(behind));
+        let is_optional = |behind: &Behind| {
+            let mut services = place(behind).services.iter().peekable();
+            services.peek().is_some()
+                && services.all(|service| self.topology.services[*service].is_optional)
+        };
+        for gives_way in [&is_unclear as &dyn Fn(&Behind) -> bool, &is_optional] {
+            if !found.iter().all(gives_way) {
+                found.retain(|behind| !gives_way(behind));
+            }
         }
         found
     }

@@ -259,6 +259,49 @@ fn a_service_is_what_all_its_places_say() {
             ],
             "",
         ),
+        // Added where a script says so, or an environment file.
+        (
+            vec![
+                (
+                    "docker-compose.yml",
+                    format!("services:\n{FRONT}  web:\n    build: .\n"),
+                ),
+                (
+                    "ops/prod.yml",
+                    format!("services:\n  web:\n    command: {DAPHNE}\n"),
+                ),
+                (
+                    "ops/up.sh",
+                    "docker compose -f docker-compose.yml \\\n  -f ops/prod.yml up -d\n".to_owned(),
+                ),
+            ],
+            opens,
+        ),
+        (
+            vec![
+                (
+                    "docker-compose.yml",
+                    format!("services:\n{FRONT}{}", web(WSGI)),
+                ),
+                ("live.yml", format!("services:\n{}", web(DAPHNE))),
+                (
+                    ".env",
+                    "COMPOSE_FILE='docker-compose.yml:live.yml'\n".to_owned(),
+                ),
+            ],
+            "",
+        ),
+        // What a profile starts gives way to what is started without one.
+        (
+            vec![(
+                "docker-compose.yml",
+                format!(
+                    "services:\n{FRONT}{}  old:\n    profiles: [old]\n    container_name: web\n    build: .\n    command: {WSGI}\n",
+                    web(DAPHNE)
+                ),
+            )],
+            opens,
+        ),
         // Rings.
         (
             vec![(
@@ -312,6 +355,55 @@ fn an_upstream_that_may_be_one_of_several_is_undecided() {
         let outcome = check_resolved(cx, &Selection::default());
         assert_eq!(outcome.findings.len(), 0, "{:#?}", outcome.findings);
     });
+}
+
+#[test]
+fn what_may_be_any_of_several_applications_is_undecided() {
+    let nginx = |to: &str| {
+        conf(&format!(
+            "server {{ listen 80; location / {{ {UPGRADE} proxy_pass http://{to}; }} }}"
+        ))
+    };
+    let built = "services:\n  api:\n    build: {context: ., dockerfile: ops/Dockerfile}\n  node:\n    build: ./front\n";
+    for (to, verdict, also) in [
+        // Nothing says which of them listens on this machine's port.
+        ("localhost:8000", Verdict::Undecided, vec![]),
+        // One of them says that it is another one's.
+        (
+            "127.0.0.1:9000",
+            Verdict::Undecided,
+            vec![("a/Procfile", "web: daphne -p 9001 site.asgi:application\n")],
+        ),
+        // Built from the folder that holds both.
+        (
+            "api:8000",
+            Verdict::Undecided,
+            vec![
+                ("compose.yaml", built),
+                ("ops/Dockerfile", "FROM python\nCOPY . .\n"),
+            ],
+        ),
+        // None of them: another machine, a name that nothing ties to them, another program.
+        ("10.1.2.3:8000", Verdict::Opens, vec![]),
+        ("backend:8000", Verdict::Opens, vec![]),
+        (
+            "node:8000",
+            Verdict::Opens,
+            vec![("compose.yaml", built), ("front/Dockerfile", "FROM node\n")],
+        ),
+    ] {
+        let nginx = nginx(to);
+        let (a, b) = (django("a/"), django("b/"));
+        let both = a.iter().chain(&b);
+        let both = both.map(|(path, text)| (path.as_str(), text.as_str()));
+        let files = both.chain([("nginx.conf", nginx.as_str())]).chain(also);
+        let project = Project::in_memory(files).expect("valid");
+        let cx = Context::resolve(&project);
+        let target = Target::parse("ws://localhost/ws/news/").expect("a URL");
+        let ways = trace(&cx, &target, None);
+        let verdicts: Vec<Verdict> = ways.iter().map(|way| way.verdict()).collect();
+        assert_eq!(verdicts, [verdict], "{to}");
+    }
 }
 
 /// The helps of what a rule finds.

@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::deploy::{Deployment, Mount, Service};
+use crate::deploy::{Build, Deployment, Mount, Service};
 use crate::django::command::{Command, Program as Server};
 use crate::finding::Undecided;
 use crate::handshake::Hop as _;
@@ -63,17 +63,19 @@ impl Near {
         self.fit(folder, |_| true)
     }
 
+    /// Those in `folder`; [`MAX_ASKED`] of them.
+    fn inside(&self, folder: &str) -> impl Iterator<Item = usize> {
+        let first = self.0.partition_point(|(at, _)| at.as_str() < folder);
+        let here = self.0[first..].iter().take(MAX_ASKED);
+        here.take_while(move |(at, _)| at.starts_with(folder))
+            .map(|(_, index)| *index)
+    }
+
     /// Those that fit, nearest to `folder`; of each surrounding folder [`MAX_ASKED`] are tried.
     pub(super) fn fit(&self, folder: &str, fits: impl Fn(usize) -> bool) -> Vec<usize> {
         let mut folder = folder;
         loop {
-            let first = self.0.partition_point(|(at, _)| at.as_str() < folder);
-            let here = self.0[first..].iter().take(MAX_ASKED);
-            let found: Vec<usize> = here
-                .take_while(|(at, _)| at.starts_with(folder))
-                .map(|(_, index)| *index)
-                .filter(|index| fits(*index))
-                .collect();
+            let found: Vec<usize> = self.inside(folder).filter(|index| fits(*index)).collect();
             if !found.is_empty() || folder.is_empty() {
                 return found;
             }
@@ -90,6 +92,8 @@ pub struct Topology {
     pub(super) places: Vec<Place>,
     /// What each service runs.
     pub(super) runs: Vec<Vec<usize>>,
+    /// The applications of which each service runs one, and nothing says which.
+    pub(super) may_run: Vec<Vec<usize>>,
     /// Services by the names that others call them.
     names: HashMap<String, Near>,
     /// The same, of each compose project by its first file.
@@ -206,6 +210,15 @@ impl Topology {
                 known.push((place.folder.clone(), index));
             }
         }
+        let applications = Near::new(applications);
+        let may_run = services
+            .iter()
+            .zip(&runs)
+            .map(|(service, runs)| match runs.is_empty() {
+                true => may_run(project, service, &applications),
+                false => Vec::new(),
+            })
+            .collect();
         Self {
             names: nearby(names),
             in_group,
@@ -215,10 +228,11 @@ impl Topology {
             broken: broken.into_iter().collect(),
             undecided,
             sockets: nearby(sockets),
-            applications: Near::new(applications),
+            applications,
             services,
             places,
             runs,
+            may_run,
         }
     }
 
@@ -548,12 +562,7 @@ fn built<'a>(
         let Some(build) = &service.build else {
             continue;
         };
-        let is_python = build.dockerfile.map(|file| {
-            let text = &project.source(file).text;
-            ["python", "manage.py", "django"]
-                .iter()
-                .any(|mark| text.contains(mark))
-        });
+        let is_python = is_python(project, build);
         let within = ending(&build.context);
         let first = homes.partition_point(|(folder, _)| *folder < within);
         let mut inside = homes[first..]
@@ -570,6 +579,22 @@ fn built<'a>(
         }
     }
     built
+}
+
+/// Whether a Dockerfile that is here runs Python.
+fn is_python(project: &Project, build: &Build) -> Option<bool> {
+    let text = &project.source(build.dockerfile?).text;
+    let marks = ["python", "manage.py", "django"];
+    Some(marks.iter().any(|mark| text.contains(mark)))
+}
+
+/// The applications in the folder that `service` is built from, where it holds several.
+fn may_run(project: &Project, service: &Service, applications: &Near) -> Vec<usize> {
+    let build = service.build.as_ref();
+    let Some(build) = build.filter(|build| is_python(project, build) == Some(true)) else {
+        return Vec::new();
+    };
+    applications.inside(&ending(&build.context)).collect()
 }
 
 #[cfg(test)]

@@ -11,15 +11,17 @@ use crate::source::{Source, Span};
 const MAX_MERGES: usize = 16;
 
 /// A YAML file as a flat list of nodes, so that nothing recurses.
-pub(super) struct Yaml {
+#[derive(Debug)]
+pub(crate) struct Yaml {
     nodes: Vec<Node>,
     /// Where each node stands, in bytes.
     places: Vec<Range<usize>>,
     /// Where it stops to be YAML, and why.
-    pub(super) error: Option<(usize, String)>,
+    pub(crate) error: Option<(usize, String)>,
 }
 
-pub(super) enum Node {
+#[derive(Debug)]
+pub(crate) enum Node {
     Scalar(String),
     List(Vec<usize>),
     /// Keys and values in turn.
@@ -29,7 +31,7 @@ pub(super) enum Node {
 
 impl Yaml {
     /// Reads a file, as far as it is YAML.
-    pub(super) fn read(text: &str) -> Self {
+    pub(crate) fn read(text: &str) -> Self {
         let mut nodes: Vec<Node> = Vec::new();
         let mut places: Vec<Range<usize>> = Vec::new();
         let mut anchors = HashMap::new();
@@ -95,12 +97,12 @@ impl Yaml {
         }
     }
 
-    pub(super) fn node(&self, index: usize) -> Option<&Node> {
+    pub(crate) fn node(&self, index: usize) -> Option<&Node> {
         self.nodes.get(self.followed(index)?)
     }
 
     /// The node that an alias stands for, or the node itself.
-    pub(super) fn followed(&self, mut index: usize) -> Option<usize> {
+    pub(crate) fn followed(&self, mut index: usize) -> Option<usize> {
         for _ in 0..MAX_MERGES {
             match self.nodes.get(index)? {
                 Node::Alias(target) => index = *target,
@@ -111,32 +113,32 @@ impl Yaml {
     }
 
     /// Where the node that an alias stands for is, or the node itself.
-    pub(super) fn place(&self, source: &Source, index: usize) -> Option<Span> {
+    pub(crate) fn place(&self, source: &Source, index: usize) -> Option<Span> {
         let place = self.places.get(self.followed(index)?)?.clone();
         (place.start <= place.end).then(|| Span::new(source.id, place))
     }
 
-    pub(super) fn text(&self, index: usize) -> Option<&str> {
+    pub(crate) fn text(&self, index: usize) -> Option<&str> {
         match self.node(index)? {
             Node::Scalar(text) => Some(text),
             _ => None,
         }
     }
 
-    pub(super) fn items(&self, index: usize) -> &[usize] {
+    pub(crate) fn items(&self, index: usize) -> &[usize] {
         match self.node(index) {
             Some(Node::List(items)) => items,
             _ => &[],
         }
     }
 
-    pub(super) fn entries(&self, index: usize) -> impl Iterator<Item = (&str, usize)> {
+    pub(crate) fn entries(&self, index: usize) -> impl Iterator<Item = (&str, usize)> {
         self.pairs(index)
             .filter_map(|(key, value)| Some((self.text(key)?, value)))
     }
 
     /// Keys and values, as nodes.
-    pub(super) fn pairs(&self, index: usize) -> impl Iterator<Item = (usize, usize)> {
+    pub(crate) fn pairs(&self, index: usize) -> impl Iterator<Item = (usize, usize)> {
         let items: &[usize] = match self.node(index) {
             Some(Node::Map(items)) => items,
             _ => &[],
@@ -145,7 +147,7 @@ impl Yaml {
     }
 
     /// The value of a key, its own or a merged one.
-    pub(super) fn get(&self, mut map: usize, key: &str) -> Option<usize> {
+    pub(crate) fn get(&self, mut map: usize, key: &str) -> Option<usize> {
         for _ in 0..MAX_MERGES {
             if let Some((_, value)) = self.entries(map).find(|(name, _)| *name == key) {
                 return Some(value);
@@ -164,7 +166,7 @@ impl Yaml {
     }
 
     /// A command: a line, or a list of words.
-    pub(super) fn command(&self, index: usize) -> String {
+    pub(crate) fn command(&self, index: usize) -> String {
         match self.text(index) {
             Some(text) => text.to_owned(),
             None => self
@@ -177,7 +179,7 @@ impl Yaml {
     }
 
     /// The words of a value: one, or a list of them.
-    pub(super) fn words(&self, index: usize) -> Vec<&str> {
+    pub(crate) fn words(&self, index: usize) -> Vec<&str> {
         match self.text(index) {
             Some(text) => vec![text],
             None => {
@@ -188,7 +190,7 @@ impl Yaml {
     }
 
     /// The entries of a key at the top.
-    pub(super) fn top(&self, key: &str) -> Option<usize> {
+    pub(crate) fn top(&self, key: &str) -> Option<usize> {
         (!self.nodes.is_empty()).then(|| self.get(0, key)).flatten()
     }
 }
