@@ -1,11 +1,13 @@
 //! What a rule's check may look at: the project and the resolved model of each technology.
 
-use std::sync::OnceLock;
+use std::collections::HashMap;
+use std::sync::{Arc, OnceLock};
 
+use crate::django::Fault;
 use crate::edge::hints::{self, Hint};
 use crate::finding::Undecided;
 use crate::project::{Project, Suppressions};
-use crate::source::SourceId;
+use crate::source::{Kind, SourceId, Span};
 use crate::stack::redirected::{self, Redirected};
 use crate::stack::scheme::{self, Mistold};
 use crate::stack::{Graph, Lost, Stack, Traced};
@@ -27,6 +29,9 @@ pub struct Context<'a> {
     suppressions: Vec<Suppressions>,
     edge_hints: OnceLock<Vec<Hint>>,
     graph: OnceLock<Graph>,
+    faults: OnceLock<HashMap<String, Arc<[Fault]>>>,
+    processes: OnceLock<HashMap<String, (u32, Span)>>,
+    proxies_text: OnceLock<[String; 2]>,
     ways: OnceLock<Vec<Traced>>,
     mistold: OnceLock<Vec<Mistold>>,
     redirected: OnceLock<Vec<Redirected>>,
@@ -64,6 +69,9 @@ impl<'a> Context<'a> {
             suppressions: crate::check::suppressions(project),
             edge_hints: OnceLock::new(),
             graph: OnceLock::new(),
+            faults: OnceLock::new(),
+            processes: OnceLock::new(),
+            proxies_text: OnceLock::new(),
             ways: OnceLock::new(),
             mistold: OnceLock::new(),
             redirected: OnceLock::new(),
@@ -98,6 +106,39 @@ impl<'a> Context<'a> {
     /// Who leads where among the hops of `stack`, which is this project's.
     pub(crate) fn graph(&self, stack: &Stack<'_>) -> &Graph {
         self.graph.get_or_init(|| Graph::of(stack))
+    }
+
+    /// The certain faults of each application, by its home.
+    pub(crate) fn faults(&self) -> &HashMap<String, Arc<[Fault]>> {
+        self.faults.get_or_init(|| django::faults(self))
+    }
+
+    /// In how many processes applications run beyond the workers of one command, by their homes,
+    /// and the places that say so.
+    pub(crate) fn processes(&self) -> &HashMap<String, (u32, Span)> {
+        self.processes.get_or_init(|| stack::processes(self))
+    }
+
+    /// What the proxies' files say, lower case and without comments, and the lines of it that set
+    /// uwsgi's parameters.
+    pub(crate) fn proxies_text(&self) -> &[String; 2] {
+        self.proxies_text.get_or_init(|| {
+            let mut texts = [String::new(), String::new()];
+            let proxies = self.project.sources.iter();
+            let proxies =
+                proxies.filter(|source| matches!(source.kind, Kind::Nginx | Kind::Caddyfile));
+            for line in proxies.flat_map(|source| source.text.lines()) {
+                if line.trim_start().starts_with('#') {
+                    continue;
+                }
+                let line = line.to_ascii_lowercase();
+                if line.contains("uwsgi_param") {
+                    texts[1].extend([line.as_str(), "\n"]);
+                }
+                texts[0].extend([line.as_str(), "\n"]);
+            }
+            texts
+        })
     }
 
     /// What becomes of handshakes on their ways to the applications.

@@ -184,7 +184,7 @@ fn the_same_input_gives_the_same_bytes() {
                 .iter()
                 .filter(|(path, _)| !path.ends_with("wslint.toml"))
                 .flat_map(move |(path, text)| {
-                    (0..2)
+                    (0..4)
                         .map(move |copy| (format!("{copy}/{}/{at}/{path}", rule.id), text.as_ref()))
                 })
         })

@@ -11,7 +11,7 @@ mod http;
 
 pub use faults::{Fault, Hits, find as faults};
 
-use std::rc::Rc;
+use std::sync::Arc;
 
 use super::checks::channel_layer::is_broken;
 use super::checks::routing::fails_when_called;
@@ -43,7 +43,7 @@ pub struct Django<'a> {
     /// Whether it is started by known commands elsewhere, and here by none.
     pub is_started_elsewhere: bool,
     /// Its certain [faults].
-    pub faults: Rc<[Fault]>,
+    pub faults: Arc<[Fault]>,
 }
 
 impl<'a> Django<'a> {
@@ -52,7 +52,7 @@ impl<'a> Django<'a> {
         project: &'a Project,
         model: &'a Model,
         settings: &'a Settings,
-        faults: Rc<[Fault]>,
+        faults: Arc<[Fault]>,
     ) -> Self {
         let home = model.home(project, settings.source);
         Self {

@@ -69,7 +69,7 @@ pub struct Behind {
 pub enum Leads {
     /// To one hop of the project.
     To(Behind),
-    /// To one of these, and nothing says to which.
+    /// To one of these, if to any, and nothing says to which.
     OneOf(Vec<Behind>),
     /// To what this compose file would say if it could be read.
     Unread(SourceId),
@@ -81,7 +81,7 @@ impl<'a> Stack<'a> {
     /// Each nginx, each Caddy, and each Django application as it is started somewhere.
     pub fn of(cx: &'a Context<'a>) -> Self {
         let topology = &cx.topology;
-        let faults = django::faults(cx);
+        let faults = cx.faults();
         let faults_of = |settings: &django::settings::Settings| {
             let own = faults.get(cx.django.home(cx.project, settings.source));
             own.cloned().unwrap_or_default()

@@ -1,49 +1,66 @@
 //! In how many processes an application runs, beyond the workers of one command.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::Stack;
-use super::topology::{Program, ending};
+use super::topology::Program;
 use crate::context::Context;
 use crate::source::Span;
 
-/// Replicas of a compose service, or servers of one upstream, that run the application in `home`:
-/// how many, and the place that says so.
-pub(crate) fn processes(cx: &Context<'_>, home: &str) -> Option<(u32, Span)> {
-    let folder = ending(home);
-    let is_it = |hop: usize| {
-        let place = &cx.topology.places[hop];
-        place.folder == folder && matches!(place.program, Program::Django { .. })
+/// Replicas of a compose service, or servers of one upstream, that run the application of each home
+/// which several of them run: how many, and the place that says so.
+pub(crate) fn processes(cx: &Context<'_>) -> HashMap<String, (u32, Span)> {
+    let topology = &cx.topology;
+    let home = |hop: usize| {
+        let place = &topology.places[hop];
+        let is_application = matches!(place.program, Program::Django { .. });
+        is_application.then(|| place.folder.trim_end_matches('/'))
     };
-    let hops = 0..cx.topology.places.len();
-    let own: Vec<usize> = hops.filter(|hop| is_it(*hop)).collect();
-    let services = own
-        .iter()
-        .flat_map(|hop| &cx.topology.places[*hop].services);
-    let replicas = services
-        .map(|service| &cx.topology.services[*service])
-        .filter(|service| service.replicas > 1)
-        .max_by_key(|service| service.replicas);
-    if let Some(service) = replicas {
-        return Some((service.replicas, service.span));
-    }
-    let stack = Stack::of(cx);
-    let proxies = cx.graph(&stack).dialling(&own).into_iter();
-    for proxy in proxies.filter(|hop| !stack.hops[*hop].is_application()) {
-        let mut pools: BTreeMap<Span, BTreeSet<Span>> = BTreeMap::new();
-        for dial in stack.dials(proxy) {
-            let behind = stack.behind(proxy, &dial.to);
-            if behind.is_some_and(|behind| own.contains(&behind.hop)) {
-                let pool = pool(cx, proxy, dial.to.from);
-                pools.entry(pool).or_default().insert(dial.to.from);
+    let mut found: HashMap<String, (u32, Span)> = HashMap::new();
+    for (hop, place) in topology.places.iter().enumerate() {
+        let services = place.services.iter();
+        let replicas = services
+            .map(|service| &topology.services[*service])
+            .filter(|service| service.replicas > 1)
+            .max_by_key(|service| service.replicas);
+        if let (Some(home), Some(service)) = (home(hop), replicas) {
+            let more = found
+                .get(home)
+                .is_none_or(|(count, _)| *count < service.replicas);
+            if more {
+                found.insert(home.to_owned(), (service.replicas, service.span));
             }
         }
-        let largest = pools.into_iter().max_by_key(|(_, servers)| servers.len());
-        if let Some((pool, servers)) = largest.filter(|(_, servers)| servers.len() > 1) {
-            return Some((u32::try_from(servers.len()).unwrap_or(u32::MAX), pool));
+    }
+    let stack = Stack::of(cx);
+    let proxies = (0..stack.hops.len()).filter(|hop| !stack.hops[*hop].is_application());
+    for proxy in proxies {
+        // The servers of each upstream, by the application that they run.
+        let mut pools: BTreeMap<(&str, Span), BTreeSet<Span>> = BTreeMap::new();
+        for dial in stack.dials(proxy) {
+            let behind = stack.behind(proxy, &dial.to);
+            if let Some(home) = behind.and_then(|behind| home(behind.hop)) {
+                let pool = pool(cx, proxy, dial.to.from);
+                let servers = pools.entry((home, pool)).or_default();
+                servers.insert(dial.to.from);
+            }
+        }
+        let mut largest: BTreeMap<&str, (usize, Span)> = BTreeMap::new();
+        for ((home, pool), servers) in &pools {
+            let known = largest.entry(home).or_insert((servers.len(), *pool));
+            if servers.len() >= known.0 {
+                *known = (servers.len(), *pool);
+            }
+        }
+        for (home, (count, pool)) in largest {
+            // What a compose file or a proxy before this one says counts.
+            if count > 1 && !found.contains_key(home) {
+                let count = u32::try_from(count).unwrap_or(u32::MAX);
+                found.insert(home.to_owned(), (count, pool));
+            }
         }
     }
-    None
+    found
 }
 
 /// What balances over the address at `dial`: nginx's `upstream`, or the line in which it stands.

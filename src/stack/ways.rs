@@ -64,12 +64,6 @@ impl Graph {
         Self { incoming }
     }
 
-    /// The hops that dial one of these.
-    pub(super) fn dialling(&self, hops: &[usize]) -> BTreeSet<usize> {
-        let incoming = hops.iter().flat_map(|hop| &self.incoming[*hop]);
-        incoming.map(|(from, _)| *from).collect()
-    }
-
     /// The blocks through which requests from outside come to one of these hops.
     fn leading_to(&self, hops: &[usize]) -> BTreeSet<Block> {
         let mut seen: BTreeSet<usize> = hops.iter().copied().collect();

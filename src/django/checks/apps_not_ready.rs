@@ -20,7 +20,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         });
         // Where no command is known, an asgi.py is what servers load; `manage.py` sets Django up.
         let only_manage = || {
-            model.commands.iter().any(|command| {
+            model.near(home).any(|command| {
                 command.program == Program::Runserver
                     && model.is_started_by(cx.project, command, home)
             })

@@ -8,7 +8,6 @@ use crate::django::data::{Data, certain};
 use crate::finding::Report;
 use crate::rule::Severity;
 use crate::source::Span;
-use crate::stack::processes;
 
 const BACKEND: &str = "channels.layers.InMemoryChannelLayer";
 
@@ -51,7 +50,7 @@ pub fn in_memory(cx: &Context<'_>, report: &mut Report<'_>) {
             .find_map(|command| workers(command))
             .map(|(count, span)| (count, span, format!("starts {count} processes")))
             .or_else(|| {
-                let (count, span) = processes(cx, home)?;
+                let (count, span) = *cx.processes().get(home)?;
                 Some((count, span, format!("{count} of them run side by side")))
             });
         let finding = match several {

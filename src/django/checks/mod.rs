@@ -28,9 +28,8 @@ use super::settings::{Redirects, Settings};
 use super::{Arrival, Spared};
 use crate::context::Context;
 use crate::finding::Finding;
-use crate::project::Project;
 use crate::rule::Severity;
-use crate::source::{Kind, Span};
+use crate::source::Span;
 
 /// How the message of a fault ends that no handshake escapes.
 pub(super) const EVERY_HANDSHAKE: &str = ": every handshake gets 500";
@@ -123,24 +122,10 @@ pub(crate) fn with_redirect(mut finding: Finding, redirects: &Redirects) -> Find
 
 /// Whether some proxy configuration of the project mentions the header: then that proxy may set
 /// it, and what really arrives is a question for the hops joined.
-fn proxy_mentions(project: &Project, sent: &str) -> bool {
+fn proxy_mentions(cx: &Context<'_>, sent: &str) -> bool {
     let lower = sent.to_ascii_lowercase();
-    let parameter = lower.replace('-', "_");
-    project
-        .sources
-        .iter()
-        .filter(|source| matches!(source.kind, Kind::Nginx | Kind::Caddyfile))
-        .any(|source| {
-            source
-                .text
-                .lines()
-                .filter(|line| !line.trim_start().starts_with('#'))
-                .any(|line| {
-                    let line = line.to_ascii_lowercase();
-                    line.contains(&lower)
-                        || line.contains("uwsgi_param") && line.contains(&parameter)
-                })
-        })
+    let [lines, parameters] = cx.proxies_text();
+    lines.contains(&lower) || parameters.contains(&lower.replace('-', "_"))
 }
 
 /// Labels the place that may override the setting, if there is one.

@@ -39,8 +39,7 @@ pub(super) fn may_differ(cx: &Context<'_>, sent: &str, value: &Possible) -> bool
     let mut by_edge = edge
         .iter()
         .filter(|(name, _)| name.eq_ignore_ascii_case(sent));
-    by_edge.any(|(_, carried)| value.data.as_text() == Some(carried))
-        || proxy_mentions(cx.project, sent)
+    by_edge.any(|(_, carried)| value.data.as_text() == Some(carried)) || proxy_mentions(cx, sent)
 }
 
 /// Lowers the severity where the value is only one of several, or may be replaced.
@@ -267,7 +266,7 @@ pub fn not_sent(cx: &Context<'_>, report: &mut Report<'_>) {
         let who = subject(spared);
         let sent = sent_name(meta);
         // A proxy of the project that names the header may well set it: a question for the hops joined.
-        if proxy_mentions(cx.project, &sent) {
+        if proxy_mentions(cx, &sent) {
             return;
         }
         let edge = &cx.project.config.edge;

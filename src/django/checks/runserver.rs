@@ -67,7 +67,7 @@ fn command<'a>(cx: &'a Context<'_>, home: &str) -> Option<&'a Command> {
     let (model, project) = (&cx.django, cx.project);
     let servers = model.servers(project, home);
     let elsewhere = servers.iter().any(|server| server.speaks_asgi());
-    model.commands.iter().find(|command| {
+    model.near(home).find(|command| {
         command.program == Program::Runserver
             && !cx.topology.is_overridden(command.span.source)
             && !command.flag("--noasgi")

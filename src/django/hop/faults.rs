@@ -4,7 +4,7 @@
 //! a rule calls lost.
 
 use std::collections::HashMap;
-use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::context::Context;
 use crate::django::checks::{
@@ -83,7 +83,7 @@ const CHECKS: [(&str, Check, Option<u16>, Hits); 6] = [
 ];
 
 /// The certain faults of each application, by its home.
-pub fn find(cx: &Context<'_>) -> HashMap<String, Rc<[Fault]>> {
+pub fn find(cx: &Context<'_>) -> HashMap<String, Arc<[Fault]>> {
     let mut faults: HashMap<&str, Vec<Fault>> = HashMap::new();
     let mut add = |source: SourceId, fault: Fault| {
         let home = cx.django.home(cx.project, source);

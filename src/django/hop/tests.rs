@@ -3,12 +3,13 @@
 use super::*;
 use crate::handshake::{Browser, Header as Line};
 use crate::value::Value;
+use std::sync::Arc;
 
 fn status(files: &[(&str, &str)], path: &str, forwarded: Option<&str>) -> Option<u16> {
     let project = Project::in_memory(files.iter().copied()).unwrap();
     let model = Model::resolve(&project);
     let settings = model.production().next().unwrap();
-    let django = Django::new(&project, &model, settings, Rc::from([]));
+    let django = Django::new(&project, &model, settings, Arc::from([]));
     let mut request = Request::handshake(Browser::Chrome, false, "example.com", 80, path);
     request.headers.extend(forwarded.map(|value| Line {
         name: "X-Forwarded-Proto".into(),
@@ -257,7 +258,7 @@ fn every_layer_of_an_application_has_its_answer() {
         let project = Project::in_memory(files).unwrap();
         let model = Model::resolve(&project);
         let settings = model.production().next().unwrap();
-        let django = Django::new(&project, &model, settings, Rc::from([]));
+        let django = Django::new(&project, &model, settings, Arc::from([]));
         let request = Request::handshake(Browser::Chrome, false, "example.com", 80, path);
         let passage = django.receive(&request);
         let answered = match &passage.outcome {
