@@ -536,6 +536,11 @@ mod tests {
                 "server { location = /copy { return 444; } location / { mirror /copy; empty_gif; } }",
                 "Some(200)",
             ),
+            // The status is kept, whatever FastCGI, which cannot upgrade, answers.
+            (
+                "server { location = /auth { error_page 500 @no; return 500; } location @no { fastcgi_pass app; } location / { auth_request /auth; PAIR proxy_pass http://app; } }",
+                "Some(500)",
+            ),
             // A refusal's page is asked for elsewhere, and that is no permission.
             (
                 "server { error_page 401 = /no; location = /auth { return 401; } location /no { proxy_pass http://app; } location / { auth_request /auth; PAIR proxy_pass http://app; } }",

@@ -391,7 +391,11 @@ fn verdict(outcome: &Outcome, real: &Attempt, upstream: Option<Upstreams<'_>>) -
         match upstream.seen.iter().rfind(|seen| seen.contains(&line)) {
             Some(seen) => answered = answer(seen),
             // The mirror's 101 may close the connection before.
-            None if upstream.beside && matches!(reply, Reply::Replaced { status: None }) => {}
+            None if upstream.beside
+                && matches!(
+                    reply,
+                    Reply::Replaced { status: None } | Reply::Undecided { .. }
+                ) => {}
             None if !upstream.ordered => {}
             None => return differs(format!("that the upstream {line}")),
         }

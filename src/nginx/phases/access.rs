@@ -172,7 +172,7 @@ impl Walk<'_, '_> {
                 if let Reply::Replaced {
                     status: Some(status),
                 } = forwarded.reply
-                    && !pass::is_handshake(&forwarded.request) =>
+                    && !(forwarded.module.upgrades() && pass::is_handshake(&forwarded.request)) =>
             {
                 status
             }
