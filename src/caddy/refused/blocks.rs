@@ -127,6 +127,11 @@ fn block(of: &str) -> Option<&'static [Line]> {
             ("0rtt", 1, 1, Kind::Any),
         ],
         "timeouts" => &[
+            ("read_timeout", 1, 2, Kind::Any),
+            ("write_timeout", 1, 2, Kind::Any),
+            ("max_write_chunk", 1, 1, Kind::Size),
+        ],
+        "servers timeouts" => &[
             ("read_body", 1, 1, Kind::Duration),
             ("read_body_idle", 1, 2, Kind::Any),
             ("read_header", 1, 1, Kind::Duration),
@@ -215,6 +220,7 @@ fn is_misplaced(name: &str) -> bool {
         "tls",
         "servers",
         "timeouts",
+        "servers timeouts",
         "request_body",
     ];
     !templated
@@ -304,7 +310,7 @@ pub(super) fn lines(of: &str, list: &[Directive], version: Version, found: &mut 
         } else if let Some(one) = known.and_then(|known| arguments(line.head, line.args(), known)) {
             found.push(one);
         } else if of == "servers" && name == "timeouts" {
-            lines("timeouts", line.children(), version, found);
+            lines("servers timeouts", line.children(), version, found);
         }
     }
 }
@@ -335,8 +341,20 @@ pub(super) fn options(block: &Directive, version: Version, found: &mut Vec<Refus
             Kind::Duration => line.args().get(..1).unwrap_or_default(),
             _ => line.args(),
         };
+        let mut named = line.children().iter().filter(|line| line.name() == "name");
         if let Some(one) = arguments(line.head, args, known) {
             found.push(one);
+        } else if name == "servers"
+            && let (true, Some(named)) = (line.args().is_empty(), named.next())
+        {
+            // serveroptions.go, unmarshalCaddyfileServerOptions.
+            found.push(refusal(
+                named.head,
+                "Caddy refuses the whole file: `servers` without an address has no `name`"
+                    .to_owned(),
+                "which of the servers?",
+                "write the listener's address: `servers :443 {`",
+            ));
         } else if matches!(name, "servers" | "log") {
             lines(name, line.children(), version, found);
         } else if name == "order" {
