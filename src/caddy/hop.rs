@@ -186,7 +186,16 @@ impl SiteHop<'_> {
                     .iter()
                     .any(|line| line.name.eq_ignore_ascii_case(name))
             };
-            if dialect == Dialect::H2c && (has("Upgrade") || has("Connection")) {
+            // x/net/http2, checkConnHeaders: one Connection may say what HTTP/1.1 does anyway.
+            let connects = headers
+                .iter()
+                .filter(|line| line.name.eq_ignore_ascii_case("connection"))
+                .map(|line| line.value.known().map(|value| value.to_ascii_lowercase()));
+            let harmless = |value: Option<String>| {
+                matches!(value.as_deref(), Some("" | "close" | "keep-alive"))
+            };
+            let connects = connects.clone().count() > 1 || !connects.clone().all(harmless);
+            if dialect == Dialect::H2c && (has("Upgrade") || connects) {
                 // http2.Transport refuses such headers before it dials: 502.
                 walk.because.push(Because {
                     span,

@@ -219,7 +219,8 @@ impl<'a> Walker<'a> {
                 End::Proxied(id)
             }
             (Some((id, by)), End::Unhandled) => {
-                self.walk.replaced = Some((by, Some(200)));
+                let status = self.walk.panics.is_none().then_some(200);
+                self.walk.replaced = Some((by, status));
                 End::Proxied(id)
             }
             (_, end) => end,
