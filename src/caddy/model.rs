@@ -192,7 +192,8 @@ impl Model {
         for (mut config, undecided) in read {
             model.undecided.extend(undecided);
             let own = std::iter::once(config.source).chain(config.imported.iter().copied());
-            let unreadable = refused::unreadable(own.filter_map(|id| trees.get(&id)));
+            let unreadable =
+                refused::unreadable(own.filter_map(|id| trees.get(&id)), config.options.version);
             if let Some(first) = unreadable {
                 // What stands in it is not read.
                 config.refusals = vec![first];

@@ -22,6 +22,10 @@ use crate::grammar;
 use crate::source::{Source, Span};
 use crate::syntax::{Node, Quote, SyntaxError, Tree, Word};
 
+/// A brace that 2.6 takes (parse.go; pull request 5505).
+pub(super) const LONELY_BRACE: &str =
+    "unexpected \"{\" on a new line: it belongs at the end of the line before";
+
 /// More errors than this in one file say nothing new.
 const MAX_ERRORS: usize = 20;
 
@@ -276,10 +280,7 @@ impl<'a> Parser<'a> {
             // parse.go, addresses(): only for a site may the block open on the next line.
             self.attach_block(site, range);
         } else if let Some(index) = self.block_may_follow.take().filter(|_| !self.in_import()) {
-            self.error(
-                range.clone(),
-                "unexpected \"{\" on a new line: it belongs at the end of the line before".into(),
-            );
+            self.error(range.clone(), LONELY_BRACE.into());
             self.tree.nodes[index as usize].intact = false;
             self.attach_block(index, range);
         } else {

@@ -14,11 +14,12 @@ use std::collections::HashSet;
 use super::expand::Directive;
 use super::handler::{Action, Handler};
 use super::model::{Config, Options};
+use super::syntax::LONELY_BRACE;
 use crate::finding::Undecided;
 use crate::handshake::known_endpoint;
-use crate::project::Project;
+use crate::project::{Project, Version};
 use crate::source::Span;
-use crate::syntax::Tree;
+use crate::syntax::{SyntaxError, Tree};
 
 /// Directives of Caddy 1 that no plugin of Caddy 2 has, with what took their place.
 const CADDY_1: &[(&str, &str)] = &[
@@ -83,8 +84,14 @@ pub(super) fn caddy_1(project: &Project, config: &Config) -> Option<Undecided> {
 }
 
 /// What Caddy refuses in the files of one configuration before it looks at what they say.
-pub(super) fn unreadable<'t>(trees: impl Iterator<Item = &'t Tree>) -> Option<Refusal> {
-    let errors = trees.filter_map(|tree| tree.errors.first().filter(|error| error.certain));
+pub(super) fn unreadable<'t>(
+    trees: impl Iterator<Item = &'t Tree>,
+    version: Version,
+) -> Option<Refusal> {
+    let certain = |error: &&SyntaxError| {
+        error.certain && (version >= [2, 7, 0] || error.message != LONELY_BRACE)
+    };
+    let errors = trees.filter_map(|tree| tree.errors.first().filter(certain));
     let first = errors.min_by_key(|error| error.span)?;
     let said = first.message.as_str();
     let help = if said.contains('{') || said.contains('}') {
