@@ -316,23 +316,28 @@ fn moved_first(project: &Project, apps: &Apps, at: usize) -> Option<Fix> {
     let (first_line, moved_line) = (line(first_at), line(moved_at));
     let name = project.slice(moved).to_owned();
     let comma = text[moved_end..].strip_prefix(',');
+    let mut comment = "";
     let removed = if first_line == moved_line {
         // On one line: with the comma before it.
         let comma = text[..moved_at].trim_end().strip_suffix(',')?.len();
         comma..moved_end
     } else {
-        // On a line of its own.
+        // On a line of its own, with what is said about it there.
         let rest = comma?.split('\n').next()?;
-        if !text[moved_line..moved_at].trim().is_empty() || !rest.trim().is_empty() {
+        comment = rest.trim_end();
+        let is_comment = comment.is_empty() || comment.trim_start().starts_with('#');
+        if !text[moved_line..moved_at].trim().is_empty() || !is_comment {
             return None;
         }
         moved_line..(moved_end + 1 + rest.len() + 1).min(text.len())
     };
     let indent = &text[first_line..first_at];
     let inserted = if first_line != moved_line && indent.trim().is_empty() {
-        format!("{name},\n{indent}")
-    } else {
+        format!("{name},{comment}\n{indent}")
+    } else if comment.is_empty() {
         format!("{name}, ")
+    } else {
+        return None;
     };
     Some(Fix {
         title: "put daphne first".to_owned(),
