@@ -481,10 +481,12 @@ const GUNICORN: &[(&str, &str)] = &[
     ("worker_class", "--worker-class"),
     ("forwarded_allow_ips", "--forwarded-allow-ips"),
     ("bind", "--bind"),
+    ("workers", "--workers"),
     ("certfile", "--certfile"),
 ];
 const HYPERCORN: &[(&str, &str)] = &[
     ("bind", "--bind"),
+    ("workers", "--workers"),
     ("certfile", "--certfile"),
     ("root_path", "--root-path"),
     ("websocket_ping_interval", "--websocket-ping-interval"),
@@ -499,7 +501,15 @@ fn configure(project: &Project, program: &Program<'_>, commands: &mut [Command])
             // hypercorn/__main__.py _load_config: TOML where neither is written.
             Server::Hypercorn => match named.and_then(|path| path.strip_prefix("file:")) {
                 Some(path) => (path, HYPERCORN),
-                None => continue,
+                None => {
+                    if let Some(words) =
+                        named.and_then(|path| hypercorn_words(project, command, path))
+                    {
+                        command.words.extend(words);
+                        command.config_is_read = true;
+                    }
+                    continue;
+                }
             },
             _ => continue,
         };
@@ -531,6 +541,39 @@ fn configure(project: &Project, program: &Program<'_>, commands: &mut [Command])
         command.words.extend(words);
         command.config_is_read = true;
     }
+}
+
+/// What hypercorn's configuration in TOML says that the command does not, as options
+/// (hypercorn/config.py, from_toml).
+fn hypercorn_words(project: &Project, command: &Command, path: &str) -> Option<Vec<Word>> {
+    let name = path.rsplit('/').next()?;
+    let mut files = project.of_kind(Kind::Command);
+    let source = files.find(|source| source.name() == name && name.ends_with(".toml"))?;
+    let table: BTreeMap<String, toml::Spanned<toml::Value>> = toml::from_str(&source.text).ok()?;
+    let mut words = Vec::new();
+    for (setting, option) in HYPERCORN {
+        let Some(value) = table
+            .get(*setting)
+            .filter(|_| command.option(&[option]).is_none())
+        else {
+            continue;
+        };
+        let span = Span::new(source.id, value.span());
+        let values = match value.get_ref() {
+            toml::Value::Array(values) => values.as_slice(),
+            one => std::slice::from_ref(one),
+        };
+        for value in values {
+            let text = match value {
+                toml::Value::String(text) => text.clone(),
+                toml::Value::Integer(number) => number.to_string(),
+                toml::Value::Float(number) => number.to_string(),
+                _ => continue,
+            };
+            words.extend([(*option).to_owned(), text].map(|text| Word { text, span }));
+        }
+    }
+    Some(words)
 }
 
 /// Notes about what does not parse, in files that would matter.

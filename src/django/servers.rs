@@ -434,6 +434,34 @@ mod tests {
     }
 
     #[test]
+    fn hypercorns_configuration_in_toml_is_read() {
+        let files = [
+            ASGI,
+            SETTINGS,
+            (
+                "Procfile",
+                "web: hypercorn -c ops/hypercorn.toml p.asgi:application\n",
+            ),
+            (
+                "ops/hypercorn.toml",
+                "bind = ['0.0.0.0:9000']\nworkers = 4\nwebsocket_ping_interval = 7.5\n",
+            ),
+        ];
+        let project = Project::in_memory(files).unwrap();
+        let model = Model::resolve(&project);
+        let [command] = model.commands.as_slice() else {
+            panic!("{:?}", model.commands);
+        };
+        assert!(!command.is_configured_elsewhere());
+        assert_eq!((command.port(), command.ping()), (Some(9000), Some(7.5)));
+        assert_eq!(command.option(&["--workers"]), Some("4"));
+        let place = command
+            .word("--workers")
+            .map(|word| project.place(word.span));
+        assert_eq!(place.as_deref(), Some("ops/hypercorn.toml:2"));
+    }
+
+    #[test]
     fn a_profile_for_developers_serves_no_production() {
         let gunicorn = "  web:\n    command: gunicorn p.wsgi\n";
         for (service, served) in [

@@ -135,6 +135,10 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     {
         return Some(Certain(Kind::Command));
     }
+    // hypercorn's own configuration, where it has its name.
+    if lower.contains("hypercorn") && lower.ends_with(".toml") {
+        return Some(Certain(Kind::Command));
+    }
     if may_be_compose(path, &lower) {
         return Some(Perhaps(Kind::Command));
     }
