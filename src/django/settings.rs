@@ -54,6 +54,8 @@ pub struct Setting<'a> {
     pub target: Option<Span>,
     /// A place after it that may give it another value.
     pub reopened: Option<&'a Open>,
+    /// Where it was assigned before, the latest first.
+    pub history: Vec<Span>,
 }
 
 impl Setting<'_> {
@@ -83,6 +85,7 @@ impl Settings {
                 values: binding.values.clone(),
                 target: Some(binding.target),
                 reopened: self.evaluated.reopened(binding),
+                history: binding.history().collect(),
             },
             None => {
                 let start = Span::new(self.source, 0..0);
@@ -97,6 +100,7 @@ impl Settings {
                     values: vec![value],
                     target: None,
                     reopened: None,
+                    history: Vec::new(),
                 }
             }
         }

@@ -24,7 +24,7 @@ pub mod urlrouter_arguments;
 pub mod wrong_application;
 pub mod wsgi_only;
 
-use super::settings::{Redirects, Settings};
+use super::settings::{Redirects, Setting, Settings};
 use super::{Arrival, Spared};
 use crate::context::Context;
 use crate::finding::Finding;
@@ -126,6 +126,14 @@ fn proxy_mentions(cx: &Context<'_>, sent: &str) -> bool {
     let lower = sent.to_ascii_lowercase();
     let [lines, parameters] = cx.proxies_text();
     lines.contains(&lower) || parameters.contains(&lower.replace('-', "_"))
+}
+
+/// Labels the places that set the setting before, and that the value at fault overrides.
+fn with_history(mut finding: Finding, setting: &Setting<'_>) -> Finding {
+    for place in &setting.history {
+        finding = finding.label(*place, "set here before, and overridden");
+    }
+    finding
 }
 
 /// Labels the place that may override the setting, if there is one.

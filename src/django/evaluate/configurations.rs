@@ -73,6 +73,7 @@ pub fn set_up(program: &Program<'_>, configuration: &Configuration) -> Evaluated
         let binding = Binding {
             values,
             target,
+            before: None,
             doubt: None,
             order: u32::MAX - 1,
         };

@@ -76,6 +76,7 @@ impl Frame<'_, '_> {
                         // What was uncertain there is uncertain here.
                         let doubt = evaluated.reopened(binding).cloned().map(Arc::new);
                         self.bind_doubtful(name, binding.values.clone(), binding.target, doubt);
+                        self.keep_history(name, binding);
                     }
                     for open in &evaluated.opens {
                         // Names of which nothing was seen may come from there.

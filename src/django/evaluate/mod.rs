@@ -39,6 +39,8 @@ const MAX_ROUNDS: usize = 64;
 const MAX_CALLS: usize = 6;
 /// Nesting of expressions and blocks that is followed.
 const MAX_DEPTH: u32 = 80;
+/// Earlier places of one name that are told.
+const MAX_HISTORY: usize = 4;
 /// Items of one list, bytes of one string.
 const MAX_ITEMS: usize = 4096;
 const MAX_TEXT: usize = 16 << 10;
@@ -50,9 +52,30 @@ pub struct Binding {
     pub values: Values,
     /// The name where it was last assigned.
     pub target: Span,
+    /// What it had before, for the names that settings have.
+    before: Option<Arc<Before>>,
     /// A place that may have given it another value before it came here.
     doubt: Option<Arc<Open>>,
     order: u32,
+}
+
+/// An earlier value of a name.
+#[derive(Clone, Debug)]
+struct Before {
+    /// The name where it was assigned.
+    target: Span,
+    /// And what it had before that.
+    before: Option<Arc<Before>>,
+}
+
+impl Binding {
+    /// Where the name was assigned before, the latest first.
+    pub fn history(&self) -> impl Iterator<Item = Span> {
+        let first = self.before.as_deref();
+        std::iter::successors(first, |one| one.before.as_deref())
+            .map(|one| one.target)
+            .take(MAX_HISTORY)
+    }
 }
 
 /// A place after which names may have other values than those written.

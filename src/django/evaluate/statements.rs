@@ -4,7 +4,10 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use super::{Binding, Evaluated, MAX_DEPTH, MAX_ROUNDS, MAX_STEPS, Open, Program, is_development};
+use super::{
+    Before, Binding, Evaluated, MAX_DEPTH, MAX_HISTORY, MAX_ROUNDS, MAX_STEPS, Open, Program,
+    is_development,
+};
 use crate::django::data::{
     ClassAttribute, Data, Origin, Possible, Sequence, Values, certain, join,
 };
@@ -77,14 +80,43 @@ impl<'a, 'p> Frame<'a, 'p> {
         doubt: Option<Arc<Open>>,
     ) {
         self.order += 1;
+        let Some(layer) = self.layers.last_mut() else {
+            return;
+        };
+        // Settings are the names that Django reads, all in capitals.
+        let is_setting = || name.bytes().all(|byte| !byte.is_ascii_lowercase());
+        let before = layer.get(name).filter(|_| is_setting()).and_then(|old| {
+            let is_same = match (old.values.as_slice(), values.as_slice()) {
+                ([old], [new]) => old.data.equals(&new.data) == Some(true),
+                _ => false,
+            };
+            if old.target == target || is_same {
+                return old.before.clone();
+            }
+            let before = old.before.clone();
+            let before = before.filter(|_| old.history().count() < MAX_HISTORY);
+            Some(Arc::new(Before {
+                target: old.target,
+                before,
+            }))
+        });
         let binding = Binding {
             values,
             target,
+            before,
             doubt,
             order: self.order,
         };
-        if let Some(layer) = self.layers.last_mut() {
-            layer.insert(name.to_owned(), binding);
+        layer.insert(name.to_owned(), binding);
+    }
+
+    /// Lets a name that was just taken over keep the history that it has where it comes from.
+    pub(super) fn keep_history(&mut self, name: &str, from: &Binding) {
+        let layer = self.layers.last_mut();
+        if let Some(binding) = layer.and_then(|layer| layer.get_mut(name))
+            && binding.before.is_none()
+        {
+            binding.before.clone_from(&from.before);
         }
     }
 

@@ -169,3 +169,40 @@ fn classes_are_settings() {
         ));
     }
 }
+
+/// The chain of places, the latest first; what says the same again is none of them.
+#[test]
+fn a_value_knows_what_it_overrides() {
+    let files = [
+        (
+            "manage.py",
+            "os.environ['DJANGO_SETTINGS_MODULE'] = 'p.production'\n",
+        ),
+        (
+            "p/base.py",
+            "MIDDLEWARE = []\nSECURE_SSL_REDIRECT = False\nHOSTS = ['a']\nHOSTS += ['b']\n",
+        ),
+        (
+            "p/cloud.py",
+            "from .base import *\nSECURE_SSL_REDIRECT = False\nSECURE_SSL_REDIRECT = 'yes'\n",
+        ),
+        (
+            "p/production.py",
+            "from .cloud import *\nSECURE_SSL_REDIRECT = True\n",
+        ),
+    ];
+    let project = Project::in_memory(files).unwrap();
+    let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
+    let all = find(&project, &mut program);
+    let named = |settings: &&Settings| project.source(settings.source).name() == "production.py";
+    let settings = all.iter().find(named).unwrap();
+    let history = |name: &str| -> Vec<String> {
+        let places = settings.get(name).history.into_iter();
+        places.map(|span| project.place(span)).collect()
+    };
+    assert_eq!(
+        history("SECURE_SSL_REDIRECT"),
+        ["p/cloud.py:3", "p/cloud.py:2"]
+    );
+    assert!(history("MIDDLEWARE").is_empty());
+}
