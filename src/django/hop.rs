@@ -94,10 +94,13 @@ impl Hop for Django<'_> {
         let host = origin::allowed_hosts(self.settings, false)
             .and_then(|hosts| {
                 let plain = hosts.iter().map(|host| host.trim_start_matches('.'));
-                plain
-                    .filter(|host| !host.contains(['*', '/', ':']) && !host.is_empty())
-                    .map(str::to_owned)
-                    .next()
+                let plain =
+                    plain.filter(|host| !host.contains(['*', '/', ':']) && !host.is_empty());
+                // One that clients ask for comes before those of a developer's machine.
+                let is_public =
+                    |host: &str| host.contains('.') && host.parse::<std::net::IpAddr>().is_err();
+                let host = plain.clone().find(|host| is_public(host));
+                host.or_else(|| plain.clone().next()).map(str::to_owned)
             })
             .unwrap_or_default();
         let mut entrances: Vec<Entrance> = self

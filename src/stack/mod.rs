@@ -294,6 +294,25 @@ impl<'a> Stack<'a> {
         found
     }
 
+    /// The host by which clients ask a server that has no name of its own: the one that the only
+    /// application near it is for, where no other server has that name.
+    pub fn public_host(&self, hop: usize, entrance: &Entrance) -> Option<&str> {
+        let place = &self.topology.places[hop];
+        if !entrance.host.is_empty() || self.hops[hop].is_application() {
+            return None;
+        }
+        let near = self.topology.applications.to(&place.folder);
+        let home = |hop: &usize| self.topology.places[*hop].folder.as_str();
+        only(near.iter().map(home))?;
+        let hosts = near.iter().flat_map(|hop| self.entrances(*hop));
+        let mut hosts = hosts.map(|entrance| entrance.host.as_str());
+        hosts.find(|host| {
+            host.contains('.')
+                && host.parse::<std::net::IpAddr>().is_err()
+                && self.hops[hop].takes(entrance.tls, host, entrance.port) != Takes::ByName
+        })
+    }
+
     /// The line that shows a hop: the command that starts an application, else where it is written.
     pub fn shown(&self, hop: usize) -> Span {
         match &self.topology.places[hop].program {

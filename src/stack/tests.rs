@@ -406,6 +406,47 @@ fn what_may_be_any_of_several_applications_is_undecided() {
     }
 }
 
+/// Who asks by a path alone means the public host, which AllowedHosts lets in, and not this machine.
+#[test]
+fn a_server_without_a_name_is_asked_for_the_public_host() {
+    let nginx = conf(&format!(
+        "server {{ listen 80 default_server; server_name _; location / {{ {UPGRADE} proxy_set_header Host $host; proxy_pass http://127.0.0.1:8000; }} }}"
+    ));
+    let named = "server { listen 80; server_name news.example.com; return 404; }\n";
+    for (hosts, before, url) in [
+        (
+            "['localhost', '.news.example.com']",
+            "",
+            "ws://news.example.com/ws/news/",
+        ),
+        ("['localhost', '10.0.0.7']", "", "ws://localhost/ws/news/"),
+        // Another server has that name.
+        ("['news.example.com']", named, "ws://localhost/ws/news/"),
+    ] {
+        let nginx = nginx.replace("http {\n", &format!("http {{\n{before}"));
+        let mut files = django("");
+        let settings = SETTINGS.replace("['*']", hosts);
+        files.retain(|(path, _)| !path.ends_with("settings.py"));
+        files.push(("site/settings.py".into(), settings));
+        files.push(("nginx.conf".into(), nginx));
+        files.push((
+            "Procfile".into(),
+            "web: daphne site.asgi:application\n".into(),
+        ));
+        let files = files.iter();
+        let files = files.map(|(path, text)| (path.as_str(), text.as_str()));
+        let project = Project::in_memory(files).expect("valid");
+        let cx = Context::resolve(&project);
+        let target = Target::parse("/ws/news/").expect("a path");
+        let urls: Vec<String> = trace(&cx, &target, None)
+            .into_iter()
+            .map(|way| way.url)
+            .filter(|asked| before.is_empty() || !asked.contains("news.example.com"))
+            .collect();
+        assert_eq!(urls, [url], "{hosts}");
+    }
+}
+
 /// The helps of what a rule finds.
 fn helps(files: &[(&str, &str)], rule: &str) -> Vec<String> {
     with(files, |cx| {

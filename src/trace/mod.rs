@@ -303,18 +303,30 @@ impl<'a> Tracer<'a> {
         entrances
             .into_iter()
             .take(MAX_WAYS)
-            .map(|(hop, entrance)| self.through(hop, entrance, &target.path, Asked::Handshake))
+            .map(|(hop, entrance)| {
+                let host = self.stack.public_host(hop, entrance);
+                let host = host.unwrap_or(&entrance.host);
+                self.as_host(hop, entrance, host, &target.path, Asked::Handshake)
+            })
             .collect()
     }
 
     /// The way of a path through one entrance of a hop.
     pub fn through(&self, hop: usize, entrance: &Entrance, path: &str, asked: Asked) -> Way {
+        self.as_host(hop, entrance, &entrance.host, path, asked)
+    }
+
+    /// The same, where clients ask for `host`.
+    fn as_host(
+        &self,
+        hop: usize,
+        entrance: &Entrance,
+        host: &str,
+        path: &str,
+        asked: Asked,
+    ) -> Way {
         let behind_tls = !self.edges.is_empty() || asked != Asked::Handshake && !entrance.tls;
-        let host = if entrance.host.is_empty() {
-            "localhost"
-        } else {
-            &entrance.host
-        };
+        let host = if host.is_empty() { "localhost" } else { host };
         let tls = entrance.tls || behind_tls;
         let default = if tls { 443 } else { 80 };
         let port = if behind_tls { default } else { entrance.port };
