@@ -46,6 +46,8 @@ struct File<'p> {
     yaml: &'p Yaml,
     /// The services, by their keys.
     services: Vec<(usize, usize)>,
+    /// The services that are built here, by the names of their images.
+    images: HashMap<&'p str, usize>,
     /// The files that it adds to.
     bases: Vec<usize>,
     /// The files that it includes.
@@ -69,9 +71,15 @@ impl<'p> Files<'p> {
                 let yaml = source.yaml();
                 let services = yaml.top("services");
                 let services = services.map(|services| yaml.pairs(services).collect());
+                let services: Vec<(usize, usize)> = services.unwrap_or_default();
+                let built = services.iter().filter_map(|(_, node)| {
+                    yaml.get(*node, "build")?;
+                    Some((yaml.text(yaml.get(*node, "image")?)?, *node))
+                });
                 File {
                     source,
-                    services: services.unwrap_or_default(),
+                    images: built.collect(),
+                    services,
                     yaml,
                     bases: Vec::new(),
                     includes: Vec::new(),
@@ -367,7 +375,7 @@ impl<'p> Files<'p> {
 
     /// What a service is built from.
     fn build(&self, layers: &[Layer<'_, 'p>]) -> Option<Build> {
-        let (Layer { file, .. }, build) = first(layers, "build")?;
+        let (Layer { file, .. }, build) = written_build(layers)?;
         let yaml = file.yaml;
         let context = match yaml.text(build) {
             Some(context) => substitute(context, &|_| None),
@@ -386,7 +394,7 @@ impl<'p> Files<'p> {
     /// What the container of a service holds.
     fn contents(&self, layers: &[Layer<'_, 'p>], built: Option<&Build>) -> Container {
         let project = self.project;
-        let has_build = built.is_some() || first(layers, "build").is_some();
+        let has_build = written_build(layers).is_some();
         let built = built.and_then(|build| {
             let file = project.source(build.dockerfile?);
             let target = build.target.as_deref();
@@ -461,6 +469,17 @@ impl File<'_> {
 fn first<'f, 'p>(layers: &[Layer<'f, 'p>], key: &str) -> Option<(Layer<'f, 'p>, usize)> {
     let mut layers = layers.iter();
     layers.find_map(|layer| Some((*layer, layer.file.yaml.get(layer.node, key)?)))
+}
+
+/// The `build` of a service or, where it has none, of the one whose image it runs: compose calls
+/// what it builds by the name that `image` says (docs.docker.com/reference/compose-file/build).
+fn written_build<'f, 'p>(layers: &[Layer<'f, 'p>]) -> Option<(Layer<'f, 'p>, usize)> {
+    first(layers, "build").or_else(|| {
+        let (Layer { file, .. }, image) = first(layers, "image")?;
+        let node = *file.images.get(file.yaml.text(image)?)?;
+        let builds = Layer { file, node };
+        Some((builds, file.yaml.get(node, "build")?))
+    })
 }
 
 /// The values of a key in all places.

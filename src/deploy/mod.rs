@@ -549,6 +549,26 @@ mod tests {
     }
 
     #[test]
+    fn an_image_is_what_the_service_of_its_name_builds() {
+        let compose = "services:\n  pages:\n    build: {context: site, target: run}\n    image: site_image\n  web:\n    image: site_image\n  cache:\n    image: redis\n";
+        let project = Project::in_memory([
+            ("compose.yaml", compose),
+            ("site/Dockerfile", "FROM python AS run\nCOPY . /app\n"),
+            ("site/manage.py", ""),
+        ])
+        .expect("valid");
+        let services = Deployment::read(&project).services;
+        let built = services.iter().map(|service| {
+            let build = service.build.as_ref();
+            let built = build.map(|build| (build.context.as_str(), build.target.as_deref()));
+            (service.name.as_str(), built)
+        });
+        let site = Some(("site", Some("run")));
+        let expected = [("pages", site), ("web", site), ("cache", None)];
+        assert_eq!(built.collect::<Vec<_>>(), expected);
+    }
+
+    #[test]
     fn a_tag_that_fixes_the_version_is_read() {
         for (image, version) in [
             ("nginx:1.25.3", Some([1, 25, 3])),
