@@ -160,8 +160,12 @@ impl Walk<'_, '_> {
         let args = Value::Known(args.unwrap_or_default().to_owned());
         let (end, page) = self.subrequest(path, args);
         let end = match (end, page) {
-            // Who is asked for the page of a refusal is no judge of whom it lets in.
-            (End::Forwards(forwarded), Some(page)) if forwarded.reply == Reply::Intact => {
+            // Who is asked for the page of a refusal is no judge of whom it lets in, and a 101 from
+            // there cannot be taken.
+            (End::Forwards(forwarded), Some(page))
+                if forwarded.reply == Reply::Intact
+                    || forwarded.module.upgrades() && pass::is_handshake(&forwarded.request) =>
+            {
                 self.undecided(page, "what its upstream says to the page of a refusal")
             }
             (end, _) => end,
