@@ -69,9 +69,7 @@ impl<'p> Files<'p> {
         let files: Vec<File<'p>> = sources
             .map(|source| {
                 let yaml = source.yaml();
-                let services = yaml.top("services");
-                let services = services.map(|services| yaml.pairs(services).collect());
-                let services: Vec<(usize, usize)> = services.unwrap_or_default();
+                let services: Vec<(usize, usize)> = services(yaml).collect();
                 let built = services.iter().filter_map(|(_, node)| {
                     yaml.get(*node, "build")?;
                     Some((yaml.text(yaml.get(*node, "image")?)?, *node))
@@ -525,14 +523,16 @@ fn volumes(yaml: &Yaml, service: usize) -> Vec<(String, String)> {
         .collect()
 }
 
+/// The services of a compose file, by their keys.
+fn services(yaml: &Yaml) -> impl Iterator<Item = (usize, usize)> {
+    let services = yaml.top("services").into_iter();
+    services.flat_map(|services| yaml.pairs(services))
+}
+
 /// What all services of `source` mount, and where.
 pub(super) fn pairs(source: &Source) -> Vec<(String, String)> {
     let yaml = source.yaml();
-    let services = yaml.top("services");
-    let services = services
-        .into_iter()
-        .flat_map(|services| yaml.pairs(services));
-    services
+    services(yaml)
         .flat_map(|(_, service)| volumes(yaml, service))
         .collect()
 }
@@ -540,11 +540,7 @@ pub(super) fn pairs(source: &Source) -> Vec<(String, String)> {
 /// The services of `source` that only a profile starts.
 pub(super) fn optional(source: &Source) -> Vec<(Span, Vec<String>)> {
     let yaml = source.yaml();
-    let services = yaml.top("services");
-    let services = services
-        .into_iter()
-        .flat_map(|services| yaml.pairs(services));
-    services
+    services(yaml)
         .filter_map(|(_, service)| {
             let profiles = yaml.words(yaml.get(service, "profiles")?);
             let profiles: Vec<String> = profiles.into_iter().map(str::to_owned).collect();

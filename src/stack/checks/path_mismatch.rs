@@ -71,9 +71,13 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                     Some(line) => format!("or let the route take `{arrives}`:\n{line},"),
                     None => format!("or let the route take `{arrives}`"),
                 };
-                label(finding, told.step().at, format!("takes `{path}`"))
-                    .help(help)
-                    .help(route)
+                let finding = label(finding, told.step().at, format!("takes `{path}`")).help(help);
+                // Nobody means a path that begins with two slashes.
+                if arrives.starts_with("//") {
+                    finding
+                } else {
+                    finding.help(route)
+                }
             }
         };
         report.push(
