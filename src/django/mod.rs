@@ -152,20 +152,23 @@ impl Model {
         }
         configure(project, &program, &mut commands);
         // Many commands may name one target.
-        let mut asked = HashSet::new();
-        let objects = commands
+        let mut seen = HashSet::new();
+        let asked: Vec<&Command> = commands
             .iter()
             .filter(|command| {
                 let target = command.target.as_ref();
-                target.is_some_and(|target| asked.insert((&target.text, command.program)))
+                target.is_some_and(|target| seen.insert((&target.text, command.program)))
             })
+            .collect();
+        let objects = asked
+            .iter()
             .filter_map(|command| {
                 let target = command.target.as_ref()?;
                 let object = objects::find(&program, &applications, command)?;
                 Some((target.text.clone(), object))
             })
             .collect();
-        let mounts = commands
+        let mounts = asked
             .iter()
             .filter_map(|command| {
                 let target = command.target.as_ref()?;
@@ -494,6 +497,17 @@ const HYPERCORN: &[(&str, &str)] = &[
 
 /// Adds what the configuration files of gunicorn and hypercorn say to the commands that read them.
 fn configure(project: &Project, program: &Program<'_>, commands: &mut [Command]) {
+    let mut files: HashMap<&str, Vec<&Source>> = HashMap::new();
+    let tables = project.of_kind(Kind::Command);
+    let tables = tables.filter(|source| source.name().ends_with(".toml"));
+    for source in project.of_kind(Kind::Python).chain(tables) {
+        files.entry(source.name()).or_default().push(source);
+    }
+    // A repository of several projects has several files of the usual name.
+    let of_name = |command: &Command, path: &str| {
+        let name = path.rsplit('/').next().unwrap_or(path);
+        nearest(project.source(command.span.source).folder(), files.get(name)?)
+    };
     for command in commands.iter_mut() {
         let named = command.option(&["--config", "-c"]);
         let (path, settings) = match command.program {
@@ -502,8 +516,9 @@ fn configure(project: &Project, program: &Program<'_>, commands: &mut [Command])
             Server::Hypercorn => match named.and_then(|path| path.strip_prefix("file:")) {
                 Some(path) => (path, HYPERCORN),
                 None => {
-                    if let Some(words) =
-                        named.and_then(|path| hypercorn_words(project, command, path))
+                    if let Some(words) = named
+                        .and_then(|path| of_name(command, path))
+                        .and_then(|source| hypercorn_words(command, source))
                     {
                         command.words.extend(words);
                         command.config_is_read = true;
@@ -513,9 +528,8 @@ fn configure(project: &Project, program: &Program<'_>, commands: &mut [Command])
             },
             _ => continue,
         };
-        let name = path.rsplit('/').next().unwrap_or(path);
-        let mut all = program.all();
-        let Some((_, config)) = all.find(|(id, _)| project.source(*id).name() == name) else {
+        let config = of_name(command, path).and_then(|source| program.module(source.id));
+        let Some(config) = config else {
             continue;
         };
         let mut words = Vec::new();
@@ -543,12 +557,21 @@ fn configure(project: &Project, program: &Program<'_>, commands: &mut [Command])
     }
 }
 
+/// The only one of these files that has the most folders in common with `folder`.
+fn nearest<'s>(folder: &str, files: &[&'s Source]) -> Option<&'s Source> {
+    let shared = |source: &Source| {
+        let pairs = folder.split('/').zip(source.folder().split('/'));
+        pairs.take_while(|(one, other)| one == other).count()
+    };
+    let most = files.iter().map(|source| shared(source)).max()?;
+    let mut nearest = files.iter().filter(|source| shared(source) == most);
+    let only = nearest.next()?;
+    nearest.next().is_none().then_some(*only)
+}
+
 /// What hypercorn's configuration in TOML says that the command does not, as options
 /// (hypercorn/config.py, from_toml).
-fn hypercorn_words(project: &Project, command: &Command, path: &str) -> Option<Vec<Word>> {
-    let name = path.rsplit('/').next()?;
-    let mut files = project.of_kind(Kind::Command);
-    let source = files.find(|source| source.name() == name && name.ends_with(".toml"))?;
+fn hypercorn_words(command: &Command, source: &Source) -> Option<Vec<Word>> {
     let table: BTreeMap<String, toml::Spanned<toml::Value>> = toml::from_str(&source.text).ok()?;
     let mut words = Vec::new();
     for (setting, option) in HYPERCORN {
@@ -643,5 +666,12 @@ mod tests {
             "worker_class = 'uvicorn.workers.UvicornWorker'\n",
         );
         assert_eq!(arrival(&[worker, config, standard]), "websocket");
+        // Another project's file of the same name says nothing about this one.
+        let (usual, text) = (("Procfile", "web: gunicorn p.asgi\n"), config.1);
+        let elsewhere = ("a/other/gunicorn.conf.py", text);
+        let own = ("gunicorn.conf.py", "workers = 2\n");
+        assert_eq!(arrival(&[usual, elsewhere, own, standard]), "http");
+        let own = ("gunicorn.conf.py", text);
+        assert_eq!(arrival(&[usual, own, standard]), "websocket");
     }
 }

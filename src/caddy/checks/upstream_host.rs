@@ -1,6 +1,6 @@
 //! The Host that an upstream is asked for, and the name that it is known by.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use super::lost::evidence;
@@ -16,7 +16,9 @@ use crate::rule::Severity;
 /// `caddy/upstream-host`.
 pub fn upstream_host(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut seen = HashSet::new();
-    for (route, site, handler, proxy) in route::proxies(&cx.caddy) {
+    let named = named(cx);
+    for at in route::proxies(&cx.caddy) {
+        let (route, site, handler, proxy) = at;
         if proxy.partial || site.is_fragment() {
             continue;
         }
@@ -25,7 +27,7 @@ pub fn upstream_host(cx: &Context<'_>, report: &mut Report<'_>) {
                 continue;
             }
             if !by_address(route, handler, proxy, upstream, report) {
-                unknown_host(cx, route, site, handler, proxy, upstream, report);
+                unknown_host(cx, &named, at, upstream, report);
             }
         }
     }
@@ -80,10 +82,8 @@ fn by_address(
 /// A site of the project that has no address for the Host that arrives.
 fn unknown_host(
     cx: &Context<'_>,
-    route: &Route,
-    site: &Site,
-    handler: &Handler,
-    proxy: &Proxy,
+    named: &Named<'_>,
+    (route, site, handler, proxy): (&Route, &Site, &Handler, &Proxy),
     upstream: &Upstream,
     report: &mut Report<'_>,
 ) {
@@ -91,7 +91,7 @@ fn unknown_host(
         return;
     };
     let tls = upstream.scheme == Scheme::Https || proxy.tls_transport;
-    let Some((config, inner)) = inner(cx, host, port, tls) else {
+    let Some((config, inner)) = inner(named, host, port, tls) else {
         return;
     };
     let Some(sent) = sent_host(cx, site, proxy, host, tls) else {
@@ -139,23 +139,31 @@ fn unknown_host(
 
 /// The site that the project has for that host and port.
 fn inner<'a>(
-    cx: &'a Context<'_>,
+    named: &Named<'a>,
     host: &str,
     port: u16,
     tls: bool,
 ) -> Option<(&'a Config, &'a Address)> {
-    cx.caddy.configs.iter().find_map(|config| {
+    let of_host = named.get(host).into_iter().flatten();
+    of_host.copied().find(|(config, address)| {
         let ports = &config.options.ports;
-        let mut addresses = config.sites.iter().flat_map(|site| &site.addresses);
-        let address = addresses.find(|address| {
-            !address.unknown
-                && address.host == host
-                && address.is_public()
-                && address.listens(ports) == port
-                && address.is_tls(ports) == tls
-        })?;
-        Some((config, address))
+        address.listens(ports) == port && address.is_tls(ports) == tls
     })
+}
+
+/// The addresses of public names, by these.
+type Named<'a> = HashMap<&'a str, Vec<(&'a Config, &'a Address)>>;
+
+fn named<'a>(cx: &'a Context<'_>) -> Named<'a> {
+    let mut named = Named::new();
+    for config in &cx.caddy.configs {
+        let addresses = config.sites.iter().flat_map(|site| &site.addresses);
+        for address in addresses.filter(|address| !address.unknown && address.is_public()) {
+            let own = named.entry(address.host.as_str()).or_default();
+            own.push((config, address));
+        }
+    }
+    named
 }
 
 /// The Host that the upstream is asked for, without its port; `None` where that is not certain.

@@ -20,7 +20,7 @@ mod tests;
 
 pub use self::configurations::{Configuration, configurations, set_up};
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use self::statements::Frame;
@@ -139,7 +139,7 @@ pub struct Program<'p> {
     project: &'p Project,
     /// Where modules are.
     pub modules: Modules<'p>,
-    evaluated: HashMap<SourceId, Evaluated>,
+    evaluated: BTreeMap<SourceId, Evaluated>,
     parsed: Parsed,
     /// The first syntax error of each file that has one.
     pub errors: Vec<Span>,
@@ -153,7 +153,7 @@ impl<'p> Program<'p> {
         let mut program = Self {
             project,
             modules: Modules::new(project),
-            evaluated: HashMap::new(),
+            evaluated: BTreeMap::new(),
             parsed,
             errors,
         };
@@ -210,13 +210,7 @@ impl<'p> Program<'p> {
 
     /// All modules, in the order of their sources.
     pub fn all(&self) -> impl Iterator<Item = (SourceId, &Evaluated)> {
-        let mut all: Vec<_> = self
-            .evaluated
-            .iter()
-            .map(|(id, module)| (*id, module))
-            .collect();
-        all.sort_by_key(|(id, _)| *id);
-        all.into_iter()
+        self.evaluated.iter().map(|(id, module)| (*id, module))
     }
 
     /// Imported modules before those that import them, without recursion: an import chain may
