@@ -73,12 +73,17 @@ impl Config {
             return lost(Some(400), Some(place), message);
         }
         let name = match &request.tls_name {
-            None => Some(&request.host),
+            // Without a host every site is asked.
+            None => Some(&request.host).filter(|host| !host.is_empty()),
             Some(name) => name.known(),
         };
         if let Some(name) = name.filter(|_| secure) {
             if !self.has_certificate(name) {
-                let message = format!("no site here has a certificate for `{name}`");
+                let message = match name.is_empty() {
+                    true => "the TLS handshake names no host, and without a name no certificate is found here"
+                        .to_owned(),
+                    false => format!("no site here has a certificate for `{name}`"),
+                };
                 return lost(None, Some(place), &message);
             }
             // modules/caddyhttp/server.go, enforcementHandler.
@@ -312,7 +317,7 @@ impl Config {
 
     /// Whether a TLS handshake for `host` finds a certificate.
     fn has_certificate(&self, host: &str) -> bool {
-        if host.is_empty() || self.options.fallback_sni || self.options.on_demand {
+        if self.options.fallback_sni || self.options.on_demand {
             return true;
         }
         let any = |site: &Site| {
@@ -332,8 +337,13 @@ impl Config {
                     && addresses.any(|address| host_matches(&address.host, host))
             });
         }
-        self.secure()
-            .any(|(_, address)| host_matches(&address.host, host))
+        let mut secure = self.secure().map(|(_, address)| address.host.as_str());
+        if host.is_empty() {
+            // A certificate for the address that is dialled would do (certmagic handshake.go,
+            // getCertificateFromCache), and nobody knows what a site without a name has.
+            return secure.any(|host| host.is_empty() || host.parse::<std::net::IpAddr>().is_ok());
+        }
+        secure.any(|own| host_matches(own, host))
     }
 }
 

@@ -506,7 +506,10 @@ fn configure(project: &Project, program: &Program<'_>, commands: &mut [Command])
     // A repository of several projects has several files of the usual name.
     let of_name = |command: &Command, path: &str| {
         let name = path.rsplit('/').next().unwrap_or(path);
-        nearest(project.source(command.span.source).folder(), files.get(name)?)
+        nearest(
+            project.source(command.span.source).folder(),
+            files.get(name)?,
+        )
     };
     for command in commands.iter_mut() {
         let named = command.option(&["--config", "-c"]);

@@ -375,6 +375,11 @@ pub trait Hop {
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes;
     /// What becomes of `request` here.
     fn receive(&self, request: &Request) -> Passage;
+    /// The status that clients get where the upstream closes the connection without an answer;
+    /// `None` where a page for errors may make another one of it.
+    fn unanswered(&self) -> Option<u16> {
+        Some(502)
+    }
     /// Whether another text of `source` might change what it does.
     fn may_read(&self, _source: &Source) -> bool {
         true

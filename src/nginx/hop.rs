@@ -12,6 +12,7 @@ use crate::handshake::{
 };
 use crate::project::Version;
 use crate::source::{Kind, Source, Span};
+use crate::value::Value;
 
 /// From this version on a listener of plain HTTP/2 also understands HTTP/1.1.
 const PREFACE_IS_DETECTED: Version = [1, 25, 1];
@@ -94,6 +95,20 @@ impl Hop for Nginx<'_> {
 
     fn dials(&self) -> Vec<Dial> {
         phases::dials(self.view)
+    }
+
+    fn unanswered(&self) -> Option<u16> {
+        let view = self.view;
+        let blocks = view.config.locations.iter().map(|location| location.item);
+        let mut levels = blocks.flat_map(|block| view.outward(block));
+        let is_paged = levels.any(|level| {
+            let mut pages = view.level(level).error_pages.iter();
+            pages.any(|page| {
+                let mut codes = view.directive(*page).args().iter();
+                codes.any(|word| word.text == "502")
+            })
+        });
+        (!is_paged).then_some(502)
     }
 
     fn paths(&self, entrance: &Entrance) -> BTreeSet<String> {
@@ -242,7 +257,13 @@ impl Nginx<'_> {
     /// What the listener does before any phase begins.
     fn listener(&self, chosen: Chosen, request: &Request) -> Option<(Option<u16>, Answer)> {
         let view = self.view;
-        let server = view.config.servers[chosen.server as usize].item;
+        // The TLS handshake is over before the Host is read.
+        let shaken = match &request.tls_name {
+            Some(Value::Known(name)) => view.choose_server(name, request.port),
+            _ => None,
+        };
+        let shaken = shaken.unwrap_or(chosen).server;
+        let server = view.config.servers[shaken as usize].item;
         let rejects = || {
             let item = view.in_force(server, "ssl_reject_handshake");
             item.is_some_and(|item| view.directive(item).arg(0) == Some("on"))

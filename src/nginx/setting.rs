@@ -26,6 +26,8 @@ pub(super) const NAMES: &[&str] = &[
     "scgi_intercept_errors",
     "fastcgi_intercept_errors",
     "grpc_intercept_errors",
+    "proxy_ssl_server_name",
+    "proxy_ssl_name",
     "proxy_cache",
     "proxy_cache_valid",
     "proxy_cache_bypass",

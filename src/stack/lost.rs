@@ -38,6 +38,14 @@ pub(super) enum How {
         /// Where that is written.
         place: Span,
     },
+    /// A proxy names no host in its TLS handshake, and the one behind it needs a name to choose its
+    /// certificate by.
+    NoName {
+        /// A host that it has a certificate for.
+        known: String,
+        /// Where that is written.
+        place: Span,
+    },
 }
 
 /// Routes that are lost for one cause.
@@ -264,8 +272,42 @@ fn fate(stack: &Stack<'_>, traced: &Traced, run: &Run) -> Fate {
                 None => Fate::Lost(How::Answered(*status), end),
             }
         }
+        Outcome::Answers { status: None } => match no_name(stack, run) {
+            Some(how) => Fate::Lost(how, end - 1),
+            None => Fate::Unclear,
+        },
         _ => Fate::Unclear,
     }
+}
+
+/// Whether the last hop would pass the handshake on if the TLS handshake before it named a host.
+fn no_name(stack: &Stack<'_>, run: &Run) -> Option<How> {
+    let last = run.steps.last()?;
+    let before = run.steps.len().checked_sub(2)?;
+    let (hop, _) = (last.hop?, run.steps[before].hop?);
+    if last.arrived.tls_name != Some(Value::Known(String::new())) {
+        return None;
+    }
+    let named = |entrance: &&Entrance| {
+        entrance.tls && entrance.port == last.arrived.port && !entrance.host.is_empty()
+    };
+    // The host that is asked for, if it is there, else any that is.
+    let mut entrances: Vec<&Entrance> = stack.entrances(hop).iter().filter(named).collect();
+    entrances.sort_by_key(|entrance| entrance.host != last.arrived.host);
+    entrances.into_iter().find_map(|entrance| {
+        let mut request = last.arrived.clone();
+        request.tls_name = None;
+        request.host.clone_from(&entrance.host);
+        request.authority.clone_from(&entrance.host);
+        let outcome = stack.hops[hop].receive(&request).outcome;
+        let Outcome::Forwards { request, .. } = outcome else {
+            return None;
+        };
+        matches!(judge(&request), Judged::Opens).then(|| How::NoName {
+            known: entrance.host.clone(),
+            place: entrance.span,
+        })
+    })
 }
 
 /// Whether the application's server takes no sockets here, and another one of its does.
@@ -418,7 +460,9 @@ fn place(cx: &Context<'_>, how: &How, run: &Run, step: usize) -> Span {
         }
         How::Answered(_) => step.at,
         How::Moved { .. } => mover(cx, step).unwrap_or_else(|| pass(cx, step)),
-        How::Plain | How::Elsewhere | How::UnknownHost { .. } => pass(cx, step),
+        How::Plain | How::Elsewhere | How::UnknownHost { .. } | How::NoName { .. } => {
+            pass(cx, step)
+        }
     }
 }
 

@@ -697,7 +697,13 @@ impl<'a> Tracer<'a> {
         if broken && run.verdict == Verdict::Fails {
             run.lost_at = Some(0);
         }
+        let ended = run.steps.last().map(|step| &step.passage.outcome);
         if run.verdict == Verdict::Fails
+            && run.status.is_none()
+            && matches!(ended, Some(Outcome::Answers { status: None }))
+        {
+            run.status = hop.unanswered();
+        } else if run.verdict == Verdict::Fails
             && let Some(status) = run.status
         {
             let mut instead = refused.into_iter().filter(|(code, _)| *code == status);

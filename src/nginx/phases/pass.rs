@@ -92,7 +92,7 @@ impl Walk<'_, '_> {
         };
         let value = self.scope.value(word);
         let from = directive.head();
-        let (to, path) = match value {
+        let (mut to, path) = match value {
             Value::Known(text) => match self.resolve(&text, word, pass, module) {
                 Ok(found) => found,
                 Err(step) => return step,
@@ -104,6 +104,12 @@ impl Walk<'_, '_> {
             && let (Value::Known(host), None) = (&to.host, &here.proxy)
         {
             here.proxy = Some((host.clone(), String::new()));
+        }
+        if to.iter().any(|to| to.tls) {
+            let name = self.tls_name();
+            for to in &mut to {
+                to.tls_name = Some(name.clone());
+            }
         }
         self.note(pass, What::Handler, told(&to));
         let effective = headers::Effective::at(self.view, self.scope.location);
@@ -164,6 +170,43 @@ impl Walk<'_, '_> {
         }
         self.see(unseen);
         Step::End(End::Forwards(Box::new(forwarded)))
+    }
+
+    /// The name that a TLS handshake with the upstream asks for; empty where it asks for none
+    /// (ngx_http_upstream_ssl_name).
+    fn tls_name(&mut self) -> Value {
+        let view = self.view;
+        let block = self.scope.location;
+        let asks = view.setting(block, "proxy_ssl_server_name");
+        if let Some(unseen) = asks.unseen {
+            return Value::Unknown(unseen.why);
+        }
+        let asks = asks.items.last().map(|item| view.directive(*item).arg(0));
+        if asks != Some(Some("on")) {
+            return Value::Known(String::new());
+        }
+        let stated = view.in_force(block, "proxy_ssl_name");
+        let stated = stated.and_then(|item| view.directive(item).args().first());
+        let name = match stated {
+            Some(word) => self.scope.word(word),
+            None => {
+                let here = self.scope.here.as_ref();
+                let proxy = here.and_then(|here| here.proxy.as_ref());
+                match proxy {
+                    Some((host, _)) => Value::Known(host.clone()),
+                    None => Value::Unknown("a variable names the upstream".to_owned()),
+                }
+            }
+        };
+        match name {
+            Value::Known(name) => {
+                let (name, _) = host_and_port(&name);
+                // RFC 6066, section 3: an address is no name.
+                let name = if is_address(name) { "" } else { name };
+                Value::Known(name.to_ascii_lowercase())
+            }
+            unknown => unknown,
+        }
     }
 
     /// The pass of the block in force: its own, or that of the location around it.

@@ -348,7 +348,11 @@ fn write_end(way: &Way, run: &Run, ink: &Ink, out: &mut dyn Write) -> io::Result
         )?,
         (Verdict::Fails, None) if inside => writeln!(
             out,
-            "{verdict}: the browser gets no answer, and the page sees close code 1006"
+            "{verdict}: the browser gets {}, and the page sees close code 1006",
+            match run.steps.iter().filter(|step| step.layer != "edge").count() {
+                1 => "no answer",
+                _ => "an error page",
+            }
         )?,
         (Verdict::Fails, None) => writeln!(
             out,

@@ -41,7 +41,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 "leads to another server than the one for sockets".to_owned(),
                 told.met(),
             ),
-            How::Moved { .. } | How::UnknownHost { .. } => continue,
+            How::Moved { .. } | How::UnknownHost { .. } | How::NoName { .. } => continue,
         };
         let primary = match &lost.beside {
             Some(_) => format!(

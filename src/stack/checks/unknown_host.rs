@@ -3,13 +3,19 @@
 use super::{Told, label, name};
 use crate::context::Context;
 use crate::finding::Report;
-use crate::stack::lost::How;
+use crate::source::Span;
+use crate::stack::lost::{How, Lost};
 
 /// Reports hops that pass a handshake on under a name for which the next one has no address.
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     for lost in cx.lost() {
-        let How::UnknownHost { known, place } = &lost.how else {
-            continue;
+        let (known, place) = match &lost.how {
+            How::UnknownHost { known, place } => (known, place),
+            How::NoName { known, place } => {
+                no_name(cx, lost, (known, *place), report);
+                continue;
+            }
+            _ => continue,
         };
         let Some(told) = Told::new(cx, lost) else {
             continue;
@@ -84,4 +90,39 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 .help(format!("or let the inner one take it too:\n{added}")),
         );
     }
+}
+
+/// A TLS handshake that names no host, before a hop that has a certificate for `known` alone.
+fn no_name(cx: &Context<'_>, lost: &Lost, (known, place): (&str, Span), report: &mut Report<'_>) {
+    let Some(told) = Told::new(cx, lost) else {
+        return;
+    };
+    let Some(last) = told.run().steps.last() else {
+        return;
+    };
+    let inner = name(last.layer);
+    let finding = report.finding(
+        format!(
+            "no WebSocket opens {}: the TLS handshake with the {inner} behind this names no host, and finds no certificate",
+            told.at()
+        ),
+        lost.span,
+        "asks for no name when it begins TLS",
+    );
+    let finding = label(
+        finding,
+        place,
+        format!("has a certificate for `{known}`, and none for nobody"),
+    );
+    let mut lines = format!("proxy_ssl_server_name on;\nproxy_ssl_name {known};");
+    if last.arrived.host != known {
+        lines.push_str(&format!("\nproxy_set_header Host {known};"));
+    }
+    report.push(
+        told.because(finding)
+            .note(told.met())
+            .note("nginx leaves the name out of the TLS handshake unless `proxy_ssl_server_name on` says otherwise")
+            .note(told.trace())
+            .help(format!("name a host that it has a certificate for:\n{lines}")),
+    );
 }
