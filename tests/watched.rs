@@ -35,6 +35,10 @@ fn the_watch_bites() {
         let said = watched(&["/usr/bin/python3", "-c", attempt]);
         assert_eq!(said.status.signal(), Some(SIGSYS), "{attempt}: {said:?}");
     }
+    for attempt in ["import socket; socket.socket()", "import os; os.fork()"] {
+        let said = watched(&["--writes", "/usr/bin/python3", "-c", attempt]);
+        assert_eq!(said.status.signal(), Some(SIGSYS), "{attempt}: {said:?}");
+    }
     let harmless = "import threading; t = threading.Thread(target=print); t.start(); t.join()";
     let said = watched(&["/usr/bin/python3", "-c", harmless]);
     assert!(said.status.success(), "{said:?}");
@@ -109,4 +113,17 @@ fn no_command_starts_a_process_or_dials() {
         let stdout = String::from_utf8_lossy(&said.stdout);
         assert!(stdout.contains(says), "{words:?}: {said:?}");
     }
+}
+
+/// Fixing writes the file, and does nothing else.
+#[test]
+fn fixing_starts_no_process_and_dials_nobody() {
+    let conf = "events {}\nhttp {\n    server {\n        location /ws/ {\n            proxy_pass http://app:8000;\n        }\n    }\n}\n";
+    let project = folder(&[("nginx.conf", conf)]);
+    let path = project.path().display().to_string();
+    let wslint = env!("CARGO_BIN_EXE_wslint");
+    let said = watched(&["--writes", wslint, "check", "--fix", &path]);
+    assert_eq!(said.status.code(), Some(0), "{said:?}");
+    let fixed = std::fs::read_to_string(project.path().join("nginx.conf")).expect("there");
+    assert!(fixed.contains("proxy_set_header Upgrade"), "{fixed}");
 }

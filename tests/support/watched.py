@@ -1,8 +1,8 @@
-"""Runs a program that may only read: `watched.py PROGRAM ARGUMENT…`.
+"""Runs a program that may only read: `watched.py [--writes] PROGRAM ARGUMENT…`.
 
 The kernel kills it (SIGSYS) as soon as it, or a thread of it, starts a process, replaces itself,
-makes a socket, or opens a file to write it. Only the very call that starts it is let through, by
-the address of its path.
+makes a socket, or opens a file to write it, which `--writes` alone allows. Only the very call that
+starts it is let through, by the address of its path.
 """
 
 import ctypes
@@ -31,7 +31,7 @@ def argument(number):
     return 16 + 8 * number
 
 
-def program(path):
+def program(path, writes):
     """The filter, as instructions of BPF; jumps count from the next one."""
     machine, calls = MACHINES[platform.machine()]
     code = [(LOAD, 0, 0, 4), (EQUAL, 1, 0, machine), (RETURN, 0, 0, KILL), (LOAD, 0, 0, 0)]
@@ -42,13 +42,14 @@ def program(path):
             code.extend(body)
 
     kill, allow = (RETURN, 0, 0, KILL), (RETURN, 0, 0, ALLOW)
-    for name in ("socket", "socketpair", "connect", "fork", "vfork", "execveat", "creat", "openat2",
-                 "io_uring_setup"):
+    for name in ("socket", "socketpair", "connect", "fork", "vfork", "execveat", "io_uring_setup"):
+        on(name, [kill])
+    for name in () if writes else ("creat", "openat2"):
         on(name, [kill])
     # glibc turns to clone then, whose flags a filter can read.
     on("clone3", [(RETURN, 0, 0, NO_SUCH_CALL)])
     on("clone", [(LOAD, 0, 0, argument(0)), (ANY, 0, 1, CLONE_THREAD), allow, kill])
-    for name, flags in (("open", 1), ("openat", 2)):
+    for name, flags in () if writes else (("open", 1), ("openat", 2)):
         on(name, [(LOAD, 0, 0, argument(flags)), (ANY, 1, 0, WRITES), allow, kill])
     low, high = path & 0xFFFFFFFF, path >> 32
     on("execve", [(LOAD, 0, 0, argument(0)), (EQUAL, 0, 3, low), (LOAD, 0, 0, argument(0) + 4),
@@ -59,12 +60,14 @@ def program(path):
 
 def main():
     libc = ctypes.CDLL(None, use_errno=True)
-    path = ctypes.create_string_buffer(os.fsencode(sys.argv[1]))
-    words = [os.fsencode(word) for word in sys.argv[1:]]
+    writes = sys.argv[1] == "--writes"
+    started = sys.argv[2:] if writes else sys.argv[1:]
+    path = ctypes.create_string_buffer(os.fsencode(started[0]))
+    words = [os.fsencode(word) for word in started]
     arguments = (ctypes.c_char_p * (len(words) + 1))(*words, None)
     settings = [os.fsencode(f"{name}={value}") for name, value in os.environ.items()]
     environment = (ctypes.c_char_p * (len(settings) + 1))(*settings, None)
-    code, length = program(ctypes.addressof(path))
+    code, length = program(ctypes.addressof(path), writes)
     code = ctypes.create_string_buffer(code)
     filtered = ctypes.create_string_buffer(struct.pack("HxxxxxxP", length, ctypes.addressof(code)))
     prctl = libc.prctl
@@ -73,7 +76,7 @@ def main():
     if prctl(38, 1, 0, 0, 0) or prctl(22, 2, ctypes.addressof(filtered), 0, 0):
         sys.exit(f"this kernel takes no filter: {os.strerror(ctypes.get_errno())}")
     libc.execve(path, arguments, environment)
-    sys.exit(f"{sys.argv[1]}: {os.strerror(ctypes.get_errno())}")
+    sys.exit(f"{started[0]}: {os.strerror(ctypes.get_errno())}")
 
 
 main()
