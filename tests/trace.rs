@@ -370,6 +370,29 @@ fn a_process_has_its_ports_to_itself() {
 }
 
 #[test]
+fn a_101_that_is_no_switch_never_leaves_the_caddy_before() {
+    // Each was asked of Caddy 2.11: it passes on what still says `Upgrade: websocket`.
+    for (line, status) in [
+        ("header -Connection", 200),
+        ("header -Upgrade", 200),
+        ("header >Upgrade h2c", 200),
+        ("header Upgrade h2c", 200),
+        ("header Upgrade websocket", 101),
+    ] {
+        let caddy = format!(
+            ":80 {{\n\treverse_proxy 127.0.0.1:8080\n}}\n:8080 {{\n\t{line}\n\treverse_proxy 127.0.0.1:8000\n}}\n"
+        );
+        let folder = folder(&[("Caddyfile", &caddy)]);
+        let (_, json) = traced(folder.path(), "ws://a.example/ws");
+        assert_eq!(
+            (&json["verdict"], &json["status"]),
+            (&json!("fails"), &json!(status)),
+            "{line}: {json:#}"
+        );
+    }
+}
+
+#[test]
 fn a_circle_ends() {
     let caddy = ":8001 {\n\treverse_proxy localhost:8001\n}\n";
     let folder = folder(&[("Caddyfile", caddy)]);

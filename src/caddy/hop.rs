@@ -3,7 +3,7 @@
 use super::handler::{Action, HandlerId, Handlers};
 use super::matcher::Doubt;
 use super::proxy::{Dialect, HANDSHAKE, HeaderLine, Proxy, Scheme, opens, rebuild};
-use super::response::{Answers, Spoiled, spoiled};
+use super::response::{Answers, ResponseHandler, Spoiled, spoiled};
 pub use super::walk::{End, PathChange, Walk, walk};
 use super::walk::{rewritten, walk_error};
 use crate::handshake::{Because, Outcome, Passage, Protocol, Reply, Request, Upstream};
@@ -273,6 +273,7 @@ impl SiteHop<'_> {
                 lines: 2,
                 value: None,
                 by,
+                switches: true,
             })),
             (found, _) => found,
         };
@@ -288,7 +289,9 @@ impl SiteHop<'_> {
                     span: spoiled.by,
                     message,
                 });
-                Reply::Spoiled
+                Reply::Spoiled {
+                    switches: spoiled.switches,
+                }
             }
             Err(span) => {
                 let why = "the value of a header of the answer is not known here".to_owned();
@@ -303,10 +306,12 @@ impl SiteHop<'_> {
 }
 
 /// What `handle_response` and `replace_status` make of an upstream's refusal: the first that is
-/// about its status takes it (reverseproxy.go, reverseProxy).
+/// about its status takes it (reverseproxy.go, reverseProxy). A 101 that is no switch of protocols
+/// is dropped without a word (streaming.go, handleUpgradeResponse): 200, and nothing in it.
 fn refused(walk: &Walk, proxy: &Proxy) -> Vec<(u16, Outcome)> {
+    let dropped = Outcome::Answers { status: Some(200) };
     if proxy.responses.is_empty() {
-        return Vec::new();
+        return vec![(101, dropped)];
     }
     let instead = |code: u16| {
         let mut responses = proxy.responses.iter();
@@ -327,9 +332,19 @@ fn refused(walk: &Walk, proxy: &Proxy) -> Vec<(u16, Outcome)> {
             _ => None,
         }
     };
-    (300..600)
-        .filter_map(|code| Some((code, instead(code)?)))
-        .collect()
+    let takes = |response: &ResponseHandler| {
+        let answers = response.answers.as_ref();
+        answers.is_none_or(|answers| answers.takes_status(101))
+    };
+    let switch = match instead(101) {
+        Some(outcome) => outcome,
+        None if proxy.responses.iter().any(takes) => Outcome::Undecided {
+            why: "what is made of a 101 that is none depends on its headers".to_owned(),
+        },
+        None => dropped,
+    };
+    let refusals = (300..600).filter_map(|code| Some((code, instead(code)?)));
+    refusals.chain([(101, switch)]).collect()
 }
 
 fn journey(walk: Walk, outcome: Outcome) -> Journey {

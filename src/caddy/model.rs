@@ -367,6 +367,7 @@ fn adapt(
     }
     // Prose reads as the addresses of a site without braces.
     if let [only] = sites.as_slice()
+        && globals.is_empty()
         && !only.braces
         && only.children().is_empty()
         && !is_fragment(&sites)

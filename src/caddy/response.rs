@@ -168,6 +168,8 @@ pub struct Spoiled {
     pub value: Option<String>,
     /// The line that did it.
     pub by: Span,
+    /// Whether it still says that the protocol is switched to WebSocket.
+    pub switches: bool,
 }
 
 /// What the 101 is when it leaves: the first thing in it that a browser refuses. `Err` where that
@@ -230,6 +232,7 @@ pub(super) fn spoiled<'a>(
                 lines: 0,
                 value: None,
                 by,
+                switches: switches(&headers),
             }));
         }
     }
@@ -270,6 +273,7 @@ fn judge(headers: &[Header]) -> Result<Option<Spoiled>, Span> {
                 lines: own.len(),
                 value: own.last().and_then(|header| header.value.known().cloned()),
                 by,
+                switches: switches(headers),
             }));
         }
         if !good {
@@ -277,6 +281,16 @@ fn judge(headers: &[Header]) -> Result<Option<Spoiled>, Span> {
         }
     }
     Ok(None)
+}
+
+/// Whether a proxy of Go's takes a 101 for a switch to WebSocket (reverseproxy/streaming.go,
+/// upgradeType): the first Upgrade line counts.
+fn switches(headers: &[Header]) -> bool {
+    let known = |header: &Header| header.value.known().cloned().unwrap_or_default();
+    let mut connection = lines(headers, "Connection").map(known);
+    let upgrade = lines(headers, "Upgrade").next().map(known);
+    connection.any(|value| has_token(&value, "upgrade"))
+        && upgrade.is_some_and(|value| value.eq_ignore_ascii_case("websocket"))
 }
 
 fn lines<'a>(headers: &'a [Header], name: &'a str) -> impl Iterator<Item = &'a Header> {

@@ -293,7 +293,11 @@ pub enum Reply {
     },
     /// A 101 arrives, and no socket comes of it: a browser must refuse it (RFC 6455, 4.1), for a
     /// header that is missing, wrong or doubled; or the server closes at the first bytes.
-    Spoiled,
+    Spoiled {
+        /// Whether a proxy still takes it for a switch to WebSocket: Connection says `upgrade`, and
+        /// the first Upgrade line `websocket` (RFC 9110, 7.8).
+        switches: bool,
+    },
     /// Cannot be decided from the files.
     Undecided {
         /// What is missing, for a person.

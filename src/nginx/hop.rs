@@ -339,7 +339,7 @@ fn answered(request: &Request, reply: Reply, target: Option<Version>) -> Reply {
             why: format!("servers differ in whether they take a request with {lines}"),
         },
         // A 101 that fails, or 400.
-        Reply::Spoiled => Reply::Replaced { status: None },
+        Reply::Spoiled { .. } => Reply::Replaced { status: None },
         other => other,
     }
 }

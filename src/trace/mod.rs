@@ -706,7 +706,20 @@ impl<'a> Tracer<'a> {
         } else if run.verdict == Verdict::Fails
             && let Some(status) = run.status
         {
-            let mut instead = refused.into_iter().filter(|(code, _)| *code == status);
+            // A 101 of which no socket comes is passed on, unless it is no switch of protocols.
+            let switches = run.lost_at.and_then(|at| run.steps.get(at.checked_sub(1)?));
+            let switches = switches.is_none_or(|step| {
+                !matches!(
+                    step.passage.outcome,
+                    Outcome::Forwards {
+                        reply: Reply::Spoiled { switches: false },
+                        ..
+                    }
+                )
+            });
+            let mut instead = refused
+                .into_iter()
+                .filter(|(code, _)| *code == status && (*code != 101 || !switches));
             let (verdict, told) = match (instead.next(), kept) {
                 (None, None) => (Verdict::Fails, Some(status)),
                 (None, Some(kept)) => (Verdict::Fails, Some(kept)),
@@ -742,7 +755,7 @@ impl<'a> Tracer<'a> {
                         None => "the upstream's 101 never arrives".to_owned(),
                     }];
                 }
-                Reply::Spoiled => {
+                Reply::Spoiled { .. } => {
                     (run.verdict, run.status, run.lost_at) = (Verdict::Fails, Some(101), Some(0));
                     run.reasons = vec!["a 101 arrives, and no socket comes of it".to_owned()];
                 }

@@ -146,6 +146,7 @@ impl Generator {
             ),
         ];
         let mut urls = Vec::new();
+        let mut heard = Vec::new();
         let count = 1 + self.random.below(10).saturating_sub(6);
         for _ in 0..count {
             let at = self.random.below(sites.len());
@@ -164,10 +165,19 @@ impl Generator {
                 body.push_str(&self.errors());
             }
             let _ = writeln!(text, "{address} {{\n{}}}", indent(&body));
+            heard.extend(plain_port(address));
             for _ in 0..2 {
                 let origin = self.random.pick(origins);
                 let path = self.random.pick(&PATHS);
                 urls.push(format!("{origin}{path}"));
+            }
+        }
+        // Where nobody listens, `handle_errors` may open the socket elsewhere; that nobody does, no
+        // file says.
+        for port in [80, 8080] {
+            if text.contains("handle_errors") && !heard.contains(&port) {
+                text = text.replace(&format!("127.0.0.1:{port}\n"), "127.0.0.1:8001\n");
+                text = text.replace(&format!("127.0.0.1:{port} "), "127.0.0.1:8001 ");
             }
         }
         Generated {
@@ -682,6 +692,14 @@ impl Generator {
             "not protocol https",
             "not {\n\t\tpath /ws*\n\t\tmethod GET\n\t}",
         ])
+    }
+}
+
+/// The port at which a site of this address speaks plain HTTP.
+fn plain_port(address: &str) -> Option<u16> {
+    match address {
+        ":8080" | "http://c.test:8080" => Some(8080),
+        _ => (address == ":80" || address.contains("http://")).then_some(80),
     }
 }
 

@@ -154,7 +154,10 @@ impl Walk<'_, '_> {
             End::Forwards(forwarded) => {
                 forwarded.module.upgrades()
                     && pass::is_handshake(&forwarded.request)
-                    && !matches!(forwarded.reply, Reply::Replaced { .. } | Reply::Spoiled)
+                    && !matches!(
+                        forwarded.reply,
+                        Reply::Replaced { .. } | Reply::Spoiled { .. }
+                    )
             }
         };
         let first = self.page_after_page();
@@ -188,7 +191,13 @@ impl Walk<'_, '_> {
         let block = self.scope.location;
         if let Some(item) = self.cleared(block) {
             self.note(item, What::Reply, WITHOUT);
-            return (Reply::Spoiled, Some(item));
+            let mut args = self.view.directive(item).args().iter();
+            let takes = |name: &str| match name.strip_suffix('*') {
+                Some(prefix) => "upgrade".starts_with(&prefix.to_ascii_lowercase()),
+                None => name.eq_ignore_ascii_case("upgrade"),
+            };
+            let switches = !args.any(|word| takes(&word.text));
+            return (Reply::Spoiled { switches }, Some(item));
         }
         let view = self.view;
         let names = |setting, header: &str| {
@@ -214,7 +223,9 @@ impl Walk<'_, '_> {
                 (Some(item), _) => (item, WITHOUT),
             };
             self.note(wrong.0, What::Reply, wrong.1);
-            return (Reply::Spoiled, Some(wrong.0));
+            // Of two Upgrade lines the upstream's comes first.
+            let switches = *header != "Upgrade" || hides(header).is_none();
+            return (Reply::Spoiled { switches }, Some(wrong.0));
         }
         if let Some((item, value)) = self.adds(block, "Sec-WebSocket-Protocol") {
             let why = "only a client that asks for just this subprotocol accepts the 101";
@@ -222,7 +233,7 @@ impl Walk<'_, '_> {
             let asked = self.request.lines("sec-websocket-protocol").next();
             // RFC 6455, 4.1: a subprotocol that was not asked for fails the connection.
             if asked.is_none() && value.decide(|value| value.is_empty()) == Some(false) {
-                return (Reply::Spoiled, Some(item));
+                return (Reply::Spoiled { switches: true }, Some(item));
             }
             let why = why.to_owned();
             return (Reply::Undecided { why }, Some(item));
@@ -232,7 +243,7 @@ impl Walk<'_, '_> {
         {
             let why = "the server takes these bytes for a broken frame and closes";
             self.note(item, What::Reply, why);
-            return (Reply::Spoiled, Some(item));
+            return (Reply::Spoiled { switches: true }, Some(item));
         }
         (Reply::Intact, None)
     }

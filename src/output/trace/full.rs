@@ -106,7 +106,7 @@ fn write_step(
     match &step.passage.outcome {
         Outcome::Forwards { reply, .. } => {
             write_request(project, step, &margin, ink, out)?;
-            if lost || matches!(reply, Reply::Replaced { .. } | Reply::Spoiled) {
+            if lost || matches!(reply, Reply::Replaced { .. } | Reply::Spoiled { .. }) {
                 write_loss(run, step, &margin, ink, out)?;
             }
         }

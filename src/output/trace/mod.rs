@@ -64,7 +64,7 @@ fn status(step: &Step) -> Option<u16> {
         Outcome::Answers { status } => *status,
         Outcome::Forwards { reply, .. } => match reply {
             Reply::Replaced { status } => *status,
-            Reply::Spoiled => Some(101),
+            Reply::Spoiled { .. } => Some(101),
             Reply::Intact | Reply::Undecided { .. } => None,
         },
         Outcome::Undecided { .. } => None,
