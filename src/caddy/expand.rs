@@ -5,6 +5,8 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::import::{Found, find};
+use super::model::CURRENT;
+use super::refused::{self, Refusal};
 use crate::finding::Undecided;
 use crate::project::Project;
 use crate::source::{SourceId, Span};
@@ -112,8 +114,8 @@ pub(super) struct Expander<'a> {
     snippets: HashMap<String, Snippet<'a>>,
     /// What could not be resolved.
     pub(super) undecided: Vec<Undecided>,
-    /// Snippets that have the name of one before them.
-    pub(super) redeclared: Vec<(Span, String)>,
+    /// What Caddy refuses of snippets and imports.
+    pub(super) refused: Vec<Refusal>,
     /// Files that were imported.
     pub(super) imported: Vec<SourceId>,
     budget: usize,
@@ -137,7 +139,7 @@ impl<'a> Expander<'a> {
             trees,
             snippets: HashMap::new(),
             undecided: Vec::new(),
-            redeclared: Vec::new(),
+            refused: Vec::new(),
             imported: Vec::new(),
             budget: MAX_DIRECTIVES,
             written: MAX_WRITTEN,
@@ -222,7 +224,7 @@ impl<'a> Expander<'a> {
             if let Some(old) = self.snippets.insert(name.to_owned(), new)
                 && (old.node != index || old.tree.source != tree.source)
             {
-                self.redeclared.push((at.head(), name.to_owned()));
+                self.refused.push(refused::redeclared(at.head(), name));
             }
             return true;
         }
@@ -338,6 +340,28 @@ impl<'a> Expander<'a> {
         }
     }
 
+    /// An import of what is being imported.
+    fn cycle(&mut self, target: &Word, what: String) {
+        let message = format!("{what} imports itself");
+        self.note(target.span, message.as_str());
+        if self.perhaps == 0 && !target.defaulted {
+            self.refused.push(refused::cycle(target.span, &message));
+        }
+    }
+
+    /// A block without a name in the one that an import is given (parse.go, doImport).
+    fn anonymous(&mut self, block: &[Directive]) {
+        let version = self.project.config.targets.caddy.unwrap_or(CURRENT);
+        let mut unnamed = block
+            .iter()
+            .filter(|entry| entry.words.is_empty() && !entry.conditional);
+        if version >= [2, 9, 0]
+            && let Some(first) = unnamed.next()
+        {
+            self.refused.push(refused::anonymous(first.head));
+        }
+    }
+
     fn import(
         &mut self,
         tree: &'a Tree,
@@ -370,6 +394,7 @@ impl<'a> Expander<'a> {
         if at.has_block() && depth < MAX_DEPTH {
             let below: Vec<u32> = at.children().map(|child| child.index).collect();
             self.nodes(tree, &below, given, depth + 1, &mut block);
+            self.anonymous(&block);
         }
         let inner = Rc::new(Given {
             args: words.into_iter().skip(2).collect(),
@@ -379,10 +404,7 @@ impl<'a> Expander<'a> {
         if let Some(snippet) = self.snippets.get(&target.text).copied() {
             let key = format!("({})", target.text);
             if self.stack.contains(&key) {
-                self.note(
-                    target.span,
-                    format!("snippet `{}` imports itself", target.text),
-                );
+                self.cycle(&target, format!("the snippet `{}`", target.text));
                 return false;
             }
             self.stack.push(key);
@@ -421,7 +443,7 @@ impl<'a> Expander<'a> {
             };
             let key = self.project.source(id).path.clone();
             if self.stack.contains(&key) {
-                self.note(target.span, format!("`{key}` imports itself"));
+                self.cycle(&target, format!("`{key}`"));
                 whole = false;
                 continue;
             }

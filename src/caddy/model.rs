@@ -346,6 +346,7 @@ fn adapt(
     let mut named_routes = HashMap::new();
     let mut sites = Vec::new();
     let mut globals = Vec::new();
+    let mut twice = Vec::new();
     let (mut options_seen, mut misplaced_options) = (false, None);
     for directive in directives {
         let name = directive.name();
@@ -360,6 +361,10 @@ fn adapt(
             .strip_prefix("&(")
             .and_then(|name| name.strip_suffix(')'))
         {
+            // 2.11.4 and before take the last one.
+            if named_routes.contains_key(name) && options.version >= [2, 11, 7] {
+                twice.push(refused::named_twice(directive.head, name));
+            }
             named_routes.insert(name.to_owned(), directive);
         } else {
             sites.push(directive);
@@ -379,22 +384,20 @@ fn adapt(
         });
         sites.clear();
     }
-    let named: HashSet<&str> = named_routes.keys().map(String::as_str).collect();
     // A part of a site has no global options.
     let fragment = is_fragment(&sites) && globals.is_empty();
     let refusals = match fragment {
         true => Vec::new(),
         false => {
             let misplaced = misplaced_options.map(refused::misplaced);
-            let written = refused::written(&options, &globals, &sites, &named);
+            let written = refused::written(&options, &globals, &sites, &named_routes);
             let templated = |span: &Span| project.source(span.source).is_template();
-            let redeclared = expander.redeclared.iter();
-            let redeclared = redeclared
-                .filter(|(head, _)| !templated(head))
-                .map(|(head, name)| refused::redeclared(*head, name));
+            let imports = std::mem::take(&mut expander.refused).into_iter();
+            let imports = imports.filter(|refusal| !templated(&refusal.span));
             misplaced
                 .into_iter()
-                .chain(redeclared)
+                .chain(imports)
+                .chain(twice)
                 .chain(written)
                 .collect()
         }

@@ -357,6 +357,18 @@ pub(super) fn options(block: &Directive, version: Version, found: &mut Vec<Refus
             ));
         } else if matches!(name, "servers" | "log") {
             lines(name, line.children(), version, found);
+        } else if name == "acme_dns"
+            && line.args().is_empty()
+            && line.children().is_empty()
+            && !block.partial
+            && (version < [2, 10, 1] || !block.children().iter().any(|line| line.name() == "dns"))
+        {
+            found.push(refusal(
+                line.head,
+                "Caddy refuses the whole file: `acme_dns` names no provider".to_owned(),
+                "which one?",
+                "name the provider: `acme_dns cloudflare {env.CLOUDFLARE_API_TOKEN}`",
+            ));
         } else if name == "order" {
             found.extend(order(line));
         }
@@ -399,6 +411,52 @@ pub(super) fn tls(line: &Directive) -> Option<Refusal> {
             "",
         )
     })
+}
+
+/// What belongs to the challenge over DNS, without a provider for it (builtins.go, parseTLS).
+pub(super) fn dns(line: &Directive) -> Option<Refusal> {
+    let lines = line.children();
+    if lines.iter().any(|line| line.name() == "dns") {
+        return None;
+    }
+    let mut lines = lines.iter().filter(|line| !line.conditional);
+    let first = lines.find(|line| {
+        matches!(
+            line.name(),
+            "resolvers"
+                | "propagation_delay"
+                | "propagation_timeout"
+                | "dns_ttl"
+                | "dns_challenge_override_domain"
+        )
+    })?;
+    Some(refusal(
+        first.head,
+        format!(
+            "Caddy refuses the whole file: `{}` is for the challenge over DNS, which has no provider here",
+            first.name()
+        ),
+        "no provider of DNS",
+        "name the provider in the same block (`dns cloudflare …`), or delete the line",
+    ))
+}
+
+/// `handle_response` of `intercept` with more than a matcher (intercept.go).
+pub(super) fn second_matcher(line: &Directive) -> Option<Refusal> {
+    let known: Line = ("handle_response", 0, 1, Kind::Any);
+    let mut lines = line.children().iter();
+    lines.find_map(|line| {
+        let own = line.name() == "handle_response" && !line.conditional;
+        arguments(line.head, line.args(), &known).filter(|_| own)
+    })
+}
+
+/// The second line of that name.
+pub(super) fn second<'a>(list: &'a [Directive], name: &str) -> Option<&'a Directive> {
+    let mut lines = list
+        .iter()
+        .filter(|line| line.name() == name && !line.conditional);
+    lines.nth(1)
 }
 
 /// Lines of `map` with more outputs than there are names (map/caddyfile.go).

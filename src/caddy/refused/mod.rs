@@ -9,7 +9,7 @@ mod proxy;
 mod site;
 mod upstream;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use super::expand::Directive;
 use super::handler::{Action, Handler};
@@ -122,9 +122,9 @@ pub(super) fn written(
     options: &Options,
     globals: &[Directive],
     sites: &[Directive],
-    named_routes: &HashSet<&str>,
+    named_routes: &HashMap<String, Directive>,
 ) -> Vec<Refusal> {
-    let mut found = site::find(options, sites, named_routes);
+    let mut found = site::find(options, globals, sites, named_routes);
     for block in globals {
         blocks::options(block, options.version, &mut found);
     }
@@ -136,6 +136,38 @@ pub(super) fn redeclared(head: Span, name: &str) -> Refusal {
     refusal(
         head,
         format!("Caddy refuses the whole file: the snippet `{name}` is defined twice"),
+        "the second definition",
+        "give it another name",
+    )
+}
+
+/// A snippet or a file that imports itself.
+pub(super) fn cycle(import: Span, what: &str) -> Refusal {
+    let mut one = refusal(
+        import,
+        format!("Caddy refuses the whole file: {what}"),
+        "imports what imports it",
+        "delete one of the two imports",
+    );
+    one.note = Some("Caddy says `a cycle of imports exists`".to_owned());
+    one
+}
+
+/// A block without a name in the block of an import.
+pub(super) fn anonymous(head: Span) -> Refusal {
+    refusal(
+        head,
+        "Caddy refuses the whole file: a block without a name is given to an import".to_owned(),
+        "no name",
+        "delete its braces: the import's own block is what `{block}` stands for",
+    )
+}
+
+/// A named route that has the name of one before it.
+pub(super) fn named_twice(head: Span, name: &str) -> Refusal {
+    refusal(
+        head,
+        format!("Caddy refuses the whole file: the named route `{name}` is defined twice"),
         "the second definition",
         "give it another name",
     )

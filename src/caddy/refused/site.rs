@@ -22,11 +22,35 @@ pub(super) fn is_plain(word: &Word) -> bool {
 /// What Caddy refuses of these sites.
 pub(super) fn find(
     options: &Options,
+    globals: &[Directive],
     sites: &[Directive],
-    named_routes: &HashSet<&str>,
+    named_routes: &HashMap<String, Directive>,
 ) -> Vec<Refusal> {
     let mut found = Vec::new();
+    let lines = || globals.iter().flat_map(Directive::children);
+    let asks_dns = !globals.iter().all(is_whole)
+        || lines().any(|line| matches!(line.name(), "dns" | "acme_dns"));
     duplicates(sites, &mut found);
+    let judge = |block: &Directive, is_named, found: &mut Vec<Refusal>| {
+        let mut judge = Judge {
+            version: options.version,
+            order: &options.order,
+            named_routes,
+            is_named,
+            asks_dns,
+            matchers: Vec::new(),
+            whole: is_whole(block),
+            found,
+        };
+        judge.list(block.children(), None);
+    };
+    if options.version >= [2, 7, 0] {
+        let mut named: Vec<&Directive> = named_routes.values().collect();
+        named.sort_by_key(|route| route.head);
+        for route in named.into_iter().filter(|route| !route.conditional) {
+            judge(route, true, &mut found);
+        }
+    }
     for site in sites.iter().filter(|site| !site.conditional) {
         if let Some(one) = blocks::top(site, options.version) {
             found.push(one);
@@ -37,15 +61,7 @@ pub(super) fn find(
             break;
         }
         second_site(site, &mut found);
-        let mut judge = Judge {
-            version: options.version,
-            order: &options.order,
-            named_routes,
-            matchers: Vec::new(),
-            whole: is_whole(site),
-            found: &mut found,
-        };
-        judge.list(site.children(), None);
+        judge(site, false, &mut found);
     }
     found
 }
@@ -53,6 +69,16 @@ pub(super) fn find(
 /// Whether nothing is missing in a directive.
 fn is_whole(directive: &Directive) -> bool {
     !directive.partial && directive.children().iter().all(is_whole)
+}
+
+/// The routes that a block invokes. The recursion is as deep as blocks are nested.
+fn invoked<'a>(block: &'a Directive, names: &mut Vec<&'a str>) {
+    for line in block.children().iter().filter(|line| !line.conditional) {
+        match (line.name(), line.args()) {
+            ("invoke", [.., route]) if is_plain(route) => names.push(&route.text),
+            _ => invoked(line, names),
+        }
+    }
 }
 
 /// One key for several sites of one listener (httptype.go, "ambiguous site definition").
@@ -125,7 +151,11 @@ fn second_site(site: &Directive, found: &mut Vec<Refusal>) {
 struct Judge<'a> {
     version: Version,
     order: &'a Order,
-    named_routes: &'a HashSet<&'a str>,
+    named_routes: &'a HashMap<String, Directive>,
+    /// It judges a named route, and no site.
+    is_named: bool,
+    /// A global option names a provider of DNS.
+    asks_dns: bool,
     /// The named matchers that are seen, outermost first.
     matchers: Vec<&'a str>,
     /// Nothing is missing in the site that could define one.
@@ -247,7 +277,11 @@ impl<'a> Judge<'a> {
         }
         let version = self.version;
         match name {
-            "tls" => self.found.extend(blocks::tls(line)),
+            "tls" => {
+                let asked = self.asks_dns || !self.whole || version < [2, 10, 1];
+                let lacks = || blocks::dns(line).filter(|_| !asked);
+                self.found.extend(blocks::tls(line).or_else(lacks));
+            }
             "handle_errors" => self.found.extend(blocks::codes(line, version)),
             _ => {}
         }
@@ -347,6 +381,20 @@ impl<'a> Judge<'a> {
                 "both",
                 "write all of them into the block",
             )),
+            ("forward_auth", _)
+                if version >= [2, 11, 7] && blocks::second(line.children(), "uri").is_some() =>
+            {
+                blocks::second(line.children(), "uri").map(|second| {
+                    refusal(
+                        second.head,
+                        "Caddy refuses the whole file: `forward_auth` asks for two paths"
+                            .to_owned(),
+                        "the second",
+                        "delete one of the two lines",
+                    )
+                })
+            }
+            ("intercept", _) => blocks::second_matcher(line),
             ("forward_auth", _) => {
                 let asks = line.children().iter().any(|line| line.name() == "uri");
                 (!asks && self.whole).then(|| {
@@ -359,25 +407,40 @@ impl<'a> Judge<'a> {
                 })
             }
             ("invoke", [route]) => {
-                let known = self.named_routes.contains(route.text.as_str());
-                (!known && self.whole).then(|| {
+                // A named route that no site invokes may invoke what it likes.
+                let missing = || self.undefined(&route.text);
+                let missing = (self.whole && !self.is_named).then(missing).flatten();
+                missing.map(|name| {
                     refusal(
                         route.span,
-                        format!(
-                            "Caddy refuses the whole file: no route is called `{}`",
-                            route.text
-                        ),
-                        "defined nowhere",
-                        format!(
-                            "define it before the sites:\n\n&({}) {{\n\t…\n}}",
-                            route.text
-                        ),
+                        format!("Caddy refuses the whole file: no route is called `{name}`"),
+                        match name == route.text {
+                            true => "defined nowhere",
+                            false => "invokes what is defined nowhere",
+                        },
+                        format!("define it before the sites:\n\n&({name}) {{\n\t…\n}}"),
                     )
                 })
             }
             _ => None,
         };
         self.found.extend(one);
+    }
+
+    /// The first named route that is missing where this one is invoked; 2.11.7 is the first to
+    /// ask for those that named routes invoke (httptype.go, serversFromPairings).
+    fn undefined(&self, name: &str) -> Option<String> {
+        let mut seen: HashSet<&str> = HashSet::new();
+        let mut asked = vec![name];
+        while let Some(name) = asked.pop() {
+            let Some((name, route)) = self.named_routes.get_key_value(name) else {
+                return Some(name.to_owned());
+            };
+            if self.version >= [2, 11, 7] && seen.insert(name) && is_whole(route) {
+                invoked(route, &mut asked);
+            }
+        }
+        None
     }
 
     /// The arguments after the matcher; says so if that is defined nowhere.

@@ -79,6 +79,21 @@ fn one_cause_is_told_once() {
         (false, "handle /x {}", "unexpected \"{}\""),
         (false, "invoke nosuch", "no route is called `nosuch`"),
         (false, "forward_auth auth:1", "asks for no path"),
+        (
+            false,
+            "forward_auth auth:1 {\nuri /a\nuri /b\n}",
+            "asks for two paths",
+        ),
+        (
+            false,
+            "tls {\npropagation_timeout 1m\n}",
+            "has no provider here",
+        ),
+        (
+            false,
+            "intercept {\n@a status 4xx\n@b status 5xx\nhandle_response @a @b {\nabort\n}\n}",
+            "`handle_response` takes 0 to 1 words",
+        ),
     ] {
         let found = line(in_proxy, text);
         assert!(
@@ -113,6 +128,32 @@ fn one_cause_is_told_once() {
             "`gzip` is a directive of Caddy 1",
         ),
         (format!("a.com{{\n{site}\n}}\n"), "directly after"),
+        (
+            format!("(a) {{\nimport b\n}}\n(b) {{\nimport a\n}}\na.com {{\nimport a\n{site}\n}}\n"),
+            "imports itself",
+        ),
+        (
+            format!(
+                "(a) {{\n{{block}}\n}}\na.com {{\nimport a {{\n{{\nabort\n}}\n}}\n{site}\n}}\n"
+            ),
+            "a block without a name",
+        ),
+        (
+            format!("&(a) {{\nabort\n}}\n&(a) {{\nabort\n}}\na.com {{\n{site}\n}}\n"),
+            "named route `a` is defined twice",
+        ),
+        (
+            format!("&(a) {{\ninvoke b\n}}\na.com {{\ninvoke /a a\n{site}\n}}\n"),
+            "no route is called `b`",
+        ),
+        (
+            format!("&(a) {{\nrespond @no x\n}}\na.com {{\n{site}\n}}\n"),
+            "no matcher is called `@no`",
+        ),
+        (
+            format!("{{\nacme_dns\n}}\na.com {{\n{site}\n}}\n"),
+            "names no provider",
+        ),
     ] {
         let found = refused(&file);
         assert!(
@@ -147,6 +188,7 @@ fn what_caddy_takes_is_silent() {
         "redir /a /b {status}",
         "redir /a /b 301 x",
         "nosuch plugin @its {\n}",
+        "tls {\ndns cloudflare x\npropagation_timeout 1m\n}",
         "rewrite /a",
         "@a path /a\nhandle {\nhandle @a {\n}\n}",
     ] {
@@ -157,6 +199,10 @@ fn what_caddy_takes_is_silent() {
         );
     }
     for file in [
+        // Nobody asks for what the named route asks for, and nothing is imported.
+        "&(a) {\ninvoke b\n}\na.com {\nreverse_proxy /ws/* app:8000\n}\n",
+        "(a) {\nimport a\n}\na.com {\nreverse_proxy /ws/* app:8000\n}\n",
+        "{\nacme_dns\ndns cloudflare x\n}\na.com {\ntls {\nresolvers 1.1.1.1\n}\nreverse_proxy /ws/* app:8000\n}\n",
         // The last brace of the file closes both.
         "a.com {\nreverse_proxy /ws/* app:8000 {\nlb_policy first\n}\n",
         "a.com {\nbind 127.0.0.1\nreverse_proxy /ws/* app:8000\n}\na.com {\nbind 127.0.0.2\nabort\n}\n",
