@@ -63,6 +63,86 @@ const DIRECTIVES: &[(&str, &str)] = &[
     ("uri path_regexp /+ /", "Uri"),
     ("uri query a b", "Uri"),
     ("vars kind page", "Vars"),
+    (
+        "acme_server {\n\tchallenges http-01 tls-alpn-01\n\tresolvers udp/1.1.1.1:53\n\tlifetime 24h\n\tsign_with_root\n\tallow_wildcard_names\n\tdeny {\n\t\tip_ranges 10.0.0.0/8\n\t}\n}",
+        "Pass",
+    ),
+    (
+        "reverse_proxy /d/* {\n\tdynamic a app 8000 {\n\t\trefresh 30s\n\t\tresolvers 1.1.1.1\n\t\tversions ipv4\n\t}\n}",
+        "Proxy",
+    ),
+    (
+        "reverse_proxy /d/* {\n\tdynamic srv {\n\t\tservice api\n\t\tproto tcp\n\t\tname app.test\n\t\trefresh 5m\n\t\tgrace_period 1m\n\t}\n}",
+        "Proxy",
+    ),
+    (
+        "reverse_proxy /d/* {\n\tdynamic multi {\n\t\ta app 8000\n\t\tsrv _api._tcp.app.test\n\t}\n}",
+        "Proxy",
+    ),
+    (
+        "php_fastcgi /p/* php:9000 {\n\tsplit .php\n\tindex off\n\troot site\n\tenv A b\n\tresolve_root_symlink\n\tcapture_stderr\n\tread_timeout 5s\n}",
+        "Answer",
+    ),
+    (
+        "reverse_proxy /f/* php:9000 {\n\ttransport fastcgi {\n\t\tsplit .php\n\t\tenv A b\n\t}\n}",
+        "Answer",
+    ),
+    (
+        "reverse_proxy /w/* a:1 b:2 {\n\tlb_policy weighted_round_robin 3 1\n\tlb_retries 2\n\tlb_retry_match {\n\t\tmethod POST\n\t\tpath /a/*\n\t}\n}",
+        "Proxy",
+    ),
+    (
+        "reverse_proxy /w/* a:1 b:2 {\n\tlb_policy header X-A {\n\t\tfallback first\n\t}\n}",
+        "Proxy",
+    ),
+    (
+        "reverse_proxy /w/* a:1 b:2 {\n\tlb_policy cookie lb secret {\n\t\tmax_age 1h\n\t\tfallback round_robin\n\t}\n}",
+        "Proxy",
+    ),
+    ("reverse_proxy /w/* srv+unix//x a:8001-8004", "Proxy"),
+    (
+        "header /h/* {\n\t>Cache-Control no-store\n\tX-A \"{http.request.uri}\"\n\tX-B /a/ /b\n\tmatch status 2xx\n}",
+        "Headers",
+    ),
+    ("header /h/* X-A <<END\n\tone\n\tEND", "Headers"),
+    ("respond /h <<HTML\n\t<p>hi</p>\n\tHTML 200", "Answer"),
+    (
+        "file_server /s/* {\n\tbrowse page.html {\n\t\treveal_symlinks\n\t\tsort name asc\n\t\tfile_limit 10\n\t}\n}",
+        "FileServer",
+    ),
+    (
+        "basic_auth /admin/* bcrypt area {\n\tbob $2a$14$Zkx19XLiW6VYouLHR5NmfOFU0z2GTNmpkT/5qqR7hx4IjWJPDhjvG\n}",
+        "Fail",
+    ),
+    (
+        "uri /q/* query {\n\tadd a b\n\tdelete c\n\trename d e\n\treplace f g\n}",
+        "Uri",
+    ),
+    (
+        "route /r/* {\n\thandle /r/a {\n\t\trespond a\n\t}\n\thandle {\n\t\trespond b\n\t}\n}",
+        "Block",
+    ),
+    (
+        "tracing {\n\tspan a\n\tspan_attributes {\n\t\tk v\n\t}\n}",
+        "Pass",
+    ),
+    (
+        "encode {\n\tgzip 5\n\tzstd best\n\tmatch {\n\t\theader Content-Type text/*\n\t}\n}",
+        "Pass",
+    ),
+    (
+        "map {host} {a} {b} {\n\ta.test 1 2\n\t~(.*)\\.test \"${1}\" -\n\tdefault x y\n}",
+        "Map",
+    ),
+    (
+        "try_files /t/{path} =404 {\n\tpolicy most_recently_modified\n}",
+        "TryFiles",
+    ),
+    ("rewrite /a/* ?x={path}", "Rewrite"),
+    (
+        "handle_path /z/* {\n\ttemplates {\n\t\tbetween << >>\n\t}\n}",
+        "Block",
+    ),
 ];
 
 /// Lines of a site that handle no request.
@@ -71,6 +151,21 @@ const SETTINGS: &[&str] = &[
     "handle_errors 4xx {\n\trespond sorry\n}",
     "log {\n\thostnames a.test\n\toutput file a.log {\n\t\troll_size 1MB\n\t}\n\tformat json\n\tno_hostname\n}",
     "tls internal {\n\tprotocols tls1.2 tls1.3\n\talpn http/1.1\n\ton_demand\n\tclient_auth {\n\t\tmode require\n\t}\n}",
+    "log {\n\toutput stdout\n\tformat filter {\n\t\twrap console\n\t\tfields {\n\t\t\tuser_id delete\n\t\t\trequest>headers>Cookie cookie {\n\t\t\t\treplace session hidden\n\t\t\t\tdelete csrf\n\t\t\t}\n\t\t\trequest>remote_ip ip_mask {\n\t\t\t\tipv4 16\n\t\t\t\tipv6 48\n\t\t\t}\n\t\t\trequest>uri query {\n\t\t\t\treplace token hidden\n\t\t\t}\n\t\t\tresp_headers>Server rename server\n\t\t\tuser hash\n\t\t}\n\t}\n}",
+    "log {\n\tformat filter {\n\t\trequest>uri regexp \"/u/[0-9]+\" /u/n\n\t}\n}",
+    "log {\n\tformat append {\n\t\twrap json\n\t\tfields {\n\t\t\tzone eu\n\t\t}\n\t}\n}",
+    "log {\n\tformat json {\n\t\ttime_format iso8601\n\t\tmessage_key m\n\t\tlevel_format upper\n\t\tduration_format ms\n\t}\n}",
+    "log {\n\toutput net localhost:5000 {\n\t\tdial_timeout 5s\n\t\tsoft_start\n\t}\n}",
+    "log named {\n\toutput file site.log {\n\t\tmode 0600\n\t\troll_keep 5\n\t\troll_keep_for 48h\n\t\troll_disabled\n\t}\n\tsampling {\n\t\tinterval 1s\n\t\tfirst 5\n\t\tthereafter 50\n\t}\n}",
+    "tls {\n\tclient_auth {\n\t\tmode verify_if_given\n\t\ttrust_pool inline {\n\t\t\ttrust_der MIIBkTCB\n\t\t}\n\t}\n}",
+    "tls {\n\tclient_auth {\n\t\tmode require_and_verify\n\t\ttrust_pool pki_root {\n\t\t\tauthority home\n\t\t}\n\t\tverifier leaf {\n\t\t\tfolder certs\n\t\t}\n\t}\n}",
+    "tls {\n\tissuer acme {\n\t\tdir https://ca.test/dir\n\t\tprofile short\n\t\talt_http_port 8080\n\t\tdisable_tlsalpn_challenge\n\t}\n\tissuer internal {\n\t\tca home\n\t\tlifetime 48h\n\t\tsign_with_root\n\t}\n}",
+    "tls {\n\tget_certificate http http://localhost:9007/cert\n\tciphers TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256\n\tcurves x25519\n\treuse_private_keys\n\tkey_type p256\n\tinsecure_secrets_log secrets.log\n}",
+    "tls ops@a.test {\n\tca https://ca.test/dir\n\tca_root ca.pem\n\teab key mac\n\trenewal_window_ratio 0.3\n}",
+    "tls force_automate",
+    "bind fd/3 fdgram/4",
+    "bind unix//run/a.sock|0222",
+    "handle_errors {\n\t@gone `{err.status_code} in [404, 410]`\n\thandle @gone {\n\t\trespond gone\n\t}\n\thandle {\n\t\trespond {err.message}\n\t}\n}",
 ];
 
 /// Each matcher, and the condition that it is: `Open` where the circumstances of a request decide.
@@ -93,6 +188,18 @@ const MATCHERS: &[(&str, &str)] = &[
     ("url_pattern /books/:id", "Open"),
     ("vars {host} a.test", "Vars"),
     ("vars_regexp kind ^a", "Open"),
+    ("path_regexp ^/a/(.+)$", "PathRegexp"),
+    (
+        "file {\n\troot site\n\ttry_files {path} {path}/index.html\n\ttry_policy first_exist_fallback\n\tsplit_path .php\n}",
+        "File",
+    ),
+    ("not {\n\tpath /a\n\tmethod POST\n}", "Not"),
+    ("tls early_data", "Open"),
+    ("`{query.a} == \"b\" && !path('/x')`", "Compare"),
+    ("header_regexp agent User-Agent ^Mozilla", "HeaderRegexp"),
+    ("vars_regexp kind kind ^a", "Open"),
+    ("query a=b&c=d", "Query"),
+    ("protocol http/2+", "Protocol"),
 ];
 
 /// Lines of `reverse_proxy`, of its `transport http`, and of other blocks: the block, and its lines.
@@ -221,6 +328,21 @@ const OPTIONS: &[&str] = &[
     "storage_check off",
     "storage_clean_interval 7d",
     "tls_resolvers 1.1.1.1",
+    "admin unix//run/caddy.sock {\n\tenforce_origin\n\torigins localhost\n}",
+    "admin off",
+    "log access {\n\tinclude http.log.access\n\toutput stderr\n\tformat console\n\tlevel WARN\n}",
+    "pki {\n\tca home {\n\t\tname a\n\t\troot_cn b\n\t\tintermediate_cn c\n\t\tintermediate_lifetime 7d\n\t\troot {\n\t\t\tformat pem_file\n\t\t\tcert a.pem\n\t\t\tkey a.key\n\t\t}\n\t}\n}",
+    "on_demand_tls {\n\tpermission http http://localhost:9000/ask\n}",
+    "preferred_chains {\n\tany_common_name \"A Root\"\n}",
+    "cert_issuer acme {\n\tdir https://ca.test/dir\n\tpreferred_chains smallest\n}",
+    "metrics {\n\tper_host\n\tobserve_catchall_hosts\n}",
+    "ech ech.a.test",
+    "servers {\n\ttrusted_proxies static private_ranges\n\ttrusted_proxies_strict\n\tlistener_wrappers {\n\t\tproxy_protocol {\n\t\t\ttimeout 2s\n\t\t\tallow 10.0.0.0/8\n\t\t}\n\t\ttls\n\t}\n}",
+    "servers unix//run/a.sock {\n\tprotocols h1 h2c\n}",
+    "auto_https ignore_loaded_certs",
+    "auto_https disable_certs",
+    "default_bind 127.0.0.1 [::1]",
+    "storage file_system {\n\troot data\n}",
 ];
 
 /// A Caddyfile with a route for sockets and that, as it is resolved.

@@ -190,7 +190,8 @@ pub(super) const DIRECTIVES: &[Line] = &[
     ("route", 0, 0, Kind::Any),
     ("redir", 1, MANY, Kind::Any),
     ("rewrite", 1, 1, Kind::Any),
-    ("uri", 2, 4, Kind::Any),
+    // `uri query` takes a block, too.
+    ("uri", 1, 4, Kind::Any),
     ("method", 1, 1, Kind::Any),
     ("respond", 1, 2, Kind::Any),
     ("error", 1, 2, Kind::Any),

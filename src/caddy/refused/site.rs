@@ -554,9 +554,22 @@ pub(super) fn addresses(given: Option<Version>, site: &Site) -> Vec<Refusal> {
                 ));
             }
             let http = match scheme {
-                "ws" if !silent => "http",
-                "wss" if !silent => "https",
-                _ => return None,
+                _ if silent => return None,
+                "" | "http" | "https" => return None,
+                "ws" => "http",
+                "wss" => "https",
+                other => {
+                    let mut one = refusal(
+                        address.span,
+                        format!(
+                            "Caddy from 2.8 on refuses the whole file: a site is no `{other}://`"
+                        ),
+                        "no scheme of a site",
+                        "write `http://`, `https://`, or no scheme at all",
+                    );
+                    one.by_version = given.is_none();
+                    return Some(one);
+                }
             };
             let mut one = refusal(
                 address.span,
@@ -564,9 +577,7 @@ pub(super) fn addresses(given: Option<Version>, site: &Site) -> Vec<Refusal> {
                 "a scheme for browsers only",
                 format!("a handshake arrives over HTTP; write `{http}`:\n\n{http}://{rest}"),
             );
-            if given.is_none() {
-                one.by_version = true;
-            }
+            one.by_version = given.is_none();
             Some(one)
         })
         .collect()

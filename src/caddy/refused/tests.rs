@@ -119,6 +119,8 @@ fn one_cause_is_told_once() {
             format!("http://a.com:443 {{\n{site}\n}}\n"),
             "contradict each other",
         ),
+        (format!("a.com:-1 {{\n{site}\n}}\n"), "`-1` is no port"),
+        (format!("foo://a.com {{\n{site}\n}}\n"), "no `foo://`"),
         (format!("a.com:80; {{\n{site}\n}}\n"), "`80;` is no port"),
         // Half of it was rewritten.
         (

@@ -170,6 +170,7 @@ pub(super) fn bad_port(rest: &str) -> Option<&str> {
         None => number(port),
     };
     // A word in its place is what some script puts a number for.
-    let odd = port.starts_with(|first: char| first.is_ascii_digit());
+    let digits = port.trim_start_matches('-');
+    let odd = digits.starts_with(|first: char| first.is_ascii_digit());
     (!right && odd).then_some(port)
 }
