@@ -368,7 +368,10 @@ impl<'a> Builder<'a> {
         if sort {
             self.sort(&mut list);
         }
-        List::new(list, &self.handlers.all)
+        let mut list = List::new(list, &self.handlers.all);
+        // caddyserver/caddy#5315: until then `route` made no groups.
+        list.literal = !sort && self.handlers.version < [2, 6, 3];
+        list
     }
 
     /// Sorts a block's handlers as Caddy does (directives.go, `sortRoutes`).

@@ -5,7 +5,7 @@ use super::matcher::Doubt;
 use super::proxy::{Dialect, HANDSHAKE, HeaderLine, Proxy, Scheme, opens, rebuild};
 use super::response::{Answers, ResponseHandler, Spoiled, spoiled};
 pub use super::walk::{End, PathChange, Walk, walk};
-use super::walk::{rewritten, walk_error};
+use super::walk::{rewritten, walk_error, walk_list};
 use crate::handshake::{Because, Outcome, Passage, Protocol, Reply, Request, Upstream};
 use crate::source::Span;
 use crate::value::Value;
@@ -136,6 +136,12 @@ impl SiteHop<'_> {
         let mut headers = proxy.sent(&walk.scene(handlers), version, handlers.trust);
         let mut sent = std::mem::replace(&mut walk.request, arrived);
         if !sent.path.starts_with('/') {
+            if version < [2, 7, 0] {
+                // Debian's 2.6.2 writes `GET chat HTTP/1.1`, which many servers refuse.
+                let why = "its request line has a path without a slash".to_owned();
+                walk.end = End::Undecided(handlers.get(id).head, Doubt::Hidden(why));
+                return self.ended(walk);
+            }
             // Go writes the request line with one.
             sent.path.insert(0, '/');
         }
@@ -215,7 +221,7 @@ impl SiteHop<'_> {
             };
         }
         let reply = self.reply(&mut walk, proxy);
-        let refused = refused(&walk, proxy);
+        let refused = refused(handlers, &walk, proxy);
         let outcome = Outcome::Forwards {
             to: upstreams(proxy, handlers.get(id).head),
             request: Box::new(Request {
@@ -308,29 +314,36 @@ impl SiteHop<'_> {
 /// What `handle_response` and `replace_status` make of an upstream's refusal: the first that is
 /// about its status takes it (reverseproxy.go, reverseProxy). A 101 that is no switch of protocols
 /// is dropped without a word (streaming.go, handleUpgradeResponse): 200, and nothing in it.
-fn refused(walk: &Walk, proxy: &Proxy) -> Vec<(u16, Outcome)> {
+fn refused(handlers: &Handlers, walk: &Walk, proxy: &Proxy) -> Vec<(u16, Outcome)> {
     let dropped = Outcome::Answers { status: Some(200) };
     if proxy.responses.is_empty() {
         return vec![(101, dropped)];
     }
+    let made = |response: &ResponseHandler| match (&response.handlers, walk.replaced) {
+        // It may look at headers, too.
+        _ if response.answers.as_ref().is_some_and(Answers::asks_headers) => None,
+        (None, _) => Some(Outcome::Answers {
+            status: Some(response.status?),
+        }),
+        // What it answered in place of the 101.
+        (Some(_), Some((by, status))) if by == response.head => Some(Outcome::Answers { status }),
+        (Some(list), _) => match walk_list(handlers, walk, list) {
+            // `copy_response`.
+            Some(End::Answered(_, Some(101))) => None,
+            Some(End::Answered(_, status)) => Some(Outcome::Answers { status }),
+            _ => Some(Outcome::Undecided {
+                why: "where the upstream refuses it, `handle_response` leaves it to others"
+                    .to_owned(),
+            }),
+        },
+    };
+    let made: Vec<Option<Outcome>> = proxy.responses.iter().map(made).collect();
     let instead = |code: u16| {
-        let mut responses = proxy.responses.iter();
-        let response = responses.find(|response| {
+        let at = proxy.responses.iter().position(|response| {
             let answers = response.answers.as_ref();
             answers.is_none_or(|answers| answers.takes_status(code))
         })?;
-        match (&response.handlers, walk.replaced) {
-            // It may look at headers, too.
-            _ if response.answers.as_ref().is_some_and(Answers::asks_headers) => None,
-            (None, _) => Some(Outcome::Answers {
-                status: Some(response.status?),
-            }),
-            // What it answered in place of the 101.
-            (Some(_), Some((by, status))) if by == response.head => {
-                Some(Outcome::Answers { status })
-            }
-            _ => None,
-        }
+        made[at].clone()
     };
     let takes = |response: &ResponseHandler| {
         let answers = response.answers.as_ref();
@@ -450,6 +463,23 @@ mod tests {
                 _ => None,
             };
             assert_eq!(status, expected, "{site}");
+        }
+    }
+
+    #[test]
+    fn a_route_of_old_groups_nothing() {
+        let file = "http://localhost {\nroute {\nrewrite /ws /x\nrewrite /x /y\nhandle /y {\nencode gzip\n}\nhandle {\nreverse_proxy a:1\n}\n}\n}\n";
+        for (version, expected) in [("2.6.2", "/y"), ("2.6.3", "/x")] {
+            let toml = format!("[targets]\ncaddy = \"{version}\"\n");
+            let files = [("Caddyfile", file), ("wslint.toml", toml.as_str())];
+            let project = Project::in_memory(files).expect("project");
+            let model = Model::resolve(&project);
+            let request = Request::handshake(Browser::Chrome, false, "localhost", 80, "/ws");
+            let Outcome::Forwards { request, .. } = model.configs[0].arrive(&request).outcome
+            else {
+                panic!("{version}");
+            };
+            assert_eq!(request.path, expected, "{version}");
         }
     }
 

@@ -14,6 +14,8 @@ pub struct List {
     ids: Vec<HandlerId>,
     /// More than one of them is a `handle`.
     pub(super) several: bool,
+    /// Each runs for itself, whatever it is: a `route` of Caddy before 2.6.3.
+    pub(super) literal: bool,
     index: Option<Index>,
 }
 
@@ -49,6 +51,7 @@ impl List {
         Self {
             ids,
             several,
+            literal: false,
             index,
         }
     }

@@ -146,6 +146,16 @@ pub(super) fn walk_error(
     walker.finish(end)
 }
 
+/// What these handlers make of a request that was walked before; `None` where they leave it to
+/// what comes after them.
+pub(super) fn walk_list(handlers: &Handlers, before: &Walk, list: &List) -> Option<End> {
+    let mut walker = Walker::new(handlers, &before.asked, false);
+    walker.walk.request.clone_from(&before.request);
+    walker.walk.found.clone_from(&before.found);
+    walker.walk.maps.clone_from(&before.maps);
+    walker.list(list)
+}
+
 /// Handlers of which only the first route that matches runs (httptype.go, `buildSubroute`).
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Group {
@@ -242,6 +252,7 @@ impl<'a> Walker<'a> {
     fn list(&mut self, list: &List) -> Option<End> {
         let handlers = self.handlers;
         let group = |id: HandlerId| match handlers.get(id).action {
+            _ if list.literal => Group::Alone,
             Action::Block(Block::Handle | Block::HandlePath(_), _) if list.several => {
                 Group::Handles
             }
@@ -476,7 +487,9 @@ impl<'a> Walker<'a> {
         let fails = proxy.dialect(self.handlers.version) == Dialect::H2c
             || proxy.unhealthy.is_some()
             || proxy.checks_socket(&self.walk.request.path).is_some()
-            || proxy.by_request(&self.scene()).is_err();
+            || proxy.by_request(&self.scene()).is_err()
+            // A buffer waits for the end of the answer before anybody handles it.
+            || proxy.buffers.is_some();
         if let Some(response) = taken.filter(|_| !fails) {
             let Some(list) = &response.handlers else {
                 // The body of the answer is the socket, which never ends.
@@ -532,6 +545,11 @@ impl<'a> Walker<'a> {
         for route in routes.iter().filter(|route| route.takes(code)) {
             if route.conditional {
                 return End::Undecided(route.head, Doubt::conditional());
+            }
+            if !handlers.errors.is_empty() && self.walk.request.host != self.walk.asked.host {
+                // They are for the hosts of their site.
+                let why = "the request has another Host than it came with".to_owned();
+                return End::Undecided(route.head, Doubt::Hidden(why));
             }
             self.say(
                 route.head,

@@ -172,10 +172,11 @@ impl Generator {
                 urls.push(format!("{origin}{path}"));
             }
         }
-        // Where nobody listens, `handle_errors` may open the socket elsewhere; that nobody does, no
-        // file says.
+        // Where nobody listens, `handle_errors` may open the socket elsewhere, and nothing is left
+        // to `handle_response`; that nobody does, no file says.
+        let leaves = text.contains("handle_errors") || text.contains("handle_response");
         for port in [80, 8080] {
-            if text.contains("handle_errors") && !heard.contains(&port) {
+            if leaves && !heard.contains(&port) {
                 text = text.replace(&format!("127.0.0.1:{port}\n"), "127.0.0.1:8001\n");
                 text = text.replace(&format!("127.0.0.1:{port} "), "127.0.0.1:8001 ");
             }

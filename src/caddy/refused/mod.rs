@@ -10,6 +10,7 @@ mod site;
 mod upstream;
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
 use super::expand::Directive;
 use super::handler::{Action, Handler};
@@ -177,8 +178,14 @@ pub(super) fn named_twice(head: Span, name: &str) -> Refusal {
 pub(super) fn find(project: &Project, config: &Config, carries: bool) -> Vec<Refusal> {
     let target = project.config.targets.caddy;
     let mut found: Vec<Refusal> = Vec::new();
+    let mut matchers = HashSet::new();
     for site in &config.sites {
         for handler in &site.handlers.all {
+            // Of a named matcher only the use counts.
+            let matcher = &handler.matcher;
+            if !matcher.conditional && matchers.insert(Arc::as_ptr(&matcher.tests)) {
+                found.extend(site::repeated(&matcher.tests));
+            }
             // It may well be one for Caddy 1, unless something of Caddy 2 stands in it.
             let old = old_directive(project, config, handler);
             found.extend(old.filter(|_| carries || target.is_some()));

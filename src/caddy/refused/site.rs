@@ -9,6 +9,7 @@ use super::proxy::arguments;
 use super::upstream::bad_port;
 use super::{Refusal, refusal};
 use crate::caddy::expand::{Directive, Word};
+use crate::caddy::matcher::Test;
 use crate::caddy::model::{Options, Site};
 use crate::caddy::order::Order;
 use crate::project::Version;
@@ -472,6 +473,29 @@ impl<'a> Judge<'a> {
             false => args,
         }
     }
+}
+
+/// A host that a matcher names twice (matchers.go, MatchHost.Provision). The recursion is as deep
+/// as the matcher is nested.
+pub(super) fn repeated(tests: &[Test]) -> Option<Refusal> {
+    tests.iter().find_map(|test| match test {
+        Test::Host(hosts) => {
+            let mut seen: HashSet<String> = HashSet::new();
+            let mut plain = hosts.iter().filter(|word| is_plain(word));
+            let twice = plain.find(|word| !seen.insert(word.text.to_ascii_lowercase()))?;
+            Some(refusal(
+                twice.span,
+                format!(
+                    "Caddy refuses the whole file: the matcher names the host `{}` twice",
+                    twice.text
+                ),
+                "once more",
+                "delete one of the two",
+            ))
+        }
+        Test::Not(sets) | Test::Any(sets) => sets.iter().find_map(|set| repeated(set)),
+        _ => None,
+    })
 }
 
 /// `header Field value`, `header !Field`, each once (matchers.go, MatchHeader).
