@@ -471,8 +471,12 @@ impl<'a> Walker<'a> {
 
     fn proxy(&mut self, id: HandlerId, handler: &Handler, proxy: &Proxy) -> Option<End> {
         if proxy.is_subrequest {
-            // Whether the answer lets the request pass is the upstream's decision.
-            return None;
+            // Whether the answer lets the request pass is the upstream's decision; one that upgrades
+            // would be waited for.
+            let why = || "what it asks may itself upgrade".to_owned();
+            return proxy
+                .buffers
+                .map(|span| End::Undecided(span, Doubt::Hidden(why())));
         }
         self.walk.passed.push(id);
         if let Some(line) = proxy.conditional.filter(|_| !self.frozen) {
