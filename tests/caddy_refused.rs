@@ -416,6 +416,13 @@ fn says(out: &str) -> String {
 
 /// Whether wslint may leave it to others: plugins' names, this machine's files.
 fn is_foreign(says: &str) -> bool {
+    // One plain word may be the name of a plugin's directive.
+    let named = says.split("unrecognized directive: ").nth(1);
+    let named = named.and_then(|name| name.split(['"', ' ', '\\']).next());
+    let plain = |name: &str| !name.is_empty() && name.bytes().all(|c| c.is_ascii_lowercase());
+    if named.is_some_and(plain) {
+        return true;
+    }
     [
         "unrecognized directive: nosuch",
         "File to import not found",

@@ -385,7 +385,7 @@ fn adapt(
         sites.clear();
     }
     // A part of a site has no global options.
-    let fragment = is_fragment(&sites) && globals.is_empty();
+    let fragment = is_fragment(&sites) && globals.is_empty() && !sites.iter().any(refused::is_site);
     let refusals = match fragment {
         true => Vec::new(),
         false => {

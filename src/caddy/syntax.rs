@@ -525,10 +525,10 @@ impl<'a> Parser<'a> {
     /// A quote that nothing closes: the directive ends here, with its line.
     fn unclosed(&mut self, range: Range<usize>) {
         let quote = self.text(range.start..range.start + 1);
-        self.error(
-            range.start..range.start + 1,
-            format!("the quote {quote} is not closed"),
-        );
+        let message = format!("the quote {quote} is not closed");
+        // Outside of every block the rest of the file is one more address.
+        let certain = !self.open.is_empty();
+        self.add_error(range.start..range.start + 1, message, certain);
         self.intact &= self.words.is_empty();
     }
 

@@ -438,7 +438,7 @@ fn verdict(outcome: &Outcome, real: &Attempt, upstream: Option<Upstreams<'_>>) -
                 "a refusal by the upstream ({answered:?}): {lost:?}"
             )),
         },
-        (_, Reply::Spoiled) | (Judged::Spoiled(_), _) => {
+        (_, Reply::Spoiled { .. }) | (Judged::Spoiled(_), _) => {
             match real.status == Some(101) && !real.opens {
                 true => Verdict::Same,
                 false => differs("a 101 that a browser refuses".to_owned()),

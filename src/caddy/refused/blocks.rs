@@ -212,6 +212,13 @@ fn is_misplaced(name: &str) -> bool {
             '/' | ':' | '*' | '~' | '@' | '"' | '\'' | '`' | ',' | '='
         )
     };
+    // The brace of a block without a blank before it.
+    let glued = name
+        .strip_suffix('{')
+        .is_some_and(|name| Order::is_default(name) || SETTINGS.contains(&name));
+    if glued {
+        return true;
+    }
     let templated = name.contains(['{', '}', '$', '<', '%']);
     let own = |lines: &[Line]| lines.iter().any(|(own, ..)| *own == name);
     let blocks = [
@@ -226,6 +233,8 @@ fn is_misplaced(name: &str) -> bool {
     !templated
         && (name.contains(odd)
             || name.starts_with(|c: char| c.is_ascii_digit())
+            // The field of a header.
+            || name.contains('-') && name.starts_with(|c: char| c.is_ascii_uppercase())
             || own(PROXY)
             || own(TRANSPORT)
             || own(OPTIONS)
@@ -249,6 +258,7 @@ pub(super) fn directive(line: &Directive, ordered: bool) -> Option<Refusal> {
     let of_options = OPTIONS.iter().any(|(own, ..)| *own == name);
     let help = match (of_proxy, of_options) {
         (true, _) => "it belongs into the block of a `reverse_proxy`",
+        _ if name.ends_with('{') => "write a blank before the brace",
         (_, true) => "it is a global option: it belongs into the block at the top of the file",
         _ => "look for a brace that is missing or one too many before this line",
     };
@@ -282,9 +292,7 @@ pub(super) fn lines(of: &str, list: &[Directive], version: Version, found: &mut 
     let Some(table) = block(of).or(proxied.then_some(PROXY)) else {
         return;
     };
-    let certain = |line: &&Directive| {
-        !line.conditional && !line.partial && line.words.first().is_some_and(is_plain)
-    };
+    let certain = |line: &&Directive| !line.conditional && line.words.first().is_some_and(is_plain);
     for line in list.iter().filter(certain) {
         let name = line.name();
         if name.is_empty() || name.contains(['{', '}', '<', '%']) || name == "import" {
@@ -307,6 +315,8 @@ pub(super) fn lines(of: &str, list: &[Directive], version: Version, found: &mut 
                 format!("no line of `{of}`"),
                 "delete the line, or move it to where it belongs",
             ));
+        } else if line.partial {
+            // What it says is not all of it.
         } else if let Some(one) = known.and_then(|known| arguments(line.head, line.args(), known)) {
             found.push(one);
         } else if of == "servers" && name == "timeouts" {

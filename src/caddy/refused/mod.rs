@@ -132,6 +132,18 @@ pub(super) fn written(
     found
 }
 
+/// Whether a block is surely meant as a site: no directive is called so.
+pub(super) fn is_site(line: &Directive) -> bool {
+    let name = line.name();
+    line.block.is_some()
+        && line.braces
+        && !line.conditional
+        && line.words.first().is_some_and(site::is_plain)
+        && (name.contains('.') || name.starts_with(':') || name.contains("://"))
+        && !name.contains('{')
+        && !name.starts_with(['@', '/'])
+}
+
 /// A snippet that has the name of one before it.
 pub(super) fn redeclared(head: Span, name: &str) -> Refusal {
     refusal(

@@ -7,7 +7,7 @@ use super::blocks;
 use super::lines::{DIRECTIVES, DIRECTIVES_SINCE};
 use super::proxy::arguments;
 use super::upstream::bad_port;
-use super::{Refusal, refusal};
+use super::{Refusal, is_site, refusal};
 use crate::caddy::expand::{Directive, Word};
 use crate::caddy::matcher::Test;
 use crate::caddy::model::{Options, Site};
@@ -127,15 +127,8 @@ fn duplicates(sites: &[Directive], found: &mut Vec<Refusal>) {
 
 /// A file without braces has one site; what looks like a second one is a directive.
 fn second_site(site: &Directive, found: &mut Vec<Refusal>) {
-    let second = site.children().iter().find(|line| {
-        let name = line.name();
-        !site.braces
-            && line.block.is_some()
-            && !line.conditional
-            && line.words.first().is_some_and(is_plain)
-            && (name.contains('.') || name.starts_with(':') || name.contains("://"))
-            && !name.contains('{')
-    });
+    let mut lines = site.children().iter();
+    let second = lines.find(|line| !site.braces && is_site(line));
     found.extend(second.map(|second| {
         let mut one = refusal(
             second.head,
@@ -336,7 +329,7 @@ impl<'a> Judge<'a> {
                     )
                 })
             }
-            ("redir", [_, code]) => (!is_redirect(&code.text)).then(|| {
+            ("redir", [_, code, ..]) => (!is_redirect(&code.text)).then(|| {
                 refusal(
                     code.span,
                     format!(
@@ -556,6 +549,17 @@ pub(super) fn addresses(given: Option<Version>, site: &Site) -> Vec<Refusal> {
                 Some((scheme, rest)) => (scheme, rest),
                 None => ("", address.text.as_str()),
             };
+            if address.text.contains(',') {
+                return Some(refusal(
+                    address.span,
+                    "Caddy refuses the whole file: an address holds no comma".to_owned(),
+                    "one address to Caddy",
+                    format!(
+                        "write a blank after it: `{}`",
+                        address.text.replace(',', ", ")
+                    ),
+                ));
+            }
             if let Some(port) = bad_port(rest) {
                 return Some(refusal(
                     address.span,
