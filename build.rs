@@ -37,7 +37,7 @@ fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// The table of nginx's directives, sorted by name.
+/// The table of nginx's directives.
 fn nginx_directives(text: &str) -> Result<TokenStream, Error> {
     let mut rows = Vec::new();
     for line in text.lines().filter(|line| !line.starts_with('#')) {
@@ -113,10 +113,10 @@ fn nginx_directives(text: &str) -> Result<TokenStream, Error> {
             }),
         ));
     }
-    rows.sort_by(|(a, _), (b, _)| a.cmp(b));
+    rows.sort_by(|(a, _), (b, _)| (a.len(), a).cmp(&(b.len(), b)));
     let rows = rows.into_iter().map(|(_, row)| row);
     Ok(quote! {
-        /// Sorted by name.
+        /// Sorted by the length of the name, which is compared sooner, then by the name.
         static DIRECTIVES: &[Known] = &[#(#rows),*];
     })
 }

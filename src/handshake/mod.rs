@@ -375,6 +375,10 @@ pub trait Hop {
     fn paths(&self, _entrance: &Entrance) -> BTreeSet<String> {
         BTreeSet::new()
     }
+    /// The hosts that it names, lower case; `None` where it may name any, by a pattern.
+    fn names(&self) -> Option<BTreeSet<&str>> {
+        None
+    }
     /// Whether it takes a request for `host` at `port`.
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes;
     /// What becomes of `request` here.

@@ -109,7 +109,7 @@ pub fn upgrade_variable(view: View<'_>) -> Option<&str> {
             .collect();
         // The name of nginx's documentation before all others.
         names.sort_by_key(|name| (*name != "connection_upgrade", *name));
-        let requests = handshakes(true, "", 443, "");
+        let requests = handshakes();
         let gives_it = |name: &String| {
             requests.iter().all(|request| {
                 let value = Scope::new(view, request, ROOT).text(&format!("${name}"));

@@ -5,6 +5,8 @@
 //! its own, all or nothing. An empty value drops its line; of several non-empty lines of one
 //! name all are sent (ngx_http_proxy_create_request).
 
+use std::sync::LazyLock;
+
 use super::files::Stock;
 use super::model::{Included, ItemId, Unseen, View};
 use super::variables::{Scope, Step};
@@ -388,17 +390,15 @@ pub fn http_version(view: View<'_>, location: ItemId) -> Option<(&str, Span)> {
     Some((directive.arg(0)?, directive.head()))
 }
 
-/// Both browsers' handshakes for `host` and `path`, as far as they are known.
-pub fn handshakes(tls: bool, host: &str, port: u16, path: &str) -> Vec<Request> {
-    Browser::ALL
-        .into_iter()
-        .map(|browser| {
-            let mut request = Request::handshake(browser, tls, host, port, path);
-            if host.is_empty() {
-                // Which page asks is as unknown as the host.
-                request.headers.retain(|header| header.name != "Origin");
-            }
+/// Both browsers' handshakes, as far as they are known where no URL is. Which page asks is as
+/// unknown as the host.
+pub fn handshakes() -> &'static [Request; 2] {
+    static HANDSHAKES: LazyLock<[Request; 2]> = LazyLock::new(|| {
+        Browser::ALL.map(|browser| {
+            let mut request = Request::handshake(browser, true, "", 443, "");
+            request.headers.retain(|header| header.name != "Origin");
             request
         })
-        .collect()
+    });
+    &HANDSHAKES
 }

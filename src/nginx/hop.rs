@@ -126,6 +126,15 @@ impl Hop for Nginx<'_> {
             .collect()
     }
 
+    fn names(&self) -> Option<BTreeSet<&str>> {
+        let servers = &self.view.config.servers;
+        let names = || servers.iter().flat_map(|server| &server.names);
+        let is_plain = |name: &str| !name.contains('*') && !name.starts_with('.');
+        let plain = servers.iter().all(|server| server.patterns.is_empty())
+            && names().all(|name| is_plain(name));
+        plain.then(|| names().map(String::as_str).collect())
+    }
+
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes {
         match self.view.choose_server(host, port) {
             // Plain HTTP at a port for TLS is answered, with 400.

@@ -146,8 +146,8 @@ pub(super) fn routes(
     places: &Places,
     doubts: &mut Vec<Doubt>,
 ) -> Vec<Route> {
-    let requests = handshakes(true, "", 443, "");
-    let mut candidates = candidates(view, &requests);
+    let requests = handshakes();
+    let mut candidates = candidates(view, requests);
     for candidate in &mut candidates {
         let declared = places.get(&(view.index, candidate.location));
         candidate
@@ -179,13 +179,13 @@ pub(super) fn routes(
         } else if candidate.passes() {
             undefined(view, &candidate)
         } else {
-            loss(view, &candidate, &requests)
+            loss(view, &candidate, requests)
         };
         if let Some(Loss::NotInherited { outer, .. }) = &loss
             && candidate.evidence.is_empty()
             && !handled.contains(outer)
             && candidate.connection == Sent::Absent
-            && let Some(evidence) = whole_pair(view, *outer, candidate.block, &requests)
+            && let Some(evidence) = whole_pair(view, *outer, candidate.block, requests)
         {
             candidate.evidence.push(evidence);
         }

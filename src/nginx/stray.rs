@@ -84,7 +84,7 @@ pub(super) fn strays(view: View<'_>, project: &Project, asked: &[(u32, Asked)]) 
         edge: &project.config.edge,
         target: view.config.target,
         left: Cell::new(MAX_WALKS),
-        browsers: handshakes(true, "", 443, ""),
+        browsers: handshakes(),
     };
     let mut found = Found::default();
     // Of the servers that a bare path may mean, one that lets it through is enough.
@@ -121,7 +121,7 @@ pub(super) fn strays(view: View<'_>, project: &Project, asked: &[(u32, Asked)]) 
             overwritten,
         } = way.end
             && right.is_none()
-            && (overwritten.is_none() || !upgrades(view, block, &finder.browsers))
+            && (overwritten.is_none() || !upgrades(view, block, finder.browsers))
         {
             // Nothing else is there for it: its headers are what it lacks.
             delivered.insert(&url.path);
@@ -160,7 +160,7 @@ struct Finder<'a> {
     edge: &'a EdgeChain,
     target: Option<Version>,
     left: Cell<usize>,
-    browsers: Vec<Request>,
+    browsers: &'static [Request],
 }
 
 impl Finder<'_> {
@@ -183,7 +183,7 @@ impl Finder<'_> {
                 block,
                 overwritten: Some(_),
                 ..
-            } if named && upgrades(view, block, &self.browsers) => {}
+            } if named && upgrades(view, block, self.browsers) => {}
             // What only bears the name of an endpoint may well be closed, or moved, on purpose.
             End::Answered {
                 cause: Cause::Loop(_),
@@ -220,7 +220,7 @@ impl Finder<'_> {
                 block,
                 overwritten: Some(_),
                 ..
-            } if !upgrades(view, block, &self.browsers) => return None,
+            } if !upgrades(view, block, self.browsers) => return None,
             _ => {}
         }
         Some(Stray {
@@ -303,7 +303,7 @@ impl Finder<'_> {
             } => Some(false),
             End::Passed {
                 location, block, ..
-            } => Some(own == Some(*location) || upgrades(self.view, *block, &self.browsers)),
+            } => Some(own == Some(*location) || upgrades(self.view, *block, self.browsers)),
         }
     }
 
@@ -316,7 +316,7 @@ impl Finder<'_> {
                 && !location.is_catch_all()
                 && takes(location, &url.path)
                 && view.level(location.item).pass.is_some()
-                && upgrades(view, location.item, &self.browsers)
+                && upgrades(view, location.item, self.browsers)
         };
         let here = locations().find(|found| found.1.server == server && is_right(found));
         // A host that no server is named for may be meant for another one.
@@ -560,7 +560,7 @@ pub struct Pass {
 impl View<'_> {
     /// Every `proxy_pass` of the configuration, with what it leads to.
     pub fn passes(self) -> Vec<Pass> {
-        let browsers = handshakes(true, "", 443, "");
+        let browsers = handshakes();
         let of_block = |server: u32, block: ItemId| {
             let pass = self.level(block).pass;
             let url = pass.and_then(|pass| self.directive(pass).arg(0));
@@ -569,7 +569,7 @@ impl View<'_> {
                 .split_once("://")
                 .is_some_and(|(_, rest)| rest.contains('/'));
             let moves = (has_path || !self.level(block).rewrites.is_empty())
-                && upgrades(self, block, &browsers);
+                && upgrades(self, block, browsers);
             targets(self, url).into_iter().map(move |target| Pass {
                 server,
                 target,

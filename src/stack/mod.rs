@@ -45,8 +45,18 @@ pub struct Stack<'a> {
     known: Vec<Known>,
     /// The hops that answer at each port, by their folders.
     at_port: OnceCell<HashMap<u16, Near>>,
+    /// Who names which host.
+    names: OnceCell<Names>,
     /// The proxies of each application that is the only one near them.
     near_only: OnceCell<HashMap<usize, Vec<usize>>>,
+}
+
+/// Who names which host, so that not everybody is asked for each.
+struct Names {
+    /// By host; hops in their order.
+    exactly: HashMap<String, Vec<usize>>,
+    /// Whether a hop has a name that is a pattern.
+    by_pattern: Vec<bool>,
 }
 
 #[derive(Default)]
@@ -123,6 +133,7 @@ impl<'a> Stack<'a> {
             django: &cx.django,
             topology,
             at_port: OnceCell::new(),
+            names: OnceCell::new(),
             near_only: OnceCell::new(),
         }
     }
@@ -222,7 +233,15 @@ impl<'a> Stack<'a> {
                 return Some(found);
             }
         }
-        let names = |hop: usize| self.hops[hop].takes(tls, host, port) == Takes::ByName;
+        let naming = self
+            .names()
+            .exactly
+            .get(host)
+            .map_or(&[][..], Vec::as_slice);
+        let may_name =
+            |hop: usize| self.names().by_pattern[hop] || naming.binary_search(&hop).is_ok();
+        let names =
+            |hop: usize| may_name(hop) && self.hops[hop].takes(tls, host, port) == Takes::ByName;
         let mut found = self.at_port(from, port, |hop| hop != from && names(hop));
         if found.is_empty() && names(from) {
             found.push(from);
@@ -352,6 +371,27 @@ impl<'a> Stack<'a> {
             }
             _ => false,
         }
+    }
+
+    fn names(&self) -> &Names {
+        self.names.get_or_init(|| {
+            let mut exactly: HashMap<String, Vec<usize>> = HashMap::new();
+            let mut by_pattern = vec![false; self.hops.len()];
+            for (index, hop) in self.hops.iter().enumerate() {
+                match hop.names() {
+                    Some(names) => {
+                        for name in names {
+                            exactly.entry(name.to_owned()).or_default().push(index);
+                        }
+                    }
+                    None => by_pattern[index] = true,
+                }
+            }
+            Names {
+                exactly,
+                by_pattern,
+            }
+        })
     }
 
     /// The hops nearest to `from` that answer at a port and fit.

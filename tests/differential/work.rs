@@ -387,8 +387,12 @@ fn verdict(outcome: &Outcome, real: &Attempt, upstream: Option<Upstreams<'_>>) -
             request.path,
             query.unwrap_or_default()
         );
-        // What `auth_request` asks comes first.
-        match upstream.seen.iter().rfind(|seen| seen.contains(&line)) {
+        // What `auth_request` asks comes first. What a page asks in place of a refusal comes last,
+        // and may be the same line; to what is lost no upstream says 101.
+        let is_lost = matches!(judge(request), Judged::Lost(_));
+        let is_it =
+            |seen: &&String| seen.contains(&line) && !(is_lost && answer(seen) == Some(101));
+        match upstream.seen.iter().rfind(is_it) {
             Some(seen) => answered = answer(seen),
             // The mirror's 101 may close the connection before.
             None if upstream.beside

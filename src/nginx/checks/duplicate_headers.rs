@@ -3,7 +3,8 @@
 use super::{Causes, Place, upgrading};
 use crate::context::Context;
 use crate::finding::Report;
-use crate::nginx::headers::{Line, ONE_HOST, handshakes};
+use crate::handshake::{Browser, Request};
+use crate::nginx::headers::{Line, ONE_HOST};
 use crate::nginx::variables::Scope;
 
 /// Reports every second line for Upgrade or Host that sends something.
@@ -46,10 +47,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
 
 /// The lines for `name` that certainly send something.
 fn sending<'a>(place: &Place<'a>, name: &str) -> Vec<Line<'a>> {
-    let requests = handshakes(true, "example.com", 443, "");
-    let Some(request) = requests.first() else {
-        return Vec::new();
-    };
+    let request = &Request::handshake(Browser::Chrome, true, "example.com", 443, "");
     let mut lines = place.lines();
     lines.retain(|line| {
         let mut scope = Scope::new(place.view, request, place.route.block);

@@ -203,7 +203,7 @@ fn elsewhere(files: &[(String, String)]) -> Vec<String> {
     let project = project(files);
     let model = Model::resolve(&project);
     let view = model.view(0);
-    let mut requests = handshakes(true, "", 443, "");
+    let mut requests = handshakes().to_vec();
     requests[0].headers.clear();
     let mut sent = Vec::new();
     for location in &view.config.locations {

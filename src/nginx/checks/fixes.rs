@@ -535,7 +535,7 @@ impl<'p, 'a> Plan<'p, 'a> {
 
 /// A page's request: no Upgrade, and what a browser says of its connection.
 fn page() -> Request {
-    let mut request = handshakes(true, "", 443, "").remove(0);
+    let mut request = handshakes()[0].clone();
     request
         .headers
         .retain(|header| !header.name.starts_with("Sec-WebSocket") && header.name != "Origin");

@@ -58,7 +58,7 @@ enum Sent {
 
 /// What the lines make of one of the two headers: all that are not empty are sent.
 fn sent(place: &Place<'_>, lines: &[Line<'_>], name: &str) -> Sent {
-    let requests = handshakes(true, "", 443, "");
+    let requests = handshakes();
     let Some(request) = requests.first() else {
         return Sent::Unknown;
     };
@@ -144,7 +144,7 @@ fn method(place: &Place<'_>, causes: &mut Causes, report: &Report<'_>) {
     let Some(item) = setting.certain() else {
         return;
     };
-    let requests = handshakes(true, "", 443, "");
+    let requests = handshakes();
     let Some((word, request)) = place
         .view
         .directive(item)

@@ -72,7 +72,7 @@ fn by_condition(place: &super::Place<'_>, causes: &mut Causes, report: &Report<'
         .outward(location)
         .find(|level| view.context(*level) == Block::Server);
     let conditions = [server, Some(location)].into_iter().flatten();
-    let requests = handshakes(true, "", 443, "");
+    let requests = handshakes();
     for item in conditions.flat_map(|level| view.level(level).rewrites.iter().copied()) {
         let directive = view.directive(item);
         if view.context(item) != Block::If

@@ -89,9 +89,9 @@ fn asked(place: &Place<'_>, item: ItemId) -> Option<Asked> {
         return None;
     }
     let lines: Vec<Line<'_>> = effective.lines(view).collect();
-    let requests = handshakes(true, "", 443, "");
+    let requests = handshakes();
     let right = |half: Half| {
-        let sent = sent(view, location.item, lines.iter().copied(), half, &requests);
+        let sent = sent(view, location.item, lines.iter().copied(), half, requests);
         sent == Sent::Right
     };
     if !right(Half::Upgrade) || !right(Half::Connection) {

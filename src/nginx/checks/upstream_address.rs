@@ -33,7 +33,7 @@ fn judge(place: &Place<'_>, word: &Word, report: &Report<'_>) -> Option<Finding>
     if without_scheme(place.view, word) {
         return Some(refused(place, word, report));
     }
-    let requests = handshakes(true, "", 443, "");
+    let requests = handshakes();
     let value = Scope::new(place.view, requests.first()?, place.route.block).value(word);
     if !variables(&word.text).is_empty() {
         let url = value.known()?;

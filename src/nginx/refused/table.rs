@@ -55,7 +55,8 @@ include!(concat!(env!("OUT_DIR"), "/directives.rs"));
 
 /// All directives of that name.
 pub(super) fn known(name: &str) -> &'static [Known] {
-    let first = DIRECTIVES.partition_point(|known| known.name < name);
+    let first =
+        DIRECTIVES.partition_point(|known| (known.name.len(), known.name) < (name.len(), name));
     let rest = &DIRECTIVES[first..];
     &rest[..rest.partition_point(|known| known.name == name)]
 }
@@ -136,7 +137,7 @@ mod tests {
 
     #[test]
     fn the_table_is_sorted_and_says_what_nginx_s_own_says() {
-        assert!(DIRECTIVES.is_sorted_by_key(|known| known.name));
+        assert!(DIRECTIVES.is_sorted_by_key(|known| (known.name.len(), known.name)));
         let [http, upstream] = ["proxy_set_header", "keepalive"].map(|name| &known(name)[0]);
         assert_eq!(http.contexts, HTTP | SERVER | LOCATION);
         assert!(http.takes(2) && !http.takes(1) && !http.takes(3));

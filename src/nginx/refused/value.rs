@@ -120,18 +120,26 @@ pub(super) fn bad_expression(text: &str) -> Option<&'static str> {
 
 /// Whether something else than nginx will fill in a value, so that what stands there says nothing.
 pub(super) fn is_placeholder(text: &str) -> bool {
-    text.contains(['<', '>', '%', '{', '}'])
-        || text.matches('@').count() > 1
-        || text.contains("__")
-        || text.contains("...")
-        || text.match_indices('$').any(|(at, _)| {
-            text[at + 1..]
-                .starts_with(|c: char| c.is_ascii_uppercase() || matches!(c, '{' | '(' | '$'))
-        })
-        || (text.len() > 2
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_uppercase() || byte == b'_'))
+    let bytes = text.as_bytes();
+    let (mut ats, mut is_name) = (0, bytes.len() > 2);
+    for (at, byte) in bytes.iter().enumerate() {
+        let next = bytes.get(at + 1);
+        match byte {
+            b'<' | b'>' | b'%' | b'{' | b'}' => return true,
+            b'_' if next == Some(&b'_') => return true,
+            b'.' if bytes[at..].starts_with(b"...") => return true,
+            b'$' if next.is_some_and(|next| {
+                next.is_ascii_uppercase() || matches!(next, b'{' | b'(' | b'$')
+            }) =>
+            {
+                return true;
+            }
+            b'@' => ats += 1,
+            _ => {}
+        }
+        is_name &= byte.is_ascii_uppercase() || *byte == b'_';
+    }
+    is_name || ats > 1
 }
 
 #[cfg(test)]
