@@ -217,7 +217,8 @@ impl<'a> Builder<'a> {
 
     fn push(&mut self, end: usize, block: Option<Span>) -> u32 {
         let index = self.tree.nodes.len() as u32;
-        let words = std::mem::take(&mut self.words);
+        // In no more memory than they need: a file is kept whole.
+        let words: Vec<Word> = self.words.drain(..).collect();
         let start = match (words.first(), block) {
             (Some(first), _) => first.span.range().start,
             (None, Some(block)) => block.range().start,
@@ -304,6 +305,7 @@ impl<'a> Builder<'a> {
             self.tree.errors.clear();
         }
         self.tree.errors.sort_by_key(|error| error.span.start);
+        self.tree.nodes.shrink_to_fit();
         self.tree
     }
 }

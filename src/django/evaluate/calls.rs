@@ -131,7 +131,7 @@ fn assigned<'s>(statements: &'s [Statement], names: &mut HashSet<&'s str>) {
     each(statements, &mut |statement| match &statement.action {
         Action::Assign { targets, .. } => targets.iter().for_each(&mut add),
         Action::Augment { target, .. } => add(target),
-        Action::Loop { target, .. } => target.iter().for_each(&mut add),
+        Action::Loop { target, .. } => target.iter().for_each(|target| add(target)),
         _ => {}
     });
 }

@@ -607,7 +607,7 @@ pub(super) fn changed_by(statements: &[Statement], names: &mut Vec<(String, Span
         }
         Action::Augment { target, .. } => add(target),
         Action::Evaluate(expression) => add(expression),
-        Action::Loop { target, .. } => target.iter().for_each(&mut add),
+        Action::Loop { target, .. } => target.iter().for_each(|target| add(target)),
         _ => {}
     });
 }

@@ -29,7 +29,8 @@ pub struct Statement {
     pub action: Action,
 }
 
-/// What a statement does.
+/// What a statement does. Most assign or evaluate: what holds several expressions holds them apart,
+/// so that it does not make all statements larger.
 #[derive(Debug)]
 pub enum Action {
     /// `a = b = value`.
@@ -46,7 +47,7 @@ pub enum Action {
         /// The operator without `=`.
         operator: String,
         /// The value.
-        value: Expression,
+        value: Box<Expression>,
     },
     /// An expression for its effect.
     Evaluate(Expression),
@@ -73,9 +74,9 @@ pub enum Action {
     /// `for` and `while`: perhaps never, perhaps many times.
     Loop {
         /// What the loop assigns by itself.
-        target: Option<Expression>,
+        target: Option<Box<Expression>>,
         /// What it goes through, where each round runs to its end.
-        items: Option<Expression>,
+        items: Option<Box<Expression>>,
         /// The body.
         body: Vec<Statement>,
     },

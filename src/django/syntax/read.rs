@@ -196,15 +196,16 @@ impl<'a> Reader<'a> {
             }
             "try_statement" => self.attempt(node, depth),
             "for_statement" | "while_statement" => Action::Loop {
-                target: field(node, Field::Left).map(|left| self.expression(left, depth + 1)),
-                items: field(node, Field::Right)
-                    .filter(|_| {
+                target: self.boxed(field(node, Field::Left), depth),
+                items: self.boxed(
+                    field(node, Field::Right).filter(|_| {
                         let text = self.slice(node);
                         field(node, Field::Alternative).is_none()
                             && !text.contains("break")
                             && !text.contains("continue")
-                    })
-                    .map(|right| self.expression(right, depth + 1)),
+                    }),
+                    depth,
+                ),
                 body: self.body(node, Field::Body, depth),
             },
             "with_statement" => Action::Block(self.body(node, Field::Body, depth)),
@@ -323,7 +324,7 @@ impl<'a> Reader<'a> {
                         .field_text(node, Field::Operator)
                         .trim_end_matches('=')
                         .to_owned(),
-                    value: self.expression(right, depth + 1),
+                    value: Box::new(self.expression(right, depth + 1)),
                 }
             }
             _ => Action::Evaluate(self.expression(node, depth + 1)),
