@@ -221,6 +221,7 @@ impl Nginx {
                     seen: &seen,
                     ordered,
                     beside,
+                    authorises: text.contains("auth_request /"),
                 };
                 let verdict = verdict(&passage.outcome, &attempt, Some(seen_by));
                 match verdict {
@@ -340,6 +341,8 @@ struct Upstreams<'a> {
     ordered: bool,
     /// A mirror may send requests of its own there.
     beside: bool,
+    /// `auth_request` may.
+    authorises: bool,
 }
 
 /// Whether what the library says is what nginx did.
@@ -353,6 +356,8 @@ fn verdict(outcome: &Outcome, real: &Attempt, upstream: Option<Upstreams<'_>>) -
                 upstream.seen.iter().any(|seen| match status {
                     // What `auth_request` asks fails, or is allowed.
                     None | Some(500) => false,
+                    // A page of its refusal is asked for in its place, and refuses with another status.
+                    Some(401 | 403) if upstream.authorises => answer(seen) == *status,
                     _ if answer(seen) == Some(200) => false,
                     Some(status) => !upstream.beside || answer(seen) == Some(*status),
                 })
@@ -392,7 +397,11 @@ fn verdict(outcome: &Outcome, real: &Attempt, upstream: Option<Upstreams<'_>>) -
         let is_lost = matches!(judge(request), Judged::Lost(_));
         let is_it =
             |seen: &&String| seen.contains(&line) && !(is_lost && answer(seen) == Some(101));
-        match upstream.seen.iter().rfind(is_it) {
+        // What a mirror sends may be the same line, too.
+        let of_client = |seen: &&String| answer(seen) == real.status;
+        let mut of_client = upstream.seen.iter().filter(is_it).filter(of_client);
+        let it = of_client.next().filter(|_| upstream.beside);
+        match it.or_else(|| upstream.seen.iter().rfind(is_it)) {
             Some(seen) => answered = answer(seen),
             // The mirror's 101 may close the connection before.
             None if upstream.beside
