@@ -10,7 +10,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::{
     Build, Container, Mount, Published, Service, alters, dockerfile, exists, invoked,
-    is_configuration, substitute,
+    is_configuration, removes, substitute,
 };
 use crate::finding::Undecided;
 use crate::project::{Project, join};
@@ -424,8 +424,11 @@ impl<'p> Files<'p> {
             }
         }
         for key in ["command", "entrypoint"] {
-            container.altered |= first(layers, key)
-                .is_some_and(|(layer, command)| alters(&layer.file.yaml.command(command)));
+            if let Some((layer, command)) = first(layers, key) {
+                let command = layer.file.yaml.command(command);
+                container.altered |= alters(&command);
+                container.removed |= removes(&command);
+            }
         }
         let has = |key: &str| first(layers, key).is_some();
         let unknown = layers.iter().any(|layer| {

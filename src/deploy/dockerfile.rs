@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Base, Container, Mount, alters, exists, is_configuration, substitute};
+use super::{Base, Container, Mount, alters, exists, is_configuration, removes, substitute};
 use crate::finding::Undecided;
 use crate::project::{Project, join};
 use crate::source::{Source, Span};
@@ -253,6 +253,7 @@ pub(super) fn container(
             "COPY" | "ADD" => copy(project, source, context, rest, &folder, &mut container),
             "RUN" => {
                 container.altered |= alters(rest);
+                container.removed |= removes(rest);
                 links |= rest.contains("ln ") && rest.contains("sites-enabled");
                 if container.base == Base::Other && installs(rest) {
                     container.base = Base::Debian;
@@ -260,6 +261,7 @@ pub(super) fn container(
             }
             "CMD" | "ENTRYPOINT" => {
                 container.altered |= alters(rest);
+                container.removed |= removes(rest);
                 container.starts.push(rest.clone());
             }
             _ => {}

@@ -54,6 +54,8 @@ pub struct Container {
     pub mounts: Vec<Mount>,
     /// Something else changes nginx's configuration in it, too.
     pub altered: bool,
+    /// A command in it takes files away from nginx's configuration.
+    pub removed: bool,
     /// What its image starts: the ENTRYPOINT and CMD lines.
     pub starts: Vec<String>,
 }
@@ -372,6 +374,15 @@ fn version_of(image: &str) -> Option<Version> {
         2 => Some(version).filter(|[_, minor, _]| minor % 2 == 0),
         _ => None,
     }
+}
+
+/// Whether a shell command takes away files of nginx's configuration, the image's own server among
+/// them.
+fn removes(script: &str) -> bool {
+    let names = ["conf.d", "default", "/etc/nginx"];
+    let mut words = script.split(|c: char| !c.is_ascii_alphanumeric());
+    words.any(|word| matches!(word, "rm" | "unlink" | "mv" | "truncate"))
+        && names.iter().any(|name| script.contains(name))
 }
 
 /// Whether a shell command changes nginx's configuration in a way that nobody can follow.

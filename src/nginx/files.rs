@@ -21,6 +21,9 @@ const SERVER_ROOTS: &[&str] = &[
     "/opt/nginx/conf/",
 ];
 
+/// The server that nginx's image comes with: for `localhost` at port 80, without an upgrade.
+const IMAGE_SERVER: &str = "/etc/nginx/conf.d/default.conf";
+
 /// What the nginx.conf of most installations includes.
 const CONF_D: &str = "/etc/nginx/conf.d/*.conf";
 
@@ -193,6 +196,8 @@ struct Placed {
     base: Base,
     version: Option<Version>,
     altered: bool,
+    /// Nothing takes away or hides the image's own server.
+    has_image_server: bool,
     /// By their path in the container.
     files: Vec<(String, u32)>,
 }
@@ -232,6 +237,11 @@ fn glob(path: &str) -> Option<globset::GlobMatcher> {
         .literal_separator(true)
         .build();
     Some(glob.ok()?.compile_matcher())
+}
+
+/// Whether the path of an include is the one of the folder that the image's own server lies in.
+pub(super) fn is_conf_d(path: &str) -> bool {
+    CONF_D.strip_prefix("/etc/nginx/") == Some(tail(path))
 }
 
 fn is_hidden(path: &str) -> bool {
@@ -274,7 +284,19 @@ impl<'a> Files<'a> {
                 base: container.base,
                 version: container.version,
                 altered: container.altered,
+                has_image_server: container.base == Base::NginxImage
+                    && !container.removed
+                    && !container.altered
+                    && !container.mounts.iter().any(|mount| {
+                        let to = mount.to.trim_end_matches('/');
+                        to == IMAGE_SERVER || mount.hides && IMAGE_SERVER.starts_with(to)
+                    }),
                 files: container.placed(&files.paths),
+            })
+            .map(|placed| Placed {
+                has_image_server: placed.has_image_server
+                    && placed.files.iter().all(|(path, _)| path != IMAGE_SERVER),
+                ..placed
             })
             .filter(|placed| !placed.files.is_empty())
             .collect();
@@ -336,7 +358,7 @@ impl<'a> Files<'a> {
     /// Whether an include of `conf.d` in the main file `main` brings what its container comes with,
     /// and nothing more: of the image one server for `localhost`, of Debian's package nothing.
     pub(super) fn is_stock_conf_d(&self, path: &str, main: u32) -> bool {
-        if CONF_D.strip_prefix("/etc/nginx/") != Some(tail(path)) {
+        if !is_conf_d(path) {
             return false;
         }
         let mut holding = self.holding(main).peekable();
@@ -344,6 +366,22 @@ impl<'a> Files<'a> {
             !placed.altered && placed.base != Base::Other && placed.find(CONF_D).is_empty()
         };
         holding.peek().is_some() && holding.all(is_stock)
+    }
+
+    /// Whether `conf.d`, read in a configuration that starts with `main`, may begin with the server
+    /// that the image of its container comes with.
+    pub(super) fn begins_with_image_server(&self, main: u32, trees: &[Tree]) -> bool {
+        // Those of glob(3) are sorted.
+        let first = |(path, tree): &&(String, u32)| {
+            let mut top = trees[*tree as usize].top();
+            path.as_str() < IMAGE_SERVER && top.any(|directive| directive.name() == "server")
+        };
+        let mut holding = self.holding(main);
+        holding.any(|placed| {
+            let in_conf_d = |(path, _): &&(String, u32)| path.starts_with("/etc/nginx/conf.d/");
+            let mut beside = placed.files.iter().filter(in_conf_d);
+            placed.has_image_server && !beside.any(|file| first(&file))
+        })
     }
 
     /// What an absolute path names in the containers that hold `main`; `None` if in none of them.

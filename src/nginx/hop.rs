@@ -204,6 +204,13 @@ impl Hop for Nginx<'_> {
                 item: ROOT,
             };
         }
+        if self.is_image_s(chosen, request) {
+            let why = "nobody names this host, and the server of the image's own conf.d/default.conf comes first (404), unless something removes it";
+            journey.end = End::Undecided {
+                why: why.to_owned(),
+                item: ROOT,
+            };
+        }
         if let Some(unseen) = journey.unseen.take() {
             journey.end = End::Undecided {
                 why: unseen.why,
@@ -283,6 +290,16 @@ impl Nginx<'_> {
         }
         (chosen.http2 && !chosen.tls && self.older_than_preface() == Some(true))
             .then_some((None, Answer::Http2Only))
+    }
+
+    /// Whether the server of the container's image may take a request in place of the chosen one.
+    /// `localhost` stands for whatever host clients ask a server without a name for.
+    fn is_image_s(&self, chosen: Chosen, request: &Request) -> bool {
+        self.view.config.image_server_first
+            && matches!(chosen.by, By::First | By::Only)
+            && request.socket.is_none()
+            && request.port == 80
+            && request.host != "localhost"
     }
 
     /// Whether the version is one that speaks nothing else at a listener of plain HTTP/2.
@@ -395,6 +412,37 @@ mod tests {
             80,
             target,
         ))
+    }
+
+    #[test]
+    fn whom_a_variable_names_is_dialled_where_one_set_gives_it() {
+        let dialled = |servers: &str| {
+            let conf = format!("events {{}} http {{ {servers} }}");
+            let project = Project::in_memory([("nginx.conf", conf.as_str())]).expect("valid");
+            let model = Model::resolve(&project);
+            let (view, target) = (model.view(0), None);
+            let dials = Nginx { view, target }.dials().into_iter();
+            dials
+                .map(|dial| Some((dial.to.host.known()?.clone(), *dial.to.port.known()?)))
+                .collect::<Vec<_>>()
+        };
+        let web = vec![Some(("web".to_owned(), 8000))];
+        for (set, pass, expected) in [
+            ("set $a http://web:8000;", "$a", &web),
+            ("set $a web;", "http://$a:8000/x", &web),
+            (
+                "set $a web; set $b 8000;",
+                "http://${a}:$b$request_uri",
+                &web,
+            ),
+            ("set $a web; set $a app;", "http://$a:8000", &vec![None]),
+            ("set $a $host;", "http://$a:8000", &vec![None]),
+        ] {
+            let found = dialled(&format!(
+                "server {{ {set} location / {{ proxy_pass {pass}; }} }}"
+            ));
+            assert_eq!(found, *expected, "{set} {pass}");
+        }
     }
 
     #[test]

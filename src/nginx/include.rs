@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use super::files::Files;
+use super::files::{Files, is_conf_d};
 use super::model::{Config, Context, Included, Item, ROOT, fits_http};
 use crate::finding::Undecided;
 use crate::project::Project;
@@ -281,6 +281,9 @@ impl Expander<'_> {
                 .entry(&word.text)
                 .or_insert_with(|| self.files.resolve(word, main, complete, trees))
                 .clone();
+            if tree == main && is_conf_d(&word.text) && !is_behind_servers(directive) {
+                config.image_server_first = self.files.begins_with_image_server(main, trees);
+            }
             let found = match found {
                 // Before the project's own servers, the image's would take what nobody names.
                 Included::Missing(_)
@@ -302,6 +305,7 @@ impl Expander<'_> {
         }
         if surroundings == Surroundings::Stock {
             config.top = Context::Http;
+            config.image_server_first = self.files.begins_with_image_server(main, trees);
         } else if !complete {
             // Includes at its top count as well.
             let top = config.items.iter().filter(|item| item.parent == ROOT);
@@ -352,6 +356,12 @@ impl Expander<'_> {
         }
         Included::Files(files)
     }
+}
+
+/// Whether a server stands before an include in its block.
+fn is_behind_servers(include: Directive<'_>) -> bool {
+    let mut beside = include.parent().into_iter().flat_map(Directive::children);
+    beside.any(|other| other.index < include.index && other.name() == "server")
 }
 
 /// Whether a server follows in the block of an include.
@@ -575,6 +585,53 @@ mod tests {
             let told = notes(&after, &dockerfile);
             assert_eq!(told.1, usize::from(!known), "{dockerfile}: {told:?}");
             assert_eq!(told.0, usize::from(known), "{dockerfile}: {told:?}");
+        }
+    }
+
+    #[test]
+    fn the_image_s_own_server_may_take_a_host_that_nobody_names() {
+        let site = "server { listen 80; location / { return 200; } }";
+        let first = |at: &str, more: &str| {
+            let dockerfile = format!("FROM nginx\n{more}COPY site.conf {at}\n");
+            let main = format!("events {{}} http {{ include /etc/nginx/conf.d/*.conf; {site} }}");
+            let text = if at.ends_with("nginx.conf") {
+                &main
+            } else {
+                site
+            };
+            let files = [("site.conf", text), ("Dockerfile", &*dockerfile)];
+            let project = Project::in_memory(files).expect("valid");
+            Model::resolve(&project).configs[0].image_server_first
+        };
+        let conf_d = "/etc/nginx/conf.d/";
+        for (at, more, expected) in [
+            ("site.conf", "", true),
+            ("a.conf", "", false),
+            ("default.conf", "", false),
+            (
+                "site.conf",
+                "RUN rm /etc/nginx/conf.d/default.conf\n",
+                false,
+            ),
+            ("../nginx.conf", "", true),
+            ("../nginx.conf", "RUN rm -rf /etc/nginx/conf.d/*\n", false),
+        ] {
+            let at = match at.strip_prefix("../") {
+                Some(name) => format!("/etc/nginx/{name}"),
+                None => format!("{conf_d}{at}"),
+            };
+            assert_eq!(first(&at, more), expected, "{at} {more}");
+        }
+        let compose = "services:\n  web:\n    image: nginx\n    volumes: [VOLUME]\n";
+        for (volume, expected) in [
+            ("\"./conf:/etc/nginx/conf.d\"", false),
+            ("\"./conf/site.conf:/etc/nginx/conf.d/site.conf\"", true),
+        ] {
+            let compose = compose.replace("VOLUME", volume);
+            let files = [("conf/site.conf", site), ("compose.yml", &*compose)];
+            let project = Project::in_memory(files).expect("valid");
+            let model = Model::resolve(&project);
+            assert_eq!(model.configs[0].image_server_first, expected, "{volume}");
         }
     }
 

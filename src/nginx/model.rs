@@ -170,6 +170,8 @@ pub struct Config {
     pub complete: bool,
     /// The version that runs it: what `[targets]` says, or the tag of its container's image.
     pub target: Option<Version>,
+    /// Before all servers that are seen, the one of its container's image may stand.
+    pub image_server_first: bool,
     /// The context of its top: `Main`, or the one that a fragment is made for.
     pub top: Context,
     /// All directives in the order in which nginx reads them.
@@ -217,6 +219,7 @@ impl Config {
             folder,
             complete,
             target: None,
+            image_server_first: false,
             top: Context::Main,
             items: Vec::new(),
             includes: HashMap::new(),

@@ -9,6 +9,7 @@ use crate::nginx::headers;
 use crate::nginx::location::Matcher;
 use crate::nginx::model::{Context, ItemId, ROOT, View};
 use crate::nginx::uri;
+use crate::nginx::words::{Part, parts};
 use crate::source::Span;
 use crate::syntax::Word;
 use crate::value::Value;
@@ -524,16 +525,7 @@ fn named(view: View<'_>, pass: ItemId) -> Vec<Upstream> {
         return Vec::new();
     };
     let from = directive.head();
-    // `set $app http://web:8000; proxy_pass $app;`
-    let end = word.text.find(['/', '?']).unwrap_or(word.text.len());
-    let set = word.text[..end].strip_prefix('$').and_then(|name| {
-        let name = name.trim_matches(['{', '}']).to_ascii_lowercase();
-        match view.config.sets.get(&name)?.as_slice() {
-            [only] => view.directive(*only).args().get(1),
-            _ => None,
-        }
-    });
-    let text = &set.unwrap_or(word).text;
+    let text = &written(view, &word.text);
     let Some(url) = Url::read(text, module) else {
         return vec![unknown_upstream(word, from)];
     };
@@ -547,6 +539,25 @@ fn named(view: View<'_>, pass: ItemId) -> Vec<Upstream> {
             vec![upstream(url.authority, url.tls, standard, from)]
         }
     }
+}
+
+/// A text with the values of variables that one `set` gives, and nothing else:
+/// `set $app web:8000; proxy_pass http://$app;`.
+fn written(view: View<'_>, text: &str) -> String {
+    let value = |name: &str| {
+        let sets = view.config.sets.get(&name.to_ascii_lowercase())?;
+        let [only] = sets.as_slice() else { return None };
+        let word = view.directive(*only).args().get(1)?;
+        (!word.templated && !word.text.contains('$')).then_some(word.text.as_str())
+    };
+    let parts = parts(text).into_iter().map(|part| match part {
+        Part::Text(text) => text.to_owned(),
+        // All that matters here is that an address ends before them.
+        Part::Variable("request_uri" | "uri" | "document_uri") => "/".to_owned(),
+        Part::Variable(name) => value(name).map_or_else(|| format!("${{{name}}}"), str::to_owned),
+        Part::Foreign => "$".to_owned(),
+    });
+    parts.collect()
 }
 
 fn unknown_upstream(word: &Word, from: Span) -> Upstream {
