@@ -33,7 +33,10 @@ pub fn allowed_hosts(settings: &Settings, defaults: bool) -> Option<Vec<String>>
     if value.is_default() && !defaults {
         return None;
     }
-    hosts(settings, &value.data, defaults)
+    match hosts(settings, &value.data, defaults)?.as_slice() {
+        [hosts] => Some(hosts.clone()),
+        _ => None,
+    }
 }
 
 /// All lists that ALLOWED_HOSTS may be; `None` where one of them is not known.
@@ -42,11 +45,12 @@ pub fn possible_hosts(settings: &Settings) -> Option<Vec<Vec<String>>> {
     if setting.reopened.is_some() {
         return None;
     }
-    setting
+    let lists: Option<Vec<_>> = setting
         .values
         .iter()
         .map(|value| hosts(settings, &value.data, true))
-        .collect()
+        .collect();
+    Some(lists?.concat())
 }
 
 /// What all of several answers are; `None` where they differ, or there is none.
@@ -55,8 +59,8 @@ pub fn agreed<T: PartialEq>(mut answers: impl Iterator<Item = T>) -> Option<T> {
     answers.all(|answer| answer == first).then_some(first)
 }
 
-/// The hosts in a value of ALLOWED_HOSTS.
-fn hosts(settings: &Settings, value: &Data, defaults: bool) -> Option<Vec<String>> {
+/// The hosts in a value of ALLOWED_HOSTS; several lists where DEBUG decides and is not known.
+fn hosts(settings: &Settings, value: &Data, defaults: bool) -> Option<Vec<Vec<String>>> {
     let hosts: Vec<String> = match value {
         Data::Absent => Vec::new(),
         data => entries(data, defaults)?
@@ -65,23 +69,19 @@ fn hosts(settings: &Settings, value: &Data, defaults: bool) -> Option<Vec<String
             .collect(),
     };
     if !hosts.is_empty() {
-        return Some(hosts);
+        return Some(vec![hosts]);
     }
-    // Without entries DEBUG decides.
+    // Without entries DEBUG decides (django/http/request.py, get_host).
+    let local = || ["localhost", "127.0.0.1", "[::1]"].map(str::to_owned);
     let debug = settings.get("DEBUG");
-    match debug
+    let known = debug
         .certain()
-        .filter(|debug| defaults || !debug.is_default())?
-        .data
-    {
-        Data::Bool(true) => Some(
-            ["localhost", "127.0.0.1", "[::1]"]
-                .map(str::to_owned)
-                .to_vec(),
-        ),
-        Data::Bool(false) | Data::Absent => Some(hosts),
-        _ => None,
-    }
+        .filter(|debug| defaults || !debug.is_default());
+    Some(match known.and_then(|debug| debug.data.truth()) {
+        Some(true) => vec![local().to_vec()],
+        Some(false) => vec![hosts],
+        None => vec![hosts, local().to_vec()],
+    })
 }
 
 /// django/http/request.py is_same_domain.

@@ -485,7 +485,7 @@ pub(crate) fn generate(random: &mut Random, classes: bool) -> Application {
 }
 
 /// A request: its path, its host, and a header that a proxy adds.
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Asked {
     pub(crate) path: &'static str,
     pub(crate) host: &'static str,

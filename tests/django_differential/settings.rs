@@ -22,8 +22,25 @@ pub(crate) const SETTINGS: [&str; 12] = [
     "ROOT_URLCONF",
 ];
 
+/// What an environment sets.
+pub(crate) type Environment = &'static [(&'static str, &'static str)];
+
+/// Environments that set only what no module gives a default: where one of them changes an answer,
+/// no reader of the files can know it.
+pub(crate) const UNKNOWN: [Environment; 9] = [
+    &[("PRODUCTION", "1")],
+    &[("T1", "1")],
+    &[("V2", "v")],
+    &[("DEBUG", "1")],
+    &[("EXTRA_HOST", "example.com")],
+    &[("EXTRA_HOST", "www.example.com")],
+    &[("EXTRA_HOST", "other.test")],
+    &[("HOSTS", "other.test")],
+    &[("PRODUCTION", "1"), ("T1", "1"), ("V2", "")],
+];
+
 /// Environments that a module is evaluated in; the first one is empty.
-pub(crate) const ENVIRONMENTS: [&[(&str, &str)]; 4] = [
+pub(crate) const ENVIRONMENTS: [Environment; 4] = [
     &[],
     &[("PRODUCTION", "1"), ("T1", "1")],
     &[

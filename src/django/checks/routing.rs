@@ -14,9 +14,15 @@ use crate::source::Span;
 pub fn never_matches(cx: &Context<'_>, report: &mut Report<'_>) {
     for application in &cx.django.applications {
         if application.websocket == WebSocket::Unknown {
+            let (span, why) = match &application.gap {
+                Some(gap) => (head(cx.project, gap.span), gap.why.as_str()),
+                None => (head(cx.project, application.span), "it is computed"),
+            };
             report.undecided(
-                head(cx.project, application.span),
-                "not all WebSocket routes of this application can be followed",
+                span,
+                format!(
+                    "the WebSocket routes that come from here are not known, and not checked: {why}"
+                ),
             );
         }
     }

@@ -4,10 +4,37 @@
 use std::collections::{HashMap, HashSet};
 
 use super::statements::{Frame, changed_by};
-use super::{Binding, MAX_CALLS};
+use super::{Binding, MAX_CALLS, Program};
 use crate::django::data::{Data, Possible, Values, join};
 use crate::django::syntax::{Action, Expression, Function, Kind, Statement, each};
 use crate::source::Span;
+
+/// Whether what a function returns is what its body says: a generator returns none of its values,
+/// and what is global is set elsewhere.
+fn is_simple(function: &Function, text: &str) -> bool {
+    let words = ["yield", "global ", "nonlocal "];
+    !function.asynchronous && !function.variadic && !words.iter().any(|word| text.contains(word))
+}
+
+/// What a method or a property of a class gives that needs nothing but `self`, of which nothing is
+/// known; `None` where it can't be followed.
+pub(super) fn method(program: &Program<'_>, called: &Possible) -> Option<Values> {
+    let function = program.function(called.span)?;
+    let replaced = function.decorated && !function.property;
+    if replaced
+        || function.parameters.len() != 1
+        || !is_simple(function, program.slice(called.span))
+    {
+        return None;
+    }
+    let module = program.module(called.span.source)?;
+    let mut frame = Frame::new(program, called.span.source);
+    frame.layers = vec![module.names.clone()];
+    frame.opens = module.opens.clone();
+    frame.locals = 1;
+    let itself = Possible::unknown("it depends on other settings of its class", called.span);
+    frame.run_function(function, &[vec![itself]], &[], called.span)
+}
 
 impl Frame<'_, '_> {
     /// What a call of the project's own function at `called` returns; `None` where it can't be
@@ -25,13 +52,8 @@ impl Frame<'_, '_> {
         let function = self.program.function(called.span)?;
         let text = self.program.slice(called.span);
         self.spend(text.len() / 64);
-        // A generator returns none of its values, and what is global is set elsewhere.
-        if function.asynchronous
-            || function.decorated
-            || function.variadic
-            || ["yield", "global ", "nonlocal "]
-                .iter()
-                .any(|word| text.contains(word))
+        if function.decorated
+            || !is_simple(function, text)
             || positional.len() > function.parameters.len()
             || keywords
                 .iter()

@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use super::calls::method;
 use super::environment::environment;
 use super::{Binding, Evaluated, Open, Program};
 use crate::django::data::{Class, Data, Origin, Possible, Values, certain, weaker};
@@ -68,6 +69,8 @@ pub fn set_up(program: &Program<'_>, configuration: &Configuration) -> Evaluated
     for (name, (values, target)) in settings.names {
         let values = values
             .into_iter()
+            // What is callable is called (configurations/importer.py, load_module).
+            .flat_map(|value| method(program, &value).unwrap_or_else(|| vec![value]))
             .map(|value| setting(&name, value))
             .collect();
         let binding = Binding {
@@ -192,7 +195,6 @@ impl Settings {
 /// What an attribute is as a setting: `values.…` gives its default where the environment is silent.
 fn setting(name: &str, value: Possible) -> Possible {
     match &value.data {
-        // What is callable is called.
         Data::Function(_) | Data::Class(_) => value.with(Data::unknown("a method computes it")),
         Data::Call(call) => {
             let symbol = call.function.data.symbol();

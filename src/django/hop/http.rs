@@ -4,7 +4,8 @@ use super::{Django, answers, ends, undecided};
 use crate::django::data::{Data, Possible};
 use crate::django::trusted_header::{Header, header};
 use crate::django::{Https, origin};
-use crate::handshake::{Because, Passage, Request};
+use crate::handshake::{Because, Hop, Outcome, Passage, Request};
+use crate::source::Span;
 
 const UNKNOWN_HEADER: &str = "SECURE_PROXY_SSL_HEADER is not to be known from the files";
 
@@ -21,7 +22,7 @@ enum Secure {
 }
 
 impl Django<'_> {
-    pub(super) fn as_http(&self, request: &Request, mut because: Vec<Because>) -> Passage {
+    pub(super) fn as_http(&self, request: &Request, because: Vec<Because>) -> Passage {
         // django/middleware/security.py: `redirect and not is_secure() and not any(exempt)`. What
         // is surely false decides, whatever is not known of the others.
         // What the environment supplies is its default.
@@ -30,34 +31,55 @@ impl Django<'_> {
         if self.settings.lacks_security_middleware() || matches!(redirect, Some((_, Some(false)))) {
             return self.urlconf(request, because);
         }
-        let redirect = match redirect {
-            Some((value, Some(true))) => Ok(value),
-            _ => Err("whether SECURE_SSL_REDIRECT is on is not in the files"),
+        let (place, why) = match (redirect, self.settings.redirecting()) {
+            (Some((value, Some(true))), Some(_)) => (value.span, None),
+            (Some((value, Some(true))), None) => {
+                let why = "whether SecurityMiddleware runs is not in the files";
+                (value.span, Some(why))
+            }
+            _ => {
+                let place = setting.values.first().map(|value| value.span);
+                let why = "whether SECURE_SSL_REDIRECT is on is not in the files";
+                (place.unwrap_or_else(|| self.place()), Some(why))
+            }
         };
-        let redirect = match self.settings.redirecting() {
-            Some(_) => redirect,
-            None => redirect.and(Err("whether SecurityMiddleware runs is not in the files")),
-        };
+        let on = self.redirected(request, place, because.clone());
+        let Some(why) = why else { return on };
+        // On or off, the answer may be the same one.
+        let off = self.urlconf(request, because.clone());
+        match (&on.outcome, &off.outcome) {
+            (Outcome::Answers { status: one }, Outcome::Answers { status: other })
+                if one == other =>
+            {
+                off
+            }
+            (Outcome::Undecided { why: one }, Outcome::Undecided { why: other })
+                if one == other =>
+            {
+                off
+            }
+            _ => undecided(why, because),
+        }
+    }
+
+    /// What Django answers where SECURE_SSL_REDIRECT is on; `redirect` turns it on.
+    fn redirected(&self, request: &Request, redirect: Span, mut because: Vec<Because>) -> Passage {
         let setting = self.settings.get("SECURE_PROXY_SSL_HEADER");
         let Some(value) = setting.certain() else {
-            return undecided(redirect.err().unwrap_or(UNKNOWN_HEADER), because);
+            return undecided(UNKNOWN_HEADER, because);
         };
-        let secure = self.is_secure(request, value);
-        match secure {
+        let secure = match self.is_secure(request, value) {
             Secure::Yes => return self.urlconf(request, because),
             Secure::Raises => {
-                if let Err(why) = redirect {
-                    return undecided(why, because);
-                }
                 because.push(Because {
                     span: value.span,
                     message: "no pair, so Django raises ImproperlyConfigured".to_owned(),
                 });
                 return answers(500, because);
             }
-            Secure::No | Secure::Perhaps(_) => {}
-            Secure::Unknown => return undecided(redirect.err().unwrap_or(UNKNOWN_HEADER), because),
-        }
+            Secure::Unknown => return undecided(UNKNOWN_HEADER, because),
+            secure => secure,
+        };
         let exempts = self.settings.exempts(&request.path);
         if exempts == Some(true) {
             let setting = self.settings.get("SECURE_REDIRECT_EXEMPT");
@@ -67,16 +89,13 @@ impl Django<'_> {
             }));
             return self.urlconf(request, because);
         }
-        let redirect = match (redirect, secure, exempts) {
-            (Err(why), ..) | (_, Secure::Perhaps(why), _) => return undecided(why, because),
-            (_, _, None) => {
-                return undecided(
-                    "what SECURE_REDIRECT_EXEMPT spares is not in the files",
-                    because,
-                );
-            }
-            (Ok(redirect), ..) => redirect,
-        };
+        if let Secure::Perhaps(why) = secure {
+            return undecided(why, because);
+        }
+        if exempts.is_none() {
+            let why = "what SECURE_REDIRECT_EXEMPT spares is not in the files";
+            return undecided(why, because);
+        }
         because.push(Because {
             span: value.span,
             message: match &value.data {
@@ -94,7 +113,7 @@ impl Django<'_> {
             return passage;
         }
         because.push(Because {
-            span: redirect.span,
+            span: redirect,
             message: if request.host.is_empty() {
                 "SECURE_SSL_REDIRECT answers 301 to the same URL".to_owned()
             } else {
@@ -223,7 +242,7 @@ impl Django<'_> {
     }
 
     /// The Channels route of this application that would take the path.
-    fn channels_route(&self, path: &str) -> Option<crate::source::Span> {
+    fn channels_route(&self, path: &str) -> Option<Span> {
         self.model
             .routes_of(self.home())
             .filter(|route| route.matches(path) == Some(true))

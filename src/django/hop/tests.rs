@@ -271,3 +271,38 @@ fn every_layer_of_an_application_has_its_answer() {
         assert_eq!(answered, expected, "{asgi} {procfile} {path}: {passage:?}");
     }
 }
+
+#[test]
+fn an_unknown_setting_that_changes_nothing_leaves_no_doubt() {
+    let settings = |lines: &str| {
+        format!(
+            "import os\nROOT_URLCONF = 'p.urls'\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware', 'django.middleware.common.CommonMiddleware']\n{lines}\n"
+        )
+    };
+    let redirect = "SECURE_SSL_REDIRECT = os.environ['REDIRECT'] == '1'";
+    for (lines, expected) in [
+        // The host is refused before the redirect and without it.
+        (format!("{redirect}\nALLOWED_HOSTS = ['a.test']"), Some(400)),
+        (format!("{redirect}\nALLOWED_HOSTS = ['example.com']"), None),
+        // With DEBUG only the machine's own names are let in.
+        (
+            "DEBUG = os.environ.get('DEBUG') == '1'".to_owned(),
+            Some(400),
+        ),
+    ] {
+        let files = [
+            ("p/settings.py", settings(&lines)),
+            ("p/wsgi.py", "x".to_owned()),
+            (
+                "p/urls.py",
+                "from django.urls import path\nurlpatterns = [path('admin/', x)]\n".to_owned(),
+            ),
+            (
+                "Procfile",
+                "web: gunicorn p.wsgi --bind 0.0.0.0:80\n".to_owned(),
+            ),
+        ];
+        let files = files.each_ref().map(|(path, text)| (*path, text.as_str()));
+        assert_eq!(status(&files, "/ws/", None), expected, "{lines}");
+    }
+}

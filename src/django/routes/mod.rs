@@ -51,12 +51,23 @@ pub struct Application {
     pub target: Option<Possible>,
     /// What stands before its routes, the outermost first.
     pub wrappers: Vec<Possible>,
+    /// Where its routes can't be followed, if they can't all.
+    pub gap: Option<Gap>,
     /// The protocols that it names, with the bytes of each.
     pub protocols: Vec<(String, Span)>,
     /// Where it serves Socket.IO over HTTP.
     pub socketio: Option<Span>,
     /// Whether `http` goes to Django's own ASGI application, as it can from Channels 3 on.
     pub serves_django: bool,
+}
+
+/// A place at which routes can't be followed.
+#[derive(Clone, Debug)]
+pub struct Gap {
+    /// What can't be.
+    pub span: Span,
+    /// Why.
+    pub why: String,
 }
 
 /// What an application does with a scope of type `websocket`.
@@ -195,7 +206,7 @@ pub fn find(program: &Program<'_>) -> Found {
                                 Some(served) => walk.application(served, sure),
                                 None => WebSocket::Nothing,
                             };
-                            let (target, wrappers) = walk.found();
+                            let (target, wrappers, gap) = walk.found();
                             applications.push(Application {
                                 connect: connect(program, target.as_ref()),
                                 name: name.clone(),
@@ -204,6 +215,7 @@ pub fn find(program: &Program<'_>) -> Found {
                                 websocket,
                                 target,
                                 wrappers,
+                                gap,
                                 protocols: Vec::new(),
                                 socketio: None,
                                 serves_django: true,
@@ -217,8 +229,8 @@ pub fn find(program: &Program<'_>) -> Found {
                     continue;
                 }
                 let mut walk = Walk::new(program, at, routes, misuses);
-                let websocket = follow(&found.1, &mut walk, sure);
-                let (target, wrappers) = walk.found();
+                let websocket = follow(&found.1, sure, &mut walk, Walk::application);
+                let (target, wrappers, gap) = walk.found();
                 applications.push(Application {
                     connect: connect(program, target.as_ref()),
                     name: name.clone(),
@@ -227,6 +239,7 @@ pub fn find(program: &Program<'_>) -> Found {
                     websocket,
                     target,
                     wrappers,
+                    gap,
                     protocols: protocols(&found.1),
                     socketio: socketio(&found.1),
                     serves_django: serves_django(&found.1),
@@ -302,6 +315,45 @@ pub(super) mod tests {
             ),
         ] {
             assert_eq!(one(entry).matches(path), expected, "{entry} {path}");
+        }
+    }
+
+    #[test]
+    fn a_function_may_hand_its_scope_to_a_router_of_protocols() {
+        let project = Project::in_memory([
+            ("p/asgi.py", "from p.sockets import sockets\nasync def application(scope, receive, send):\n    \
+                if scope['type'] == 'websocket':\n        await sockets(scope, receive, send)\n"),
+            ("p/sockets.py", "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom channels.auth import AuthMiddlewareStack\nfrom django.urls import path\n\
+                sockets = ProtocolTypeRouter({'websocket': AuthMiddlewareStack(URLRouter([path('ws/', None)]))})\n"),
+        ])
+        .unwrap();
+        let program = Program::new(&project, crate::django::evaluate::parse(&project));
+        let found = find(&program).applications;
+        let kinds: Vec<_> = found.iter().map(|one| one.websocket).collect();
+        assert_eq!(kinds, [WebSocket::Routed, WebSocket::Routed]);
+    }
+
+    #[test]
+    fn a_gap_is_where_the_routes_are_lost() {
+        for (routes, at, why) in [
+            (
+                "URLRouter([path(f'ws/{x}/', C.as_asgi())])",
+                "f'ws/{x}/'",
+                "the files do not say what this pattern is",
+            ),
+            (
+                "URLRouter(elsewhere.routes())",
+                "elsewhere.routes()",
+                "it is defined nowhere that was read",
+            ),
+        ] {
+            let code =
+                format!("{HEAD}application = ProtocolTypeRouter({{'websocket': {routes}}})\n");
+            let project = Project::in_memory([("p/asgi.py", code.as_str())]).unwrap();
+            let program = Program::new(&project, crate::django::evaluate::parse(&project));
+            let found = find(&program);
+            let gap = found.applications[0].gap.as_ref().unwrap();
+            assert_eq!((project.slice(gap.span), gap.why.as_str()), (at, why));
         }
     }
 

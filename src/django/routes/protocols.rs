@@ -90,24 +90,34 @@ pub(super) fn is_django(call: &Call) -> bool {
     )
 }
 
-pub(super) fn follow(router: &Call, walk: &mut Walk<'_>, sure: bool) -> WebSocket {
+/// Follows what takes a handshake with `application`.
+pub(super) fn follow<'a>(
+    router: &Call,
+    sure: bool,
+    walk: &mut Walk<'a>,
+    application: impl Fn(&mut Walk<'a>, &Possible, bool) -> WebSocket,
+) -> WebSocket {
     let Some(protocols) = mapping(router) else {
+        walk.lost(&router.function);
         return WebSocket::Unknown;
     };
     let Some((_, values)) = protocols.get("websocket") else {
-        return if protocols.complete {
-            WebSocket::Nothing
-        } else {
-            WebSocket::Unknown
-        };
+        if protocols.complete {
+            return WebSocket::Nothing;
+        }
+        walk.lost(&router.function);
+        return WebSocket::Unknown;
     };
     let mut kind = WebSocket::Unknown;
     for value in values {
-        kind = walk.application(value, sure && values.len() == 1);
+        kind = application(walk, value, sure && values.len() == 1);
     }
-    if values.len() == 1 {
-        kind
-    } else {
-        WebSocket::Unknown
+    match values.as_slice() {
+        [_] => kind,
+        [first, ..] => {
+            walk.lost(first);
+            WebSocket::Unknown
+        }
+        [] => WebSocket::Unknown,
     }
 }

@@ -6,8 +6,8 @@ use std::collections::hash_map::Entry::{Occupied, Vacant};
 use std::sync::Arc;
 
 use super::patterns::{pattern, pattern_function};
-use super::protocols::{is_a, is_django};
-use super::{Level, MAX_ROUTES, MAX_WRAPPERS, Misuse, MisuseKind, Route, WebSocket, connect};
+use super::protocols::{follow, is_a, is_django, protocol_router};
+use super::{Gap, Level, MAX_ROUTES, MAX_WRAPPERS, Misuse, MisuseKind, Route, WebSocket, connect};
 use crate::django::data::{Call, Data, Possible, certain};
 use crate::django::evaluate::Program;
 use crate::source::Span;
@@ -21,6 +21,7 @@ pub(super) struct Walk<'a> {
     levels: Vec<Level>,
     target: Option<Possible>,
     wrappers: Vec<Possible>,
+    gap: Option<Gap>,
 }
 
 /// What a router's entry leads to, through its wrappers.
@@ -29,6 +30,19 @@ struct Unwrapped {
     inner: Possible,
     /// The wrappers, the outermost first.
     wrappers: Vec<Possible>,
+}
+
+/// Why nothing is known of what a value leads to.
+fn reason(data: &Data) -> String {
+    match data {
+        Data::Unknown(why) => why.to_string(),
+        Data::External(name) => format!("`{name}` is of a package outside the project"),
+        Data::Call(_) | Data::Attribute(_) => match data.symbol() {
+            name if name.is_empty() => "it is computed".to_owned(),
+            name => format!("what `{name}` gives is not followed"),
+        },
+        _ => "it is no list of routes that can be read".to_owned(),
+    }
 }
 
 fn unwrap(value: &Possible) -> Unwrapped {
@@ -73,16 +87,39 @@ impl<'a> Walk<'a> {
             levels: Vec::new(),
             target: None,
             wrappers: Vec::new(),
+            gap: None,
         }
     }
 
-    /// What stands behind the wrappers, and these.
-    pub(super) fn found(self) -> (Option<Possible>, Vec<Possible>) {
-        (self.target, self.wrappers)
+    /// What stands behind the wrappers, these, and where the walk ended for lack of knowledge.
+    pub(super) fn found(self) -> (Option<Possible>, Vec<Possible>, Option<Gap>) {
+        (self.target, self.wrappers, self.gap)
+    }
+
+    /// The walk ends at `value` without knowing what follows; the first such place is kept.
+    pub(super) fn lost(&mut self, value: &Possible) -> bool {
+        self.lost_at(value.span, reason(&value.data))
+    }
+
+    fn lost_at(&mut self, span: Span, why: String) -> bool {
+        self.gap.get_or_insert(Gap { span, why });
+        false
     }
 
     /// Follows what serves the websocket protocol.
     pub(super) fn application(&mut self, value: &Possible, sure: bool) -> WebSocket {
+        self.followed(value, sure, 0)
+    }
+
+    fn followed(&mut self, value: &Possible, sure: bool, depth: usize) -> WebSocket {
+        // A function hands its scope to a router of its own.
+        if let Some((router, _)) = protocol_router(value)
+            && depth < MAX_WRAPPERS
+        {
+            return follow(&router, sure, self, |walk, value, sure| {
+                walk.followed(value, sure, depth + 1)
+            });
+        }
         let unwrapped = unwrap(value);
         self.wrappers = unwrapped.wrappers;
         self.target = Some(unwrapped.inner.clone());
@@ -104,7 +141,10 @@ impl<'a> Walk<'a> {
                 self.misused(MisuseKind::List, unwrapped.inner.span, value.span);
                 WebSocket::Unknown
             }
-            _ => WebSocket::Unknown,
+            _ => {
+                self.lost(&unwrapped.inner);
+                WebSocket::Unknown
+            }
         }
     }
 
@@ -127,7 +167,7 @@ impl<'a> Walk<'a> {
     /// Follows a router's routes; false if some of them can't be seen.
     fn router(&mut self, call: &Call, at: Span, sure: bool) -> bool {
         let Some(lists) = call.argument(0, "routes") else {
-            return false;
+            return self.lost_at(at, "its argument is computed".to_owned());
         };
         if let Some(given) = certain(lists).filter(|_| sure) {
             let kind = match &given.data {
@@ -149,10 +189,12 @@ impl<'a> Walk<'a> {
         let mut places: HashMap<Span, usize> = HashMap::new();
         for list in lists {
             let Data::Sequence(sequence) = &list.data else {
-                complete = false;
+                complete = self.lost(list);
                 continue;
             };
-            complete &= sequence.complete;
+            if !sequence.complete {
+                complete = self.lost_at(list.span, "some of the list is computed".to_owned());
+            }
             for item in &sequence.items {
                 for entry in item {
                     let held = usize::from(item.len() == 1);
@@ -168,7 +210,7 @@ impl<'a> Walk<'a> {
         }
         for (entry, held) in entries {
             if self.routes.len() >= MAX_ROUTES || self.levels.len() >= MAX_WRAPPERS {
-                return false;
+                return self.lost_at(entry.span, "there are too many of them".to_owned());
             }
             complete &= self.entry(entry, at, sure && held >= lists.len());
         }
@@ -177,13 +219,14 @@ impl<'a> Walk<'a> {
 
     fn entry(&mut self, entry: &Possible, router: Span, sure: bool) -> bool {
         let Data::Call(call) = &entry.data else {
-            return false;
+            return self.lost(entry);
         };
         let Some((function, called)) = pattern_function(call) else {
-            return false;
+            return self.lost(entry);
         };
         let Some((pattern, span)) = pattern(call, function) else {
-            return false;
+            let at = call.places.first().copied().unwrap_or(entry.span);
+            return self.lost_at(at, "the files do not say what this pattern is".to_owned());
         };
         let view = call
             .argument(1, "view")

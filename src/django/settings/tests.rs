@@ -120,7 +120,7 @@ fn redirects_are_known_as_far_as_the_files_say() {
 fn classes_are_settings() {
     let common = "from configurations import Configuration, values\nclass Common(Configuration):\n    ROOT_URLCONF = 'p.urls'\n    \
          ALLOWED_HOSTS = values.ListValue(['a.example'])\n    SECURE_SSL_REDIRECT = values.BooleanValue(True, environ_prefix=None)\n    \
-         APPS = ['a']\n    def OWN(self):\n        return 1\n\
+         APPS = ['a']\n    def OWN(self):\n        return 1\n    @property\n    def MIDDLEWARE(self):\n        return ['m']\n    @other\n    def CHANGED(self):\n        return 1\n\
          class Dev(Common):\n    DEBUG = True\n\
          class Prod(Common):\n    APPS = Common.APPS + ['b']\n    SECURE_SSL_REDIRECT = values.BooleanValue(False, environ=False)\n\
          class Staging(Prod):\n    ALLOWED_HOSTS = values.SecretValue()\n";
@@ -161,7 +161,9 @@ fn classes_are_settings() {
         };
         assert_eq!(value("ALLOWED_HOSTS"), hosts, "{expected}");
         assert_eq!(value("SECURE_SSL_REDIRECT"), (Some(false), false));
-        assert_eq!(value("OWN"), (None, false));
+        assert_eq!(value("OWN"), (Some(true), false));
+        assert_eq!(value("MIDDLEWARE"), (Some(true), false));
+        assert_eq!(value("CHANGED"), (None, false));
         assert_eq!(value("CHANNEL_LAYERS"), (Some(false), false));
         assert!(matches!(
             &production.get("APPS").certain().unwrap().data,

@@ -147,6 +147,8 @@ pub struct Function {
     pub asynchronous: bool,
     /// Whether a decorator may have put something else in its place.
     pub decorated: bool,
+    /// Whether it is a property: its decorator is that and nothing else.
+    pub property: bool,
     /// The names of its parameters.
     pub parameters: Vec<String>,
     /// The default of each parameter.

@@ -231,6 +231,7 @@ impl<'a> Reader<'a> {
                 Some(definition) => match self.action(definition, depth + 1) {
                     Action::Function(function) => Action::Function(Function {
                         decorated: true,
+                        property: self.slice(node).starts_with("@property\n"),
                         ..function
                     }),
                     action => action,
@@ -282,6 +283,7 @@ impl<'a> Reader<'a> {
             name: self.field_text(node, Field::Name),
             asynchronous: self.slice(node).starts_with("async"),
             decorated: false,
+            property: false,
             parameters,
             defaults,
             variadic,
