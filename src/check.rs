@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::context::Context;
+use crate::django::checks::with_history;
 use crate::finding::Applicability::Safe;
 use crate::finding::{Edit, Finding, Fix, Report, Undecided};
 use crate::parallel;
@@ -101,7 +102,11 @@ fn run(rule: &Rule, context: &Context<'_>) -> (Vec<Finding>, Vec<Undecided>) {
         Check::Function(check) => check(context, &mut report),
         Check::Query(query) => query.run(context.project, &mut report),
     }
-    report.into_parts()
+    let (findings, undecided) = report.into_parts();
+    let told = findings
+        .into_iter()
+        .map(|finding| with_history(context, finding));
+    (told.collect(), undecided)
 }
 
 /// One cause, one finding: what a whole stack proves at a place, a milder guess about a single file

@@ -5,7 +5,8 @@ use std::collections::{HashMap, HashSet};
 use super::command;
 use super::data::{Data, Possible, certain};
 use super::evaluate::{
-    Configuration, Evaluated, Open, Program, configurations, is_development, set_up,
+    Binding, Configuration, Evaluated, How, Open, Past, Program, configurations, is_development,
+    set_up,
 };
 use crate::project::Project;
 use crate::source::{Kind, Source, SourceId, Span};
@@ -54,8 +55,6 @@ pub struct Setting<'a> {
     pub target: Option<Span>,
     /// A place after it that may give it another value.
     pub reopened: Option<&'a Open>,
-    /// Where it was assigned before, the latest first.
-    pub history: Vec<Span>,
 }
 
 impl Setting<'_> {
@@ -85,7 +84,6 @@ impl Settings {
                 values: binding.values.clone(),
                 target: Some(binding.target),
                 reopened: self.evaluated.reopened(binding),
-                history: binding.history().collect(),
             },
             None => {
                 let start = Span::new(self.source, 0..0);
@@ -100,10 +98,36 @@ impl Settings {
                     values: vec![value],
                     target: None,
                     reopened: None,
-                    history: Vec::new(),
                 }
             }
         }
+    }
+
+    /// What led to the value that `span` lies in, with words for each place: where its setting had
+    /// another value before, and where it was added to.
+    pub fn history(&self, span: Span) -> Vec<(Span, &'static str)> {
+        let of_it = |binding: &&Binding| {
+            binding.history().next().is_some()
+                && binding.values.iter().any(|one| holds(one, span, 0))
+        };
+        let mut bindings = self.evaluated.names().map(|(_, binding)| binding);
+        let Some(binding) = bindings.find(of_it) else {
+            return Vec::new();
+        };
+        let past = binding.history().map(|past| {
+            let words = match past.how {
+                How::Overridden => "set here before, and overridden",
+                How::Extended => "set here before, and added to",
+                How::Changed => "changed here",
+            };
+            (past.span, words)
+        });
+        let is_extended = |past: Past| past.how == How::Extended;
+        let last = binding.history().next().is_some_and(is_extended);
+        let last = last.then_some((binding.target, "added to here"));
+        past.chain(last)
+            .filter(|(place, _)| !place.contains(span) && !span.contains(*place))
+            .collect()
     }
 
     /// The names that the module sets, sorted.
@@ -262,6 +286,21 @@ impl Settings {
             None => Redirects::No,
         }
     }
+}
+
+/// Whether a value, or one in it, is what `span` lies in.
+fn holds(value: &Possible, span: Span, depth: usize) -> bool {
+    let any = |values: &[Possible]| values.iter().any(|one| holds(one, span, depth + 1));
+    value.span.contains(span)
+        || depth < 5
+            && match &value.data {
+                Data::Sequence(list) => list.items.iter().any(|item| any(item)),
+                Data::Dictionary(pairs) => pairs
+                    .pairs
+                    .iter()
+                    .any(|(key, values)| key.span.contains(span) || any(values)),
+                _ => false,
+            }
 }
 
 /// Whether plain HTTP is redirected to https.

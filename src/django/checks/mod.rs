@@ -24,12 +24,12 @@ pub mod urlrouter_arguments;
 pub mod wrong_application;
 pub mod wsgi_only;
 
-use super::settings::{Redirects, Setting, Settings};
+use super::settings::{Redirects, Role, Settings};
 use super::{Arrival, Spared};
 use crate::context::Context;
 use crate::finding::Finding;
 use crate::rule::Severity;
-use crate::source::Span;
+use crate::source::{Kind, Span};
 
 /// How the message of a fault ends that no handshake escapes.
 pub(super) const EVERY_HANDSHAKE: &str = ": every handshake gets 500";
@@ -128,10 +128,21 @@ fn proxy_mentions(cx: &Context<'_>, sent: &str) -> bool {
     lines.contains(&lower) || parameters.contains(&lower.replace('-', "_"))
 }
 
-/// Labels the places that set the setting before, and that the value at fault overrides.
-fn with_history(mut finding: Finding, setting: &Setting<'_>) -> Finding {
-    for place in &setting.history {
-        finding = finding.label(*place, "set here before, and overridden");
+/// Labels the places that led to the value of a setting at which a finding stands: where it was set
+/// before, where it was added to.
+pub(crate) fn with_history(cx: &Context<'_>, mut finding: Finding) -> Finding {
+    if cx.project.source(finding.span.source).kind != Kind::Python {
+        return finding;
+    }
+    let all = cx.django.settings.iter();
+    let of_them = all.filter(|settings| settings.role == Role::Production);
+    let past = of_them
+        .map(|settings| settings.history(finding.span))
+        .find(|past| !past.is_empty());
+    for (span, words) in past.unwrap_or_default() {
+        if finding.labels.iter().all(|label| label.span != span) {
+            finding = finding.label(span, words);
+        }
     }
     finding
 }

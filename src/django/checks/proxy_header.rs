@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Fate, honest, proxy_mentions, subject, with_history, with_redirect, with_reopened};
+use super::{Fate, honest, proxy_mentions, subject, with_redirect, with_reopened};
 use crate::context::Context;
 use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting, Settings};
@@ -44,7 +44,6 @@ pub(super) fn may_differ(cx: &Context<'_>, sent: &str, value: &Possible) -> bool
 
 /// Lowers the severity where the value is only one of several, or may be replaced.
 pub(super) fn doubts(mut finding: Finding, setting: &Setting<'_>, value: &Possible) -> Finding {
-    finding = with_history(finding, setting);
     if value.is_default() {
         finding.severity = finding.severity.min(Severity::Warning);
         finding = finding.note("this is only the default: the environment may replace it");

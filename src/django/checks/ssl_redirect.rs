@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Fate, honest, subject, with_history, with_reopened};
+use super::{Fate, honest, subject, with_reopened};
 use crate::context::Context;
 use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting};
@@ -124,7 +124,6 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
             .get("SECURE_SSL_REDIRECT")
             .reopened
             .map(|open| (open.span, open.why.clone()));
-        finding = with_history(finding, &settings.get("SECURE_SSL_REDIRECT"));
         report.push(with_reopened(
             finding,
             reopened.as_ref().map(|(span, why)| (*span, why.as_str())),

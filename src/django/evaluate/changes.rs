@@ -106,6 +106,7 @@ impl Frame<'_, '_> {
         self.spend(work);
         let doubt = self.doubt(name);
         self.bind_doubtful(name, changed, target, doubt);
+        self.changed_at(name, object.span);
         if self.aliases.contains(name) {
             self.forget_aliases(name, &touched, object.span);
         }

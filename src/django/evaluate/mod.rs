@@ -63,19 +63,48 @@ pub struct Binding {
 /// An earlier value of a name.
 #[derive(Clone, Debug)]
 struct Before {
-    /// The name where it was assigned.
-    target: Span,
+    place: Past,
     /// And what it had before that.
     before: Option<Arc<Before>>,
 }
 
+/// A place that had to do with a name's value before it became what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Past {
+    /// The name there.
+    pub span: Span,
+    /// What became of it.
+    pub how: How,
+}
+
+/// What became of an earlier value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Another one was put in its place.
+    Overridden,
+    /// A later one was made of it, as `+=` does.
+    Extended,
+    /// It was changed in its place there, as `append` does.
+    Changed,
+}
+
 impl Binding {
-    /// Where the name was assigned before, the latest first.
-    pub fn history(&self) -> impl Iterator<Item = Span> {
+    /// Where the name was assigned or changed before, the latest first.
+    pub fn history(&self) -> impl Iterator<Item = Past> {
         let first = self.before.as_deref();
         std::iter::successors(first, |one| one.before.as_deref())
-            .map(|one| one.target)
+            .map(|one| one.place)
             .take(MAX_HISTORY)
+    }
+
+    /// What the name had before, with its last value, of which `how` became.
+    fn past(&self, span: Span, how: How) -> Option<Arc<Before>> {
+        let before = self.before.clone();
+        let before = before.filter(|_| self.history().count() < MAX_HISTORY);
+        Some(Arc::new(Before {
+            place: Past { span, how },
+            before,
+        }))
     }
 }
 
@@ -177,6 +206,11 @@ impl<'p> Program<'p> {
         self.parsed
             .get(&id)
             .map_or(&[], |module| module.statements.as_slice())
+    }
+
+    /// The text of a module.
+    pub fn text(&self, id: SourceId) -> &str {
+        &self.project.source(id).text
     }
 
     /// The bytes at `span`.

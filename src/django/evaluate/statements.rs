@@ -5,8 +5,7 @@ use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use super::{
-    Before, Binding, Evaluated, MAX_DEPTH, MAX_HISTORY, MAX_ROUNDS, MAX_STEPS, Open, Program,
-    is_development,
+    Binding, Evaluated, How, MAX_DEPTH, MAX_ROUNDS, MAX_STEPS, Open, Program, is_development,
 };
 use crate::django::data::{
     ClassAttribute, Data, Origin, Possible, Sequence, Values, certain, join,
@@ -14,6 +13,28 @@ use crate::django::data::{
 use crate::django::modules::Found;
 use crate::django::syntax::{Action, Expression, Item, Kind, Module, Piece, Statement, each};
 use crate::source::{SourceId, Span};
+
+/// Whether a value holds what an earlier one held: something was added to that.
+fn is_made_of(values: &[Possible], earlier: &[Possible]) -> bool {
+    let [Possible { data: new, .. }] = values else {
+        return false;
+    };
+    let old = earlier.iter().map(|earlier| &earlier.data);
+    let mut held = old.map(|old| match (new, old) {
+        (Data::Sequence(new), Data::Sequence(old)) => {
+            let first = old.items.first().and_then(|item| item.first());
+            let mut items = new.items.iter().flatten();
+            first.is_some_and(|first| items.any(|item| item.span == first.span))
+        }
+        (Data::Dictionary(new), Data::Dictionary(old)) => {
+            let mut keys = new.pairs.iter().map(|(key, _)| key.span);
+            let first = old.pairs.first();
+            first.is_some_and(|(first, _)| keys.any(|key| key == first.span))
+        }
+        _ => false,
+    });
+    held.any(|held| held)
+}
 
 /// The evaluation of one module.
 pub(super) struct Frame<'a, 'p> {
@@ -93,12 +114,11 @@ impl<'a, 'p> Frame<'a, 'p> {
             if old.target == target || is_same {
                 return old.before.clone();
             }
-            let before = old.before.clone();
-            let before = before.filter(|_| old.history().count() < MAX_HISTORY);
-            Some(Arc::new(Before {
-                target: old.target,
-                before,
-            }))
+            let how = match is_made_of(&values, &old.values) {
+                true => How::Extended,
+                false => How::Overridden,
+            };
+            old.past(old.target, how)
         });
         let binding = Binding {
             values,
@@ -108,6 +128,16 @@ impl<'a, 'p> Frame<'a, 'p> {
             order: self.order,
         };
         layer.insert(name.to_owned(), binding);
+    }
+
+    /// Notes that what a name of a setting holds was changed at `span`.
+    pub(super) fn changed_at(&mut self, name: &str, span: Span) {
+        let layer = self.layers.last_mut();
+        if let Some(binding) = layer.and_then(|layer| layer.get_mut(name))
+            && name.bytes().all(|byte| !byte.is_ascii_lowercase())
+        {
+            binding.before = binding.past(span, How::Changed);
+        }
     }
 
     /// Lets a name that was just taken over keep the history that it has where it comes from.

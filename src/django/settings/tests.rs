@@ -186,11 +186,11 @@ fn a_value_knows_what_it_overrides() {
         ),
         (
             "p/cloud.py",
-            "from .base import *\nSECURE_SSL_REDIRECT = False\nSECURE_SSL_REDIRECT = 'yes'\n",
+            "from .base import *\nSECURE_SSL_REDIRECT = False\nSECURE_SSL_REDIRECT = 'yes'\nALLOWED_HOSTS = ['a']\n",
         ),
         (
             "p/production.py",
-            "from .cloud import *\nSECURE_SSL_REDIRECT = True\n",
+            "from .cloud import *\nSECURE_SSL_REDIRECT = True\nALLOWED_HOSTS += ['b']\nALLOWED_HOSTS.append('c')\n",
         ),
     ];
     let project = Project::in_memory(files).unwrap();
@@ -199,12 +199,25 @@ fn a_value_knows_what_it_overrides() {
     let named = |settings: &&Settings| project.source(settings.source).name() == "production.py";
     let settings = all.iter().find(named).unwrap();
     let history = |name: &str| -> Vec<String> {
-        let places = settings.get(name).history.into_iter();
-        places.map(|span| project.place(span)).collect()
+        let value = settings.get(name).values[0].clone();
+        let places = settings.history(value.span).into_iter();
+        places
+            .map(|(span, words)| format!("{} {words}", project.place(span)))
+            .collect()
     };
     assert_eq!(
         history("SECURE_SSL_REDIRECT"),
-        ["p/cloud.py:3", "p/cloud.py:2"]
+        [
+            "p/cloud.py:3 set here before, and overridden",
+            "p/cloud.py:2 set here before, and overridden"
+        ]
     );
     assert!(history("MIDDLEWARE").is_empty());
+    assert_eq!(
+        history("ALLOWED_HOSTS"),
+        [
+            "p/production.py:4 changed here",
+            "p/cloud.py:4 set here before, and added to",
+        ]
+    );
 }
