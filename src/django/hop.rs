@@ -410,6 +410,17 @@ impl<'a> Django<'a> {
         let fails =
             |layers: &&Possible| is_broken(layers) || needs && layers.data.truth() == Some(false);
         let broken = setting.values.iter().find(fails);
+        if let Some(broken) = broken
+            && setting.reopened.is_none()
+            && setting.values.iter().all(|layers| fails(&layers))
+        {
+            let mut because = passage.because;
+            because.push(Because {
+                span: broken.span,
+                message: "no channel layer that a consumer could make".to_owned(),
+            });
+            return answers(500, because);
+        }
         if broken.is_some() || needs && setting.certain().is_none() {
             let mut because = passage.because;
             because.extend(broken.map(|broken| Because {

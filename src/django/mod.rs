@@ -40,7 +40,7 @@ use self::data::{Class, Data, certain};
 use self::evaluate::{Parsed, Program};
 use self::objects::{Misnamed, Object};
 use self::requirements::Requirements;
-use self::routes::{Application, Level, Misuse, Route};
+use self::routes::{Application, Misuse, Page, Route};
 use self::servers::Entry;
 use self::settings::{Role, Settings};
 use self::startup::Startup;
@@ -88,7 +88,7 @@ pub struct Model {
     /// What is wrong with the ASGI_APPLICATION of settings, by its value.
     misnamed: BTreeMap<String, Misnamed>,
     /// The patterns of the URLconfs that settings name, where all of them are known.
-    urlconfs: BTreeMap<String, Vec<Level>>,
+    urlconfs: BTreeMap<String, Vec<Page>>,
     /// The folders of the applications in which some module other than settings sets the scheme.
     scheme_is_set: BTreeSet<String>,
     /// The folders of the applications that have to do with WebSockets.

@@ -120,7 +120,7 @@ fn agree() -> Result<(), libtest_mimic::Failed> {
         .iter()
         .map(|(why, times)| format!("{times} times: {why}"));
     all.reasons.extend(causes);
-    if unknown >= 8.0 || others >= 25.0 || missed >= 9.0 {
+    if unknown >= 8.0 || others >= 25.0 || missed >= 4.0 {
         wrong.push("too much is undecided (WSLINT_REASONS=1 tells what)".to_owned());
     }
     if all.refused * 10 > all.projects {
@@ -298,8 +298,14 @@ impl Generated {
         let mut left: Vec<_> = undecided.iter().collect();
         let has = |part: &str| self.files.iter().any(|(path, _)| path.ends_with(part));
         let imports = |part: &str| self.files.iter().any(|(_, text)| text.contains(part));
-        if imports("from .extra import *") && !has("/extra.py") {
+        let absent = imports("from .extra import *") && !has("/extra.py");
+        // What `setup()` of a class of settings does is not followed.
+        if absent || imports("import no_such_module") || imports("def setup(cls)") {
             left.clear();
+        }
+        // What `getattr` finds in a module outside the project is not looked up.
+        if imports("ALLOWED_HOSTS = getattr(") {
+            left.retain(|(_, _, why)| !why.contains("ALLOWED_HOSTS") && !why.contains("origins"));
         }
         for environment in settings::UNKNOWN {
             if left.is_empty() {

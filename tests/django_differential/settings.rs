@@ -27,10 +27,15 @@ pub(crate) type Environment = &'static [(&'static str, &'static str)];
 
 /// Environments that set only what no module gives a default: where one of them changes an answer,
 /// no reader of the files can know it.
-pub(crate) const UNKNOWN: [Environment; 9] = [
+///
+/// STAGE has one, but the library leaves open which branch of a stage runs: the default is that of
+/// a developer's machine.
+pub(crate) const UNKNOWN: [Environment; 11] = [
+    &[("STAGE", "production")],
     &[("PRODUCTION", "1")],
     &[("T1", "1")],
     &[("V2", "v")],
+    &[("NO_SUCH", "1")],
     &[("DEBUG", "1")],
     &[("EXTRA_HOST", "example.com")],
     &[("EXTRA_HOST", "www.example.com")],

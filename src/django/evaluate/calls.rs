@@ -52,12 +52,14 @@ impl Frame<'_, '_> {
         let function = self.program.function(called.span)?;
         let text = self.program.slice(called.span);
         self.spend(text.len() / 64);
+        let named = match (function.rest, function.parameters.split_last()) {
+            (true, Some((_, named))) => named,
+            _ => &function.parameters,
+        };
         if function.decorated
             || !is_simple(function, text)
-            || positional.len() > function.parameters.len()
-            || keywords
-                .iter()
-                .any(|(name, _)| !function.parameters.contains(name))
+            || !function.rest && positional.len() > function.parameters.len()
+            || keywords.iter().any(|(name, _)| !named.contains(name))
         {
             return None;
         }
@@ -97,6 +99,12 @@ impl Frame<'_, '_> {
     ) -> Option<Values> {
         let mut arguments: Vec<(&String, Values)> = Vec::new();
         for (at, name) in function.parameters.iter().enumerate() {
+            if function.rest && at + 1 == function.parameters.len() {
+                let left = positional.get(at..).unwrap_or_default().to_vec();
+                let left = Data::sequence(true, left, true);
+                arguments.push((name, vec![Possible::literal(left, span)]));
+                continue;
+            }
             let named = || keywords.iter().find(|(keyword, _)| keyword == name);
             let given = positional
                 .get(at)

@@ -90,7 +90,8 @@ fn expressions_evaluate_as_python_does() {
             "def f(a, b='c'):\n    if a:\n        return [a, b]\n    return b\nA = f('x')",
             r#"["x", "c"]"#,
         ),
-        ("def f(*a):\n    return a\nA = f(1)", "?"),
+        ("def f(*a):\n    return a\nA = f(1)", "[1]"),
+        ("def f(**a):\n    return a\nA = f(b=1)", "?"),
         ("def f():\n    return f()\nA = f()", "?"),
         (
             "import os\ndef f(n, d='0'):\n    return os.environ.get(n, d).lower() in ('1', 'on')\nA = f('X', 'On')",

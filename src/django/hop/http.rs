@@ -2,6 +2,7 @@
 
 use super::{Django, answers, ends, undecided};
 use crate::django::data::{Data, Possible};
+use crate::django::routes::Page;
 use crate::django::trusted_header::{Header, header};
 use crate::django::{Https, origin};
 use crate::handshake::{Because, Hop, Outcome, Passage, Request};
@@ -211,21 +212,29 @@ impl Django<'_> {
             let name = value.data.as_text()?;
             Some((value.span, self.model.urlconfs.get(name)?))
         });
-        if let Some((span, patterns)) = named {
+        if let Some((span, pages)) = named {
             let path = request.path.trim_start_matches('/');
             // django/middleware/common.py should_redirect_with_slash: only where that would match.
             let slashed = format!("{path}/");
-            let misses = |path: &str| {
-                patterns
-                    .iter()
-                    .all(|pattern| pattern.rest(path) == Some(None))
-            };
-            if misses(path) && misses(&slashed) {
+            let misses = |page: &&Page, path: &str| page.level.rest(path) == Some(None);
+            let mut taking = pages
+                .iter()
+                .filter(|page| !misses(page, path) || !misses(page, &slashed))
+                .peekable();
+            if taking.peek().is_none() {
                 because.push(Because {
                     span,
                     message: "no pattern of the URLconf takes this path".to_owned(),
                 });
                 return answers(404, because);
+            }
+            let first = taking.peek().map_or(span, |page| page.level.span);
+            if taking.all(|page| page.plain) {
+                because.push(Because {
+                    span: first,
+                    message: "takes the path for a view, which has to do with no socket".to_owned(),
+                });
+                return ends(None, because);
             }
         }
         if let Some(route) = self.channels_route(&request.path) {

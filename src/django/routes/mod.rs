@@ -14,7 +14,7 @@ mod protocols;
 mod walk;
 
 pub use fault::Fault;
-pub use patterns::{Function, Level, urlconf};
+pub use patterns::{Function, Level, Page, urlconf};
 pub(super) use protocols::{is_a, protocol_router};
 
 use std::collections::HashSet;

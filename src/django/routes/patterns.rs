@@ -103,9 +103,32 @@ pub(super) fn path_regex(text: &str, endpoint: bool) -> Option<String> {
     Some(regex)
 }
 
-/// What the patterns of a URLconf begin with, whatever they lead to; `None` where not all of them
-/// can be seen.
-pub fn urlconf(program: &Program<'_>, dotted: &str) -> Option<Vec<Level>> {
+/// An entry of a URLconf.
+#[derive(Debug)]
+pub struct Page {
+    /// What it begins with, whatever it leads to.
+    pub level: Level,
+    /// Whether it leads to a view of a module that has to do with no socket: what serves one in a
+    /// view takes it from the server under that word (`simple_websocket`, `werkzeug.socket`).
+    pub plain: bool,
+}
+
+fn is_plain(program: &Program<'_>, call: &Call) -> bool {
+    let view = call.argument(1, "view").and_then(|values| certain(values));
+    view.is_some_and(|view| {
+        matches!(view.data, Data::Function(_))
+            && program
+                .function(view.span)
+                .is_some_and(|view| !view.decorated)
+            && !program
+                .text(view.span.source)
+                .to_ascii_lowercase()
+                .contains("socket")
+    })
+}
+
+/// The entries of a URLconf; `None` where not all of them can be seen.
+pub fn urlconf(program: &Program<'_>, dotted: &str) -> Option<Vec<Page>> {
     let sources = program.modules.named(dotted);
     let [source] = sources.as_slice() else {
         return None;
@@ -126,7 +149,7 @@ pub fn urlconf(program: &Program<'_>, dotted: &str) -> Option<Vec<Level>> {
             };
             let (function, called) = pattern_function(call)?;
             let (pattern, span) = pattern(call, function)?;
-            Some(Level {
+            let level = Level {
                 function,
                 called,
                 pattern,
@@ -134,7 +157,9 @@ pub fn urlconf(program: &Program<'_>, dotted: &str) -> Option<Vec<Level>> {
                 endpoint: false,
                 wrapper: None,
                 regex: Arc::default(),
-            })
+            };
+            let plain = is_plain(program, call);
+            Some(Page { level, plain })
         })
         .collect()
 }

@@ -153,7 +153,9 @@ pub struct Function {
     pub parameters: Vec<String>,
     /// The default of each parameter.
     pub defaults: Vec<Option<Expression>>,
-    /// Whether it takes any number of arguments (`*args`, `**kwargs`).
+    /// Whether its last parameter takes the arguments that are left (`*args`).
+    pub rest: bool,
+    /// Whether it takes any number of arguments in another way (`**kwargs`).
     pub variadic: bool,
     /// What it does.
     pub body: Vec<Statement>,

@@ -260,7 +260,8 @@ impl<'a> Reader<'a> {
     }
 
     fn function(&self, node: Node<'_>, depth: usize) -> Function {
-        let (mut parameters, mut defaults, mut variadic) = (Vec::new(), Vec::new(), false);
+        let (mut parameters, mut defaults) = (Vec::new(), Vec::new());
+        let (mut rest, mut variadic) = (false, false);
         if let Some(list) = field(node, Field::Parameters) {
             let mut cursor = list.walk();
             for parameter in list.named_children(&mut cursor) {
@@ -270,10 +271,13 @@ impl<'a> Reader<'a> {
                     _ => field(parameter, Field::Name).or_else(|| parameter.named_child(0)),
                 };
                 let Some(name) = name else { continue };
-                variadic |= matches!(
-                    name.parent().map(|parent| parent.kind()),
-                    Some("list_splat_pattern" | "dictionary_splat_pattern")
-                );
+                // What follows `*args` can only be given by name.
+                variadic |= rest;
+                match name.parent().map(|parent| parent.kind()) {
+                    Some("list_splat_pattern") => rest = true,
+                    Some("dictionary_splat_pattern") => variadic = true,
+                    _ => {}
+                }
                 parameters.push(self.slice(name).to_owned());
                 let default = field(parameter, Field::Value);
                 defaults.push(default.map(|value| self.expression(value, depth + 1)));
@@ -286,6 +290,7 @@ impl<'a> Reader<'a> {
             property: false,
             parameters,
             defaults,
+            rest,
             variadic,
             body: self.body(node, Field::Body, depth),
         }
