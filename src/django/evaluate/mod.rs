@@ -20,8 +20,8 @@ mod tests;
 
 pub use self::configurations::{Configuration, configurations, set_up};
 
-use std::collections::{BTreeMap, HashMap, HashSet};
 use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use self::statements::Frame;
