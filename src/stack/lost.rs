@@ -1,7 +1,7 @@
 //! Routes of an application that no handshake reaches through a proxy of the project: where they
 //! are lost, and how.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::topology::Program;
 use super::{Stack, Traced};
@@ -38,9 +38,10 @@ pub(super) enum How {
         /// Where that is written.
         place: Span,
     },
-    /// A proxy names no host in its TLS handshake, and the one behind it needs a name to choose its
-    /// certificate by.
+    /// A proxy begins TLS for a name, or none, for which the one behind it has no certificate.
     NoName {
+        /// That name; empty for none.
+        asked: String,
         /// A host that it has a certificate for.
         known: String,
         /// Where that is written.
@@ -87,11 +88,17 @@ enum Fate {
 pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
     let ways = cx.ways();
     let mut of_route: BTreeMap<(usize, &str, usize), Vec<usize>> = BTreeMap::new();
+    let mut urls: BTreeSet<&str> = BTreeSet::new();
     for (index, traced) in ways.iter().enumerate() {
-        if let (Some(application), Some(route)) = (&traced.application, traced.route) {
-            let own = of_route.entry((traced.entry, application, route));
-            own.or_default().push(index);
-        }
+        let key = match (&traced.application, traced.route, &traced.evidence) {
+            (Some(application), Some(route), _) => (traced.entry, application.as_str(), route),
+            // Of several ways that a URL may mean the first decides.
+            (None, None, Evidence::Declared { endpoint }) if urls.insert(endpoint) => {
+                (traced.entry, endpoint.as_str(), usize::MAX)
+            }
+            _ => continue,
+        };
+        of_route.entry(key).or_default().push(index);
     }
     // Where all handshakes open there is nothing to ask.
     of_route.retain(|_, own| {
@@ -122,6 +129,12 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
             continue;
         };
         let traced = &ways[index];
+        // What is at a URL that is no application's is only known to be asked for: the rules about
+        // single files judge each answer, but nobody else a name that the next proxy lacks.
+        let of_names = matches!(how, How::UnknownHost { .. } | How::NoName { .. });
+        if traced.route.is_none() && !of_names {
+            continue;
+        }
         let run = &traced.way.runs[0];
         let beside = match beside(cx, &stack, &tracer, traced) {
             Beyond::Reached => continue,
@@ -280,14 +293,15 @@ fn fate(stack: &Stack<'_>, traced: &Traced, run: &Run) -> Fate {
     }
 }
 
-/// Whether the last hop would pass the handshake on if the TLS handshake before it named a host.
+/// Whether the last hop would pass the handshake on if the TLS handshake before it named a host
+/// that it knows.
 fn no_name(stack: &Stack<'_>, run: &Run) -> Option<How> {
     let last = run.steps.last()?;
     let before = run.steps.len().checked_sub(2)?;
     let (hop, _) = (last.hop?, run.steps[before].hop?);
-    if last.arrived.tls_name != Some(Value::Known(String::new())) {
+    let Some(Value::Known(asked)) = &last.arrived.tls_name else {
         return None;
-    }
+    };
     let named = |entrance: &&Entrance| {
         entrance.tls && entrance.port == last.arrived.port && !entrance.host.is_empty()
     };
@@ -304,6 +318,7 @@ fn no_name(stack: &Stack<'_>, run: &Run) -> Option<How> {
             return None;
         };
         matches!(judge(&request), Judged::Opens).then(|| How::NoName {
+            asked: asked.clone(),
             known: entrance.host.clone(),
             place: entrance.span,
         })

@@ -1,7 +1,7 @@
 //! Joints, and the ways through them, on projects in memory.
 
 use super::Traced;
-use crate::check::{Selection, check_resolved};
+use crate::check::{Selection, check, check_resolved};
 use crate::context::Context;
 use crate::project::Project;
 use crate::rule::rules;
@@ -515,4 +515,53 @@ fn a_path_is_mended_in_the_files_own_words() {
         all.iter().any(|help| help.contains("handle /ws/*")),
         "{all:#?}"
     );
+}
+
+#[test]
+fn a_declared_endpoint_is_lost_where_the_next_proxy_has_no_certificate_for_the_name() {
+    let found = |tls: &str, caddy: &str| {
+        let nginx = format!(
+            "events {{}}\nhttp {{ upstream inside {{ server inner:443; }} server {{ listen 443 ssl; server_name chat.example.com; location / {{ proxy_pass https://inside; {tls} proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }} }} }}\n"
+        );
+        let compose = "services:\n  edge:\n    image: nginx:1.28\n    ports: ['443:443']\n    volumes: ['./nginx.conf:/etc/nginx/nginx.conf']\n  inner:\n    image: caddy:2\n    volumes: ['./Caddyfile:/etc/caddy/Caddyfile']\n";
+        let project = Project::in_memory([
+            ("nginx.conf", nginx.as_str()),
+            ("Caddyfile", caddy),
+            ("compose.yaml", compose),
+            (
+                "wslint.toml",
+                "[websocket]\nendpoints = ['wss://chat.example.com/ws/']\n",
+            ),
+        ])
+        .expect("valid");
+        let outcome = check(&project, &Selection::default());
+        let findings = outcome.findings.iter();
+        findings
+            .map(|finding| format!("{} {}", finding.rule, finding.message))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    let site = "chat.example.com {\n\treverse_proxy app:3000\n}\n";
+    for (tls, says) in [
+        ("", "names no host"),
+        ("proxy_ssl_server_name on;", "names `inside`"),
+        ("proxy_ssl_name chat.example.com;", "names no host"),
+        (
+            "proxy_ssl_server_name on; proxy_ssl_name other.example.com:443;",
+            "names `other.example.com`",
+        ),
+    ] {
+        let told = found(tls, site);
+        assert!(told.starts_with("stack/unknown-host "), "{tls}: {told}");
+        assert!(told.contains(says) && !told.contains('\n'), "{tls}: {told}");
+    }
+    let named = "proxy_ssl_server_name on; proxy_ssl_name $host;";
+    assert_eq!(found(named, site), "");
+    for known in [
+        "{\n\tdefault_sni chat.example.com\n}\n",
+        ":443 {\n\ttls /c.pem /k.pem\n\treverse_proxy app:3000\n}\n",
+        "10.0.0.7 {\n\treverse_proxy app:3000\n}\n",
+    ] {
+        assert_eq!(found("", &format!("{known}{site}")), "", "{known}");
+    }
 }

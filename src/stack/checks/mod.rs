@@ -99,8 +99,13 @@ impl<'a, 'p> Told<'a, 'p> {
 
     /// What the browser meets with.
     fn met(&self) -> String {
-        let last = self.run().steps.last();
+        let mut steps = self.run().steps.iter().rev();
+        let last = steps.next();
         let by = match last.map(|step| (step.layer, &step.passage.outcome)) {
+            // Who closes leaves the answer to the one before.
+            Some((layer, Outcome::Answers { status: None })) => {
+                name(steps.next().map_or(layer, |step| step.layer))
+            }
             Some((layer, Outcome::Answers { .. })) => name(layer),
             _ => "the upstream",
         };

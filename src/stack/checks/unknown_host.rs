@@ -11,8 +11,12 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     for lost in cx.lost() {
         let (known, place) = match &lost.how {
             How::UnknownHost { known, place } => (known, place),
-            How::NoName { known, place } => {
-                no_name(cx, lost, (known, *place), report);
+            How::NoName {
+                asked,
+                known,
+                place,
+            } => {
+                no_name(cx, lost, asked, (known, *place), report);
                 continue;
             }
             _ => continue,
@@ -92,8 +96,15 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     }
 }
 
-/// A TLS handshake that names no host, before a hop that has a certificate for `known` alone.
-fn no_name(cx: &Context<'_>, lost: &Lost, (known, place): (&str, Span), report: &mut Report<'_>) {
+/// A TLS handshake that asks for a name, or none, for which the next hop has no certificate; it has
+/// one for `known`.
+fn no_name(
+    cx: &Context<'_>,
+    lost: &Lost,
+    asked: &str,
+    (known, place): (&str, Span),
+    report: &mut Report<'_>,
+) {
     let Some(told) = Told::new(cx, lost) else {
         return;
     };
@@ -101,28 +112,37 @@ fn no_name(cx: &Context<'_>, lost: &Lost, (known, place): (&str, Span), report: 
         return;
     };
     let inner = name(last.layer);
+    let (names, begins) = match asked {
+        "" => ("names no host".to_owned(), "asks for no name".to_owned()),
+        asked => (format!("names `{asked}`"), format!("asks for `{asked}`")),
+    };
     let finding = report.finding(
         format!(
-            "no WebSocket opens {}: the TLS handshake with the {inner} behind this names no host, and finds no certificate",
+            "no WebSocket opens {}: the TLS handshake with the {inner} behind this {names}, and finds no certificate",
             told.at()
         ),
         lost.span,
-        "asks for no name when it begins TLS",
+        format!("{begins} when it begins TLS"),
     );
-    let finding = label(
-        finding,
-        place,
-        format!("has a certificate for `{known}`, and none for nobody"),
-    );
-    let mut lines = format!("proxy_ssl_server_name on;\nproxy_ssl_name {known};");
-    if last.arrived.host != known {
-        lines.push_str(&format!("\nproxy_set_header Host {known};"));
+    let finding = label(finding, place, format!("has a certificate for `{known}`"));
+    let is_nginx = told.step().layer == "nginx";
+    let lines = match (is_nginx, last.arrived.host == known) {
+        (true, true) => format!("proxy_ssl_server_name on;\nproxy_ssl_name {known};"),
+        (true, false) => format!(
+            "proxy_ssl_server_name on;\nproxy_ssl_name {known};\nproxy_set_header Host {known};"
+        ),
+        (false, true) => format!("transport http {{\n\ttls_server_name {known}\n}}"),
+        (false, false) => {
+            format!("header_up Host {known}\ntransport http {{\n\ttls_server_name {known}\n}}")
+        }
+    };
+    let mut finding = told.because(finding).note(told.met());
+    if is_nginx {
+        finding = finding.note(
+            "nginx leaves the name out of the TLS handshake unless `proxy_ssl_server_name on` says otherwise; then it is the upstream's, or what `proxy_ssl_name` says",
+        );
     }
-    report.push(
-        told.because(finding)
-            .note(told.met())
-            .note("nginx leaves the name out of the TLS handshake unless `proxy_ssl_server_name on` says otherwise")
-            .note(told.trace())
-            .help(format!("name a host that it has a certificate for:\n{lines}")),
-    );
+    report.push(finding.note(told.trace()).help(format!(
+        "name a host that it has a certificate for:\n{lines}"
+    )));
 }
