@@ -129,10 +129,14 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
             continue;
         };
         let traced = &ways[index];
-        // What is at a URL that is no application's is only known to be asked for: the rules about
-        // single files judge each answer, but nobody else a name that the next proxy lacks.
+        // The rules about single files judge what takes a declared URL, and nobody else what is
+        // behind that.
+        let first = traced.way.runs[0]
+            .steps
+            .iter()
+            .position(|step| step.hop.is_some());
         let of_names = matches!(how, How::UnknownHost { .. } | How::NoName { .. });
-        if traced.route.is_none() && !of_names {
+        if traced.route.is_none() && !of_names && first.is_none_or(|first| step <= first) {
             continue;
         }
         let run = &traced.way.runs[0];

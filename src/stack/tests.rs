@@ -565,3 +565,46 @@ fn a_declared_endpoint_is_lost_where_the_next_proxy_has_no_certificate_for_the_n
         assert_eq!(found("", &format!("{known}{site}")), "", "{known}");
     }
 }
+
+#[test]
+fn a_declared_endpoint_is_lost_at_the_proxy_behind_the_first() {
+    let pair = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+    let found = |inner: &str| {
+        let edge = format!(
+            "events {{}}\nhttp {{ server {{ listen 80; server_name chat.example.com; location / {{ {pair} proxy_set_header Host $host; proxy_pass http://inner:8080; }} }} }}\n"
+        );
+        let inner =
+            format!("events {{}}\nhttp {{ server {{ listen 8080; location / {{ {inner} }} }} }}\n");
+        let project = Project::in_memory([
+            ("edge/nginx.conf", edge.as_str()),
+            ("inner/nginx.conf", inner.as_str()),
+            (
+                "compose.yaml",
+                "services:\n  edge:\n    image: nginx:1.28\n    ports: ['80:80']\n    volumes: ['./edge/nginx.conf:/etc/nginx/nginx.conf']\n  inner:\n    image: nginx:1.28\n    volumes: ['./inner/nginx.conf:/etc/nginx/nginx.conf']\n",
+            ),
+            (
+                "wslint.toml",
+                "[websocket]\nendpoints = ['ws://chat.example.com/ws/']\n",
+            ),
+        ])
+        .expect("valid");
+        let outcome = check(&project, &Selection::default());
+        let findings = outcome.findings.iter();
+        let told = findings.map(|finding| {
+            let at = project.source(finding.span.source);
+            format!("{} {} {}", finding.rule, at.path, finding.message)
+        });
+        told.collect::<Vec<_>>().join("\n")
+    };
+    let plain = found("proxy_pass http://app:3000;");
+    assert_eq!(
+        plain,
+        "stack/route-not-forwarded inner/nginx.conf no WebSocket opens at `/ws/`: `location /` passes the handshake on as a plain GET"
+    );
+    let answered = found("return 404;");
+    assert_eq!(
+        answered,
+        "stack/route-not-forwarded inner/nginx.conf no WebSocket opens at `/ws/`: nginx answers 404 by itself, and the application is never asked"
+    );
+    assert_eq!(found(&format!("{pair} proxy_pass http://app:3000;")), "");
+}

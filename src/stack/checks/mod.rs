@@ -79,12 +79,22 @@ impl<'a, 'p> Told<'a, 'p> {
     /// Labels at the routes, and at the hops before the one that loses them.
     fn because(&self, mut finding: Finding) -> Finding {
         for way in self.lost.ways.iter().take(MAX_LABELS) {
-            if let Some(Evidence::Application { pattern, span }) =
-                self.cx.ways().get(*way).map(|traced| &traced.evidence)
-            {
-                let message = format!("the application serves WebSockets at `{pattern}`");
-                finding = label(finding, *span, message);
-            }
+            finding = match self.cx.ways().get(*way).map(|traced| &traced.evidence) {
+                Some(Evidence::Application { pattern, span }) => {
+                    let message = format!("the application serves WebSockets at `{pattern}`");
+                    label(finding, *span, message)
+                }
+                Some(Evidence::Declared { endpoint }) => {
+                    let mut declared = self.cx.project.config.endpoints.iter();
+                    let declared = declared.find(|known| known.endpoint == *endpoint);
+                    let message = "declared as a WebSocket endpoint here".to_owned();
+                    match declared.and_then(|known| known.span) {
+                        Some(span) => label(finding, span, message),
+                        None => finding,
+                    }
+                }
+                _ => finding,
+            };
         }
         let before = &self.run().steps[..self.lost.step];
         for step in before.iter().filter(|step| step.hop.is_some()) {
