@@ -152,32 +152,20 @@ fn to_proxies(cx: &Context<'_>, stack: &Stack<'_>) -> Vec<Way> {
             .filter(|declared| declared.host().is_none())
             .map(|declared| (declared.path().to_owned(), None))
             .collect();
-        match &cx.topology.places[entry].program {
-            Program::Nginx(config) => {
-                let routes = cx
-                    .nginx
-                    .routes
-                    .iter()
-                    .filter(|route| route.config == *config);
-                let view = cx.nginx.view(*config);
-                asked.extend(routes.filter_map(|route| {
-                    let location = &view.config.locations[route.location as usize];
-                    Some((location.sample()?, Some(view.directive(route.pass).head())))
-                }));
-            }
-            Program::Caddy(config) => {
-                let routes = cx
-                    .caddy
-                    .routes
-                    .iter()
-                    .filter(|route| route.config == *config);
-                asked.extend(routes.map(|route| {
-                    let handlers = &cx.caddy.site(route).handlers;
-                    (route.path.clone(), Some(handlers.get(route.proxy).head))
-                }));
-            }
-            Program::Django { .. } => continue,
-        }
+        let Some(own) = shown(cx, entry) else {
+            continue;
+        };
+        asked.extend(own.into_iter().map(|(path, pass)| (path, Some(pass))));
+        // What the proxy behind it shows for itself it never gets to see.
+        let behind: BTreeSet<usize> = stack
+            .dials(entry)
+            .iter()
+            .filter_map(|dial| stack.behind(entry, &dial.to))
+            .map(|behind| behind.hop)
+            .filter(|hop| *hop != entry)
+            .collect();
+        let theirs = behind.into_iter().filter_map(|hop| shown(cx, hop));
+        asked.extend(theirs.flatten().map(|(path, _)| (path, None)));
         for (path, through) in asked.into_iter().take(MAX_PATHS) {
             let way = tracer.through(entry, entrance, &path, Asked::Handshake);
             let passes = |span: Span| {
@@ -194,6 +182,33 @@ fn to_proxies(cx: &Context<'_>, stack: &Stack<'_>) -> Vec<Way> {
         }
     }
     found
+}
+
+/// The paths of the sockets that a proxy's own files show, each with what passes them on; `None`
+/// for an application.
+fn shown(cx: &Context<'_>, hop: usize) -> Option<Vec<(String, Span)>> {
+    match &cx.topology.places[hop].program {
+        Program::Nginx(config) => {
+            let routes = cx.nginx.routes.iter();
+            let routes = routes.filter(|route| route.config == *config);
+            let view = cx.nginx.view(*config);
+            let shown = routes.filter_map(|route| {
+                let location = &view.config.locations[route.location as usize];
+                Some((location.sample()?, view.directive(route.pass).head()))
+            });
+            Some(shown.collect())
+        }
+        Program::Caddy(config) => {
+            let routes = cx.caddy.routes.iter();
+            let routes = routes.filter(|route| route.config == *config);
+            let shown = routes.map(|route| {
+                let handlers = &cx.caddy.site(route).handlers;
+                (route.path.clone(), handlers.get(route.proxy).head)
+            });
+            Some(shown.collect())
+        }
+        Program::Django { .. } => None,
+    }
 }
 
 /// The same handshakes where an edge that ends TLS goes on in plain HTTP: to whoever takes them at

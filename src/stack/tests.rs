@@ -608,3 +608,35 @@ fn a_declared_endpoint_is_lost_at_the_proxy_behind_the_first() {
     );
     assert_eq!(found(&format!("{pair} proxy_pass http://app:3000;")), "");
 }
+
+#[test]
+fn what_a_backend_shows_for_sockets_is_asked_of_the_balancer() {
+    let found = |backend: &str, site: &str| {
+        let site = format!("{site} {{\n\t{backend}\n\treverse_proxy app:3000\n}}\n");
+        let project = Project::in_memory([
+            (
+                "balancer/Caddyfile",
+                "api.example.com {\n\treverse_proxy one:80 two:80\n}\n",
+            ),
+            ("one/Caddyfile", site.as_str()),
+            ("two/Caddyfile", site.as_str()),
+            (
+                "compose.yaml",
+                "services:\n  balancer:\n    image: caddy:2\n    ports: ['443:443']\n    volumes: ['./balancer/Caddyfile:/etc/caddy/Caddyfile']\n  one:\n    image: caddy:2\n    volumes: ['./one/Caddyfile:/etc/caddy/Caddyfile']\n  two:\n    image: caddy:2\n    volumes: ['./two/Caddyfile:/etc/caddy/Caddyfile']\n",
+            ),
+        ])
+        .expect("valid");
+        let outcome = check(&project, &Selection::default());
+        let findings = outcome.findings.iter();
+        findings
+            .map(|finding| finding.rule.to_string())
+            .collect::<Vec<_>>()
+    };
+    let sockets = "reverse_proxy /socket.io/* app:3001";
+    assert_eq!(found(sockets, "api.example.com"), ["stack/https-redirect"]);
+    assert!(found(sockets, "http://api.example.com").is_empty());
+    assert!(
+        found("encode gzip", "api.example.com").is_empty(),
+        "no sockets"
+    );
+}
