@@ -99,7 +99,7 @@ impl Model {
         configs
             .par_iter_mut()
             .for_each(|config| config.index(&trees, &templates));
-        let maps = model::all_maps(&configs);
+        let maps = model::all_maps(&trees, &configs);
         let refusals: Vec<_> = (0..configs.len() as u32)
             .into_par_iter()
             .map(|config| {

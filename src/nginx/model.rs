@@ -246,21 +246,66 @@ impl Config {
 /// several of one name, so that nothing says which a fragment means.
 pub type Maps = HashMap<String, Option<(u32, ItemId)>>;
 
-/// Collects the maps of all configurations.
-pub(super) fn all_maps(configs: &[Config]) -> Maps {
+/// Collects the maps of all configurations; those that say the same are one.
+pub(super) fn all_maps(trees: &[Tree], configs: &[Config]) -> Maps {
+    let none = Maps::new();
+    let arena = Arena {
+        trees,
+        configs,
+        maps: &none,
+    };
     let mut all = Maps::new();
-    for (index, config) in configs.iter().enumerate() {
-        for (name, maps) in &config.maps {
-            let one = match maps.as_slice() {
-                [map] => Some((index as u32, *map)),
-                _ => None,
-            };
-            all.entry(name.clone())
-                .and_modify(|known| *known = None)
-                .or_insert(one);
+    for (index, config) in (0..).zip(configs) {
+        let maps = config.maps.iter();
+        let maps = maps.flat_map(|(name, maps)| maps.iter().map(move |map| (name, *map)));
+        for (name, map) in maps {
+            match all.get_mut(name) {
+                Some(known) => {
+                    let same = |(other, first): &(u32, ItemId)| {
+                        says_the_same(arena.view(*other), *first, arena.view(index), map)
+                    };
+                    *known = known.filter(same);
+                }
+                None => {
+                    all.insert(name.clone(), Some((index, map)));
+                }
+            }
         }
     }
     all
+}
+
+/// Whether two maps surely give the same value for each request: copies of one text, which name no
+/// variable that may differ between their configurations.
+fn says_the_same(view: View<'_>, map: ItemId, other: View<'_>, copy: ItemId) -> bool {
+    let (one, two) = (view.directive(map), other.directive(copy));
+    if one.name() != "map" || !one.arg(0).is_some_and(|of| of.starts_with("$http_")) {
+        return false;
+    }
+    fn words<'a>(directive: &Directive<'a>) -> impl Iterator<Item = (&'a str, bool)> {
+        let words = directive.args().iter();
+        words.map(|word| (word.text.as_ref(), word.templated))
+    }
+    let is_fixed = |entry: &Directive<'_>| {
+        let mut words = words(entry);
+        entry.name() != "include"
+            && words.all(|(text, templated)| !templated && !text.contains('$'))
+    };
+    let mut left = view.children(map).map(|entry| view.directive(entry));
+    let mut right = other.children(copy).map(|entry| other.directive(entry));
+    let same_entries = loop {
+        match (left.next(), right.next()) {
+            (None, None) => break true,
+            (Some(left), Some(right)) => {
+                let same = left.name() == right.name() && words(&left).eq(words(&right));
+                if !same || !is_fixed(&left) {
+                    break false;
+                }
+            }
+            _ => break false,
+        }
+    };
+    same_entries && words(&one).eq(words(&two))
 }
 
 /// The parsed files and the configurations made of them.

@@ -555,6 +555,42 @@ fn the_only_map_of_its_name_serves_a_fragment() {
 }
 
 #[test]
+fn maps_that_say_the_same_are_one() {
+    let snippet = "location /ws { proxy_pass http://a:1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade; }";
+    let notes = |staging: &str| {
+        undecided(&[
+            ("snippets/ws.inc.conf", snippet),
+            (
+                "production/site.conf",
+                "map $http_upgrade $connection_upgrade { default upgrade; '' close; }\nserver { listen 80; }",
+            ),
+            ("staging/site.conf", staging),
+        ])
+        .len()
+    };
+    for (staging, expected) in [
+        (
+            "map $http_upgrade $connection_upgrade {\n  default \"upgrade\";\n  \"\" close;\n}\n",
+            0,
+        ),
+        (
+            "map $http_upgrade $connection_upgrade { default close; '' close; }",
+            1,
+        ),
+        (
+            "map $http_connection $connection_upgrade { default upgrade; '' close; }",
+            1,
+        ),
+        (
+            "map $http_upgrade $connection_upgrade { default upgrade; '' close; x y; }",
+            1,
+        ),
+    ] {
+        assert_eq!(notes(staging), expected, "{staging}");
+    }
+}
+
+#[test]
 fn what_a_script_may_set_is_undecided() {
     let notes = undecided(&[(
         "nginx.conf",
