@@ -697,11 +697,12 @@ impl<'a> Tracer<'a> {
         if broken && run.verdict == Verdict::Fails {
             run.lost_at = Some(0);
         }
-        let ended = run.steps.last().map(|step| &step.passage.outcome);
-        if run.verdict == Verdict::Fails
-            && run.status.is_none()
-            && matches!(ended, Some(Outcome::Answers { status: None }))
-        {
+        // Of a proxy; what an application answers is not always in the files.
+        let closes = run.steps.last().is_some_and(|step| {
+            matches!(step.passage.outcome, Outcome::Answers { status: None })
+                && step.hop.is_some_and(|hop| !self.stack.hops[hop].is_application())
+        });
+        if run.verdict == Verdict::Fails && run.status.is_none() && closes {
             run.status = hop.unanswered();
         } else if run.verdict == Verdict::Fails
             && let Some(status) = run.status
