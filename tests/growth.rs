@@ -138,6 +138,22 @@ fn site(routes: usize) -> Vec<(String, String)> {
     vec![("Caddyfile".to_owned(), text)]
 }
 
+/// A site with that many named matchers, whose proxies run after a `handle` that answers if
+/// `is_swallowed`.
+fn named(matchers: usize, is_swallowed: bool) -> Vec<(String, String)> {
+    let proxy = |at: usize| {
+        format!("\t@w{at} path /ws/{at} /ws/{at}/*\n\treverse_proxy @w{at} app{at}:8000\n")
+    };
+    let proxies: String = (0..matchers).map(proxy).collect();
+    let handle = if is_swallowed {
+        "\thandle {\n\t\trespond hello\n\t}\n"
+    } else {
+        ""
+    };
+    let text = format!("example.com {{\n{proxies}{handle}}}\n");
+    vec![("Caddyfile".to_owned(), text)]
+}
+
 /// Fails if one of four times as many takes more than twice the time.
 fn grows_with(sizes: [usize; 2], files: impl Fn(usize) -> Vec<(String, String)>) {
     // What asks of each pair would take 16 times as long: 4 times for each.
@@ -169,4 +185,6 @@ fn four_times_as_many_are_about_four_times_the_work() {
     // One after the other, because the time is that of all children.
     grows_with([25, 100], files);
     grows_with([400, 1600], site);
+    grows_with([400, 1600], |matchers| named(matchers, false));
+    grows_with([400, 1600], |matchers| named(matchers, true));
 }

@@ -61,9 +61,12 @@ impl List {
         let index = self.index.as_ref()?;
         // Other letters have more than one lower case.
         let ascii = path.bytes().take_while(u8::is_ascii).count();
+        let is_cut = ascii < path.len();
         let path = path[..ascii].to_ascii_lowercase();
-        let shorter = (0..path.len()).filter_map(|end| index.by_letters.get(&path[..end]));
-        let longer = index.by_letters.range(path.clone()..);
+        let shorter = (0..=path.len()).filter_map(|end| index.by_letters.get(&path[..end]));
+        // What follows a cut may be the letters that a pattern goes on with.
+        let longer = is_cut.then(|| index.by_letters.range(path.clone()..));
+        let longer = longer.into_iter().flatten();
         let longer = longer.take_while(|(letters, _)| letters.starts_with(&path));
         let mut places = index.always.clone();
         places.extend(shorter.chain(longer.map(|(_, places)| places)).flatten());
