@@ -243,11 +243,14 @@ impl<'p> Files<'p> {
                     *at,
                     format!("no YAML from here on ({why}): services below it are not known"),
                 ),
-                None if source.text.trim().is_empty() || yaml.top("services").is_some() => {
-                    return None;
+                None => {
+                    let key = stranger(yaml)?;
+                    let message = format!(
+                        "`{}` is not read: Docker Compose takes services only below `services:`",
+                        yaml.text(key).unwrap_or_default()
+                    );
+                    (yaml.place(source, key)?.start as usize, message)
                 }
-                None if yaml.top("include").is_some() => return None,
-                None => (0, "a compose file without `services:`".to_owned()),
             };
             let mut ends = (0..=at.min(source.text.len())).rev();
             let at = ends.find(|at| source.text.is_char_boundary(*at))?;
@@ -261,10 +264,10 @@ impl<'p> Files<'p> {
 
     /// The files that are broken, each with the folder in which services are called by its names.
     pub(super) fn broken(&self) -> impl Iterator<Item = SourceId> {
-        let broken = self.files.iter().filter(|file| {
-            file.yaml.error.is_some()
-                || file.yaml.top("services").is_none() && file.includes.is_empty()
-        });
+        let broken = self
+            .files
+            .iter()
+            .filter(|file| file.yaml.error.is_some() || stranger(file.yaml).is_some());
         broken.map(|file| file.source.id)
     }
 
@@ -616,4 +619,22 @@ fn published(layers: &[Layer<'_, '_>]) -> Vec<Published> {
         }));
     }
     found
+}
+
+/// The first key of a file without services that compose does not know: they stand at the top, as
+/// in its first format, or below a name with a slip. Networks and volumes alone are what another
+/// file builds upon (compose-spec/schema/compose-spec.json).
+fn stranger(yaml: &Yaml) -> Option<usize> {
+    const KNOWN: &[&str] = &[
+        "version", "name", "include", "services", "models", "networks", "volumes", "secrets",
+        "configs",
+    ];
+    if yaml.top("services").is_some() {
+        return None;
+    }
+    let mut keys = yaml.pairs(0).map(|(key, _)| key);
+    keys.find(|key| {
+        let name = yaml.text(*key).unwrap_or_default();
+        !KNOWN.contains(&name) && !name.starts_with("x-")
+    })
 }

@@ -248,7 +248,9 @@ pub(crate) fn is_compose(source: &Source) -> bool {
 }
 
 fn is_dockerfile(source: &Source) -> bool {
-    source.name().to_ascii_lowercase().contains("dockerfile")
+    let name = source.name().to_ascii_lowercase();
+    let other = [".dockerignore", ".yml", ".yaml"];
+    name.contains("dockerfile") && !other.iter().any(|end| name.ends_with(end))
 }
 
 impl Container {
@@ -645,6 +647,35 @@ mod tests {
             "me/nginx",
         ] {
             assert_eq!(base_of(image), Base::Other, "{image}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_list_of_services_leaves_no_riddle() {
+        for (path, text, notes) in [
+            (
+                "compose.yml",
+                "networks:\n  web: {driver: bridge}\nx-log: {}\n",
+                0,
+            ),
+            ("compose-net.yaml", "# services:\n#   web:\n", 0),
+            ("compose.yml", "version: '3'\n", 0),
+            ("docker-compose.yml", "web:\n  image: nginx\n", 1),
+            ("docker-compose.yml", "service:\n  web: {image: nginx}\n", 1),
+            ("Dockerfile", "", 0),
+            ("compose.yaml", "", 0),
+            ("Dockerfile.dockerignore", "**/.env\n", 0),
+            ("dockerfile.yml", "---\n- hosts: all\n", 0),
+            ("web.Dockerfile", "COPY . .\n", 1),
+        ] {
+            let project = Project::in_memory([(path, text)]).unwrap();
+            let found = Deployment::read(&project);
+            assert_eq!(found.undecided.len(), notes, "{path} {text}");
+            assert_eq!(
+                found.broken.is_empty(),
+                notes == 0 || path.contains("Docker"),
+                "{path} {text}"
+            );
         }
     }
 

@@ -128,7 +128,7 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     }
     if lower == "procfile"
         || lower == "dockerfile"
-        || lower.starts_with("dockerfile.")
+        || lower.starts_with("dockerfile.") && !lower.ends_with(".dockerignore")
         || lower.ends_with(".dockerfile")
         || ((lower.starts_with("docker-compose") || lower.starts_with("compose"))
             && (lower.ends_with(".yml") || lower.ends_with(".yaml")))

@@ -385,6 +385,12 @@ impl Frame<'_, '_> {
         for object in objects {
             let found = match &object.data {
                 Data::Module(at) => self.member(at, name, span),
+                Data::External(path)
+                    if &**path == "django.conf.settings"
+                        && let Some(set) = self.program.setting(name) =>
+                {
+                    vec![Possible { span, ..set }]
+                }
                 Data::External(path) => {
                     let path = format!("{path}.{name}");
                     vec![Possible {
@@ -400,6 +406,8 @@ impl Frame<'_, '_> {
                     span,
                     ..object.with(Data::attribute(object.data.clone(), name))
                 }],
+                // Only a member of an `Enum` has one, and members are taken for what they hold.
+                Data::Text(_) | Data::Integer(_) if name == "value" => vec![object.clone()],
                 _ => vec![Possible {
                     span,
                     ..object.with(Data::unknown("it is an attribute of something unknown"))

@@ -25,7 +25,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use self::statements::Frame;
-use super::data::Values;
+use super::data::{Data, Possible, Values, certain};
 use super::modules::{Found, Modules};
 use super::syntax::{self, Action, Function, Module, Statement};
 use crate::parallel;
@@ -176,6 +176,10 @@ pub struct Program<'p> {
     pub modules: Modules<'p>,
     evaluated: BTreeMap<SourceId, Evaluated>,
     parsed: Parsed,
+    /// Modules that look like settings by their path.
+    settings: Vec<SourceId>,
+    /// Folders whose settings dynaconf assembles.
+    assembled: HashSet<&'p str>,
     /// The first syntax error of each file that has one.
     pub errors: Vec<Span>,
 }
@@ -190,9 +194,22 @@ impl<'p> Program<'p> {
             modules: Modules::new(project),
             evaluated: BTreeMap::new(),
             parsed,
+            settings: Vec::new(),
+            assembled: HashSet::new(),
             errors,
         };
-        for id in program.in_order(project.of_kind(SourceKind::Python).map(|source| source.id)) {
+        let sources = || project.of_kind(SourceKind::Python);
+        let (settings, others): (Vec<_>, Vec<_>) =
+            sources().partition(|source| source.path.contains("settings"));
+        program.settings = settings.iter().map(|source| source.id).collect();
+        program.assembled = settings
+            .iter()
+            .filter(|source| source.text.contains("dynaconf") || source.text.contains("DYNACONF"))
+            .map(|source| source.folder())
+            .collect();
+        // What others read through `django.conf.settings` is there before them.
+        let sources = settings.into_iter().chain(others);
+        for id in program.in_order(sources.map(|source| source.id)) {
             if let Some(module) = program.parsed.get(&id) {
                 let evaluated = Frame::new(&program, id).run(module);
                 program.evaluated.insert(id, evaluated);
@@ -243,6 +260,35 @@ impl<'p> Program<'p> {
         self.evaluated.get(&id)
     }
 
+    /// Whether dynaconf puts the settings together of which this module is a part: files that it
+    /// names and the environment then set what they like.
+    pub fn is_assembled(&self, id: SourceId) -> bool {
+        self.assembled.contains(self.project.source(id).folder())
+    }
+
+    /// The text or number that every module of settings gives `name`, if one does and none differs:
+    /// which of them runs is known only later.
+    fn setting(&self, name: &str) -> Option<Possible> {
+        let mut found: Option<&Possible> = None;
+        for id in &self.settings {
+            let Some((module, binding)) = self
+                .module(*id)
+                .and_then(|module| Some((module, module.get(name)?)))
+            else {
+                continue;
+            };
+            let value = certain(&binding.values)
+                .filter(|_| !self.is_assembled(*id))
+                .filter(|value| matches!(value.data, Data::Text(_) | Data::Integer(_)))
+                .filter(|_| module.reopened(binding).is_none())?;
+            if found.is_some_and(|found| found.data.equals(&value.data) != Some(true)) {
+                return None;
+            }
+            found = found.filter(|found| found.is_default()).or(Some(value));
+        }
+        found.cloned()
+    }
+
     /// Takes a module out.
     pub fn take(&mut self, id: SourceId) -> Option<Evaluated> {
         self.evaluated.remove(&id)
@@ -281,7 +327,32 @@ impl<'p> Program<'p> {
         order
     }
 
+    /// Whether a module calls a name outside of functions and classes.
+    fn calls(&self, module: SourceId, statements: &[Statement], name: &str) -> bool {
+        let call = format!("{name}(");
+        let plain = statements.iter().filter(|statement| {
+            !matches!(
+                statement.action,
+                Action::Function(_) | Action::Class { .. } | Action::Import(_)
+            )
+        });
+        let text = self.text(module);
+        plain
+            .filter_map(|statement| {
+                text.get(statement.span.start as usize..statement.span.end as usize)
+            })
+            .any(|text| text.contains(&call))
+    }
+
     fn imports(&self, from: SourceId, statements: &[Statement], found: &mut Vec<SourceId>) {
+        // A function that the module itself calls imports at that time.
+        for statement in statements {
+            if let Action::Function(function) = &statement.action
+                && self.calls(from, statements, &function.name)
+            {
+                self.imports(from, &function.body, found);
+            }
+        }
         let mut add = |level: usize, path: &str| {
             if let Found::Here(at) = self.modules.find(from, level, path) {
                 found.extend(self.modules.source(&at).map(|source| source.id));

@@ -334,12 +334,60 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn patterns_are_followed_to_where_they_are_written() {
+        let head = "from django.conf import settings\nfrom django.urls import path\nfrom channels.routing import ProtocolTypeRouter, URLRouter\n";
+        let project = Project::in_memory([
+            ("site/asgi.py", format!(
+                "{head}from .kinds import Kind\nfrom .wrap import Stack\n\
+                def urls():\n    import live.routing\n    return live.routing.urls\n\
+                application = ProtocolTypeRouter({{'websocket': Stack(URLRouter(urls() + [\n\
+                path(f'ws/{{Kind.GAME.value}}/', None), path(f'{{settings.PREFIX}}/ws/', None)]))}})\n"
+            )),
+            ("site/kinds.py", "from enum import Enum\nclass Kind(str, Enum):\n    GAME = 'game'\n".to_owned()),
+            ("site/wrap.py", "from channels.auth import AuthMiddlewareStack\nfrom . import own\nStack = lambda inner: own.Outer(AuthMiddlewareStack(inner))\n".to_owned()),
+            ("site/own.py", "class Outer:\n    def __init__(self, inner): self.inner = inner\n".to_owned()),
+            ("site/settings/base.py", "PREFIX = 'api'\nINSTALLED_APPS = []\n".to_owned()),
+            ("site/settings/prod.py", "from .base import *\n".to_owned()),
+            ("live/routing.py", "from django.urls import path\nurls = [path('live/', None)]\n".to_owned()),
+        ].iter().map(|(path, text)| (*path, text.as_str())))
+        .unwrap();
+        let program = Program::new(&project, crate::django::evaluate::parse(&project));
+        let found = find(&program);
+        assert_eq!(found.applications[0].websocket, WebSocket::Routed);
+        let patterns: Vec<_> = found.routes.iter().map(Route::pattern).collect();
+        assert_eq!(patterns, ["live/", "ws/game/", "api/ws/"]);
+    }
+
+    #[test]
+    fn a_setting_that_modules_disagree_on_or_dynaconf_may_replace_is_not_known() {
+        for production in [
+            "from .base import *\nPREFIX = 'live'\n",
+            "import dynaconf\ndynaconf.DjangoDynaconf(__name__, settings_files=['base.py'])\n",
+        ] {
+            let project = Project::in_memory([
+                ("p/asgi.py", "from django.conf import settings\nfrom django.urls import path\nfrom channels.routing import ProtocolTypeRouter, URLRouter\n\
+                    application = ProtocolTypeRouter({'websocket': URLRouter([path(f'{settings.PREFIX}/ws/', None)])})\n"),
+                ("p/settings/base.py", "PREFIX = 'api'\n"),
+                ("p/settings/prod.py", production),
+            ])
+            .unwrap();
+            let program = Program::new(&project, crate::django::evaluate::parse(&project));
+            let found = find(&program);
+            assert_eq!(
+                found.applications[0].websocket,
+                WebSocket::Unknown,
+                "{production}"
+            );
+        }
+    }
+
+    #[test]
     fn a_gap_is_where_the_routes_are_lost() {
         for (routes, at, why) in [
             (
                 "URLRouter([path(f'ws/{x}/', C.as_asgi())])",
                 "f'ws/{x}/'",
-                "the files do not say what this pattern is",
+                "the files do not say what this pattern is; a pattern that is written out can be",
             ),
             (
                 "URLRouter(elsewhere.routes())",

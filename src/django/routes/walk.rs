@@ -32,16 +32,21 @@ struct Unwrapped {
     wrappers: Vec<Possible>,
 }
 
+/// What one can do about it.
+const HINT: &str = "a list of routes that is written out can be";
+
 /// Why nothing is known of what a value leads to.
 fn reason(data: &Data) -> String {
     match data {
         Data::Unknown(why) => why.to_string(),
-        Data::External(name) => format!("`{name}` is of a package outside the project"),
+        Data::External(name) => format!(
+            "`{name}` is of a package outside the project; try its routes on the running server"
+        ),
         Data::Call(_) | Data::Attribute(_) => match data.symbol() {
-            name if name.is_empty() => "it is computed".to_owned(),
-            name => format!("what `{name}` gives is not followed"),
+            name if name.is_empty() => format!("it is computed; {HINT}"),
+            name => format!("what `{name}` gives is not followed; {HINT}"),
         },
-        _ => "it is no list of routes that can be read".to_owned(),
+        _ => format!("it is no list of routes that can be read; {HINT}"),
     }
 }
 
@@ -167,7 +172,7 @@ impl<'a> Walk<'a> {
     /// Follows a router's routes; false if some of them can't be seen.
     fn router(&mut self, call: &Call, at: Span, sure: bool) -> bool {
         let Some(lists) = call.argument(0, "routes") else {
-            return self.lost_at(at, "its argument is computed".to_owned());
+            return self.lost_at(at, format!("its argument is computed; {HINT}"));
         };
         if let Some(given) = certain(lists).filter(|_| sure) {
             let kind = match &given.data {
@@ -193,7 +198,10 @@ impl<'a> Walk<'a> {
                 continue;
             };
             if !sequence.complete {
-                complete = self.lost_at(list.span, "some of the list is computed".to_owned());
+                complete = self.lost_at(
+                    list.span,
+                    "some of the list is computed; what is written out of it is checked".to_owned(),
+                );
             }
             for item in &sequence.items {
                 for entry in item {
@@ -226,7 +234,11 @@ impl<'a> Walk<'a> {
         };
         let Some((pattern, span)) = pattern(call, function) else {
             let at = call.places.first().copied().unwrap_or(entry.span);
-            return self.lost_at(at, "the files do not say what this pattern is".to_owned());
+            return self.lost_at(
+                at,
+                "the files do not say what this pattern is; a pattern that is written out can be"
+                    .to_owned(),
+            );
         };
         let view = call
             .argument(1, "view")

@@ -225,7 +225,11 @@ impl<'a> Reader<'a> {
                     body: self.body(node, Field::Body, depth),
                 }
             }
-            "function_definition" => Action::Function(self.function(node, depth)),
+            "function_definition" => {
+                let name = self.field_text(node, Field::Name);
+                let body = self.body(node, Field::Body, depth);
+                Action::Function(self.function(node, name, body, depth))
+            }
             "decorated_definition" => match field(node, Field::Definition) {
                 // A decorator may put anything in a function's place; a class stays one.
                 Some(definition) => match self.action(definition, depth + 1) {
@@ -259,7 +263,13 @@ impl<'a> Reader<'a> {
         }
     }
 
-    fn function(&self, node: Node<'_>, depth: usize) -> Function {
+    fn function(
+        &self,
+        node: Node<'_>,
+        name: String,
+        body: Vec<Statement>,
+        depth: usize,
+    ) -> Function {
         let (mut parameters, mut defaults) = (Vec::new(), Vec::new());
         let (mut rest, mut variadic) = (false, false);
         if let Some(list) = field(node, Field::Parameters) {
@@ -284,7 +294,7 @@ impl<'a> Reader<'a> {
             }
         }
         Function {
-            name: self.field_text(node, Field::Name),
+            name,
             asynchronous: self.slice(node).starts_with("async"),
             decorated: false,
             property: false,
@@ -292,7 +302,7 @@ impl<'a> Reader<'a> {
             defaults,
             rest,
             variadic,
-            body: self.body(node, Field::Body, depth),
+            body,
         }
     }
 
@@ -308,6 +318,20 @@ impl<'a> Reader<'a> {
                     }
                     match field(at, Field::Right) {
                         Some(right) if right.kind() == "assignment" => at = right,
+                        // A lambda with a name is a function.
+                        Some(right)
+                            if right.kind() == "lambda"
+                                && matches!(targets.as_slice(), [one] if matches!(one.kind, Kind::Name(_))) =>
+                        {
+                            let value = field(right, Field::Body)
+                                .map(|value| self.expression(value, depth + 1));
+                            let name = self.field_text(node, Field::Left);
+                            let body = vec![Statement {
+                                span: self.span(right),
+                                action: Action::Return(value),
+                            }];
+                            return Action::Function(self.function(right, name, body, depth));
+                        }
                         Some(right) => {
                             return Action::Assign {
                                 targets,
