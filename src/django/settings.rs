@@ -379,9 +379,8 @@ pub fn find(project: &Project, program: &mut Program<'_>) -> Vec<Settings> {
         let Some(evaluated) = program.take(*id) else {
             continue;
         };
-        let whole = !program.is_assembled(*id)
-            && (evaluated.get("ROOT_URLCONF").is_some()
-                || evaluated.get("INSTALLED_APPS").is_some());
+        let whole =
+            evaluated.get("ROOT_URLCONF").is_some() || evaluated.get("INSTALLED_APPS").is_some();
         found.push(Settings {
             source: *id,
             role,

@@ -211,7 +211,14 @@ impl<'p> Program<'p> {
         let sources = settings.into_iter().chain(others);
         for id in program.in_order(sources.map(|source| source.id)) {
             if let Some(module) = program.parsed.get(&id) {
-                let evaluated = Frame::new(&program, id).run(module);
+                let mut evaluated = Frame::new(&program, id).run(module);
+                if program.is_assembled(id) {
+                    evaluated.opens.insert(0, Open {
+                        span: Span::new(id, 0..0),
+                        why: "dynaconf puts these settings together, and the environment may replace each".to_owned(),
+                        order: u32::MAX,
+                    });
+                }
                 program.evaluated.insert(id, evaluated);
             }
         }
@@ -262,7 +269,7 @@ impl<'p> Program<'p> {
 
     /// Whether dynaconf puts the settings together of which this module is a part: files that it
     /// names and the environment then set what they like.
-    pub fn is_assembled(&self, id: SourceId) -> bool {
+    fn is_assembled(&self, id: SourceId) -> bool {
         self.assembled.contains(self.project.source(id).folder())
     }
 
@@ -278,7 +285,6 @@ impl<'p> Program<'p> {
                 continue;
             };
             let value = certain(&binding.values)
-                .filter(|_| !self.is_assembled(*id))
                 .filter(|value| matches!(value.data, Data::Text(_) | Data::Integer(_)))
                 .filter(|_| module.reopened(binding).is_none())?;
             if found.is_some_and(|found| found.data.equals(&value.data) != Some(true)) {

@@ -221,3 +221,20 @@ fn a_value_knows_what_it_overrides() {
         ]
     );
 }
+
+#[test]
+fn what_dynaconf_puts_together_is_never_certain() {
+    let project = Project::in_memory([(
+        "p/settings.py",
+        "INSTALLED_APPS = []\nSECURE_SSL_REDIRECT = True\nimport dynaconf\nsettings = dynaconf.DjangoDynaconf(__name__)\n",
+    )])
+    .unwrap();
+    let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
+    let found = find(&project, &mut program);
+    for name in ["SECURE_SSL_REDIRECT", "SECURE_PROXY_SSL_HEADER"] {
+        let setting = found[0].get(name);
+        assert!(setting.certain().is_none(), "{name}");
+        let absent = |value: &Possible| matches!(value.data, Data::Absent);
+        assert!(!setting.values.iter().any(absent), "{name}");
+    }
+}
