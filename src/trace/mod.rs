@@ -700,7 +700,9 @@ impl<'a> Tracer<'a> {
         // Of a proxy; what an application answers is not always in the files.
         let closes = run.steps.last().is_some_and(|step| {
             matches!(step.passage.outcome, Outcome::Answers { status: None })
-                && step.hop.is_some_and(|hop| !self.stack.hops[hop].is_application())
+                && step
+                    .hop
+                    .is_some_and(|hop| !self.stack.hops[hop].is_application())
         });
         if run.verdict == Verdict::Fails && run.status.is_none() && closes {
             run.status = hop.unanswered();
