@@ -560,7 +560,13 @@ pub(super) fn addresses(given: Option<Version>, site: &Site) -> Vec<Refusal> {
                     ),
                 ));
             }
-            if let Some(port) = bad_port(rest) {
+            // A range is an upstream's alone (ParseAddress).
+            let range = || {
+                let (_, port) = rest.split('/').next()?.rsplit_once(':')?;
+                let is_range = port.split('-').all(|port| port.parse::<u16>().is_ok());
+                (is_range && port.contains('-')).then_some(port)
+            };
+            if let Some(port) = bad_port(rest).or_else(range) {
                 return Some(refusal(
                     address.span,
                     format!("Caddy refuses the whole file: `{port}` is no port"),

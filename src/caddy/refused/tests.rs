@@ -125,6 +125,7 @@ fn one_cause_is_told_once() {
             "contradict each other",
         ),
         (format!("a.com:-1 {{\n{site}\n}}\n"), "`-1` is no port"),
+        (format!(":80-82 {{\n{site}\n}}\n"), "`80-82` is no port"),
         (format!("foo://a.com {{\n{site}\n}}\n"), "no `foo://`"),
         (format!("a.com:80; {{\n{site}\n}}\n"), "`80;` is no port"),
         // Half of it was rewritten.
