@@ -189,6 +189,11 @@ impl Yaml {
         }
     }
 
+    /// Whether it holds nothing, or comments alone.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.nodes.is_empty()
+    }
+
     /// The entries of a key at the top.
     pub(crate) fn top(&self, key: &str) -> Option<usize> {
         (!self.nodes.is_empty()).then(|| self.get(0, key)).flatten()

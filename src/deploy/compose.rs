@@ -243,14 +243,16 @@ impl<'p> Files<'p> {
                     *at,
                     format!("no YAML from here on ({why}): services below it are not known"),
                 ),
-                None => {
-                    let key = stranger(yaml)?;
-                    let message = format!(
-                        "`{}` is not read: Docker Compose takes services only below `services:`",
-                        yaml.text(key).unwrap_or_default()
-                    );
-                    (yaml.place(source, key)?.start as usize, message)
-                }
+                None => match serves_nothing(yaml)? {
+                    Missing::Below(key) => {
+                        let message = format!(
+                            "`{}` is not read: Docker Compose takes services only below `services:`",
+                            yaml.text(key).unwrap_or_default()
+                        );
+                        (yaml.place(source, key)?.start as usize, message)
+                    }
+                    Missing::Everything => (0, "a compose file without `services:`".to_owned()),
+                },
             };
             let mut ends = (0..=at.min(source.text.len())).rev();
             let at = ends.find(|at| source.text.is_char_boundary(*at))?;
@@ -264,10 +266,10 @@ impl<'p> Files<'p> {
 
     /// The files that are broken, each with the folder in which services are called by its names.
     pub(super) fn broken(&self) -> impl Iterator<Item = SourceId> {
-        let broken = self
-            .files
-            .iter()
-            .filter(|file| file.yaml.error.is_some() || stranger(file.yaml).is_some());
+        let broken = self.files.iter().filter(|file| {
+            let is_empty = file.source.text.trim().is_empty();
+            is_empty || file.yaml.error.is_some() || serves_nothing(file.yaml).is_some()
+        });
         broken.map(|file| file.source.id)
     }
 
@@ -621,20 +623,31 @@ fn published(layers: &[Layer<'_, '_>]) -> Vec<Published> {
     found
 }
 
-/// The first key of a file without services that compose does not know: they stand at the top, as
-/// in its first format, or below a name with a slip. Networks and volumes alone are what another
-/// file builds upon (compose-spec/schema/compose-spec.json).
-fn stranger(yaml: &Yaml) -> Option<usize> {
+/// Why a file without services is none that compose takes.
+enum Missing {
+    /// They stand below this key, at the top as in its first format, or under a name with a slip.
+    Below(usize),
+    /// It holds no keys: a page, or prose.
+    Everything,
+}
+
+/// What is wrong with a file that has no services. Networks and volumes alone are what another file
+/// builds upon (compose-spec/schema/compose-spec.json), and comments alone are somebody's choice.
+fn serves_nothing(yaml: &Yaml) -> Option<Missing> {
     const KNOWN: &[&str] = &[
         "version", "name", "include", "services", "models", "networks", "volumes", "secrets",
         "configs",
     ];
-    if yaml.top("services").is_some() {
+    if yaml.top("services").is_some() || yaml.is_empty() {
         return None;
     }
-    let mut keys = yaml.pairs(0).map(|(key, _)| key);
-    keys.find(|key| {
+    let mut keys = yaml.pairs(0).map(|(key, _)| key).peekable();
+    if keys.peek().is_none() {
+        return Some(Missing::Everything);
+    }
+    let unknown = keys.find(|key| {
         let name = yaml.text(*key).unwrap_or_default();
         !KNOWN.contains(&name) && !name.starts_with("x-")
-    })
+    });
+    unknown.map(Missing::Below)
 }

@@ -127,8 +127,11 @@ fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
         });
     }
     let (mut text, mut note) = decode(bytes);
-    // An empty Dockerfile or compose file runs nothing, and is somebody's place for later.
-    let is_configuration = matches!(kind, Kind::Nginx | Kind::Caddyfile);
+    let is_configuration = match kind {
+        Kind::Nginx | Kind::Caddyfile => true,
+        Kind::Command => !path.ends_with(".sh"),
+        _ => false,
+    };
     if is_configuration && note.is_none() && text.trim().is_empty() {
         note = Some("this file is empty".to_owned());
     }
