@@ -464,6 +464,16 @@ mod tests {
             };
             assert_eq!(status, expected, "{site}");
         }
+        // The root is one folder, however many slashes the line adds.
+        let file = "http://localhost {\nroot * site\ntry_files {path} {path}/ /index.html\nreverse_proxy a:1\n}\n";
+        let files = [("Caddyfile", file), ("site/index.html", "x")];
+        let project = Project::in_memory(files).expect("project");
+        let model = Model::resolve(&project);
+        let request = Request::handshake(Browser::Chrome, false, "localhost", 80, "/");
+        let Outcome::Forwards { request, .. } = model.configs[0].arrive(&request).outcome else {
+            panic!("it goes on");
+        };
+        assert_eq!(request.path, "/");
     }
 
     #[test]

@@ -508,7 +508,10 @@ pub(super) fn first_file(tried: &Candidates, scene: &Scene<'_>) -> Tried {
         let looked_for = !path.is_empty() && !path.contains('*') && !path.starts_with('@');
         // A folder is meant only where the line itself ends with a slash (fileserver/matcher.go).
         let slash = if path.ends_with('/') { "/" } else { "" };
-        let file = fill(path, scene).map(|file| format!("/{}{slash}", file.trim_matches('/')));
+        let file = fill(path, scene).map(|file| match file.trim_matches('/') {
+            "" => "/".to_owned(),
+            name => format!("/{name}{slash}"),
+        });
         if let Some(file) = file.filter(|file| looked_for && file != "/" && is_there(file)) {
             return Tried::File(file);
         }
