@@ -102,6 +102,7 @@ class Hangs(Exception):
 async def ask(application, request, kind):
     answer = None
     began = False
+    idle = asyncio.Event()
 
     async def receive():
         nonlocal began
@@ -110,11 +111,11 @@ async def ask(application, request, kind):
             if kind == "websocket":
                 return {"type": "websocket.connect"}
             return {"type": "http.request", "body": b"", "more_body": False}
-        if kind == "websocket" and answer is None:
-            raise Hangs
+        if kind == "websocket":
+            if answer is None:
+                raise Hangs
+            idle.set()
         await asyncio.sleep(SECONDS)
-
-    done = asyncio.Event()
 
     async def send(message):
         nonlocal answer
@@ -125,10 +126,11 @@ async def ask(application, request, kind):
                 answer = 403
             elif message["type"].endswith("response.start"):
                 answer = message["status"]
-        done.set()
 
+    # Not cancelled before it ends or waits for more: a synchronous consumer runs in the one thread that
+    # all requests share, and if the loop ends while it sends, asgiref never wakes that thread again.
     task = asyncio.ensure_future(application(scope(request, kind), receive, send))
-    waiting = asyncio.ensure_future(done.wait())
+    waiting = asyncio.ensure_future(idle.wait())
     await asyncio.wait({task, waiting}, return_when=asyncio.FIRST_COMPLETED, timeout=SECONDS)
     waiting.cancel()
     failed = task.exception() if task.done() and not task.cancelled() else None
