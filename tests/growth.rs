@@ -52,7 +52,10 @@ fn each_project_is_joined_to_its_own_application_and_judged_by_itself() {
 
     let mut ways: BTreeMap<String, BTreeMap<String, Verdict>> = BTreeMap::new();
     for traced in cx.ways() {
-        let home = traced.application.clone().expect("an application");
+        // Some are shown by the proxies alone.
+        let Some(home) = traced.application.clone() else {
+            continue;
+        };
         let number = (0..PROJECTS).find(|number| folder(*number) == home);
         assert_eq!(traced.path, path(number.expect("one of the projects")));
         for run in &traced.way.runs {

@@ -52,6 +52,27 @@ pub enum Evidence {
 }
 
 impl Evidence {
+    /// The place in the files that shows it, with words for a label there; `None` for a
+    /// declaration.
+    pub fn shown(&self) -> Option<(Span, String)> {
+        let (span, words) = match self {
+            Self::Declared { .. } => return None,
+            Self::Application { span, .. } => {
+                (span, "the application serves WebSockets there".to_owned())
+            }
+            Self::Intent { span } => (span, "this shows that WebSockets are expected".to_owned()),
+            Self::WellKnown { software, span } => {
+                let words = match software.strip_prefix("the usual") {
+                    Some(rest) => format!("the usual{rest}"),
+                    None => format!("the endpoint of {software}"),
+                };
+                (span, words)
+            }
+            Self::UpstreamName { span } => (span, "a server of WebSockets, by its name".to_owned()),
+        };
+        Some((*span, words))
+    }
+
     /// Whether a route of an application in the project shows it.
     pub fn is_applications(&self) -> bool {
         matches!(self, Self::Application { .. })

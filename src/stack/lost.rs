@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::topology::Program;
+use super::ways::Meant;
 use super::{Stack, Traced};
 use crate::context::Context;
 use crate::finding::{Finding, Report};
@@ -84,21 +85,36 @@ enum Fate {
     Lost(How, usize),
 }
 
+/// What is asked for.
+#[derive(PartialEq, Eq, PartialOrd, Ord)]
+enum What<'a> {
+    /// The route of an application, by its home.
+    Route(&'a str, usize),
+    /// A path that is declared, or that a proxy's own file shows.
+    Shown(&'a Evidence, &'a str),
+}
+
 /// Every cause for which routes are lost, if no rule about a single file names it.
 pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
     let ways = cx.ways();
-    let mut of_route: BTreeMap<(usize, &str, usize), Vec<usize>> = BTreeMap::new();
-    let mut urls: BTreeSet<&str> = BTreeSet::new();
+    let mut of_route: BTreeMap<(usize, What<'_>), Vec<usize>> = BTreeMap::new();
+    let mut urls: BTreeSet<&Evidence> = BTreeSet::new();
     for (index, traced) in ways.iter().enumerate() {
-        let key = match (&traced.application, traced.route, &traced.evidence) {
-            (Some(application), Some(route), _) => (traced.entry, application.as_str(), route),
+        let what = match (&traced.application, traced.route, &traced.entrance) {
+            (Some(application), Some(route), _) => What::Route(application, route),
+            (None, _, Some(_)) if traced.meant != Meant::Perhaps => {
+                What::Shown(&traced.evidence, &traced.path)
+            }
             // Of several ways that a URL may mean the first decides.
-            (None, None, Evidence::Declared { endpoint }) if urls.insert(endpoint) => {
-                (traced.entry, endpoint.as_str(), usize::MAX)
+            (None, _, None) if urls.insert(&traced.evidence) => {
+                What::Shown(&traced.evidence, &traced.path)
             }
             _ => continue,
         };
-        of_route.entry(key).or_default().push(index);
+        of_route
+            .entry((traced.entry, what))
+            .or_default()
+            .push(index);
     }
     // Where all handshakes open there is nothing to ask.
     of_route.retain(|_, own| {
@@ -129,14 +145,15 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
             continue;
         };
         let traced = &ways[index];
-        // The rules about single files judge what takes a declared URL, and nobody else what is
-        // behind that.
+        // The rules about single files judge what takes it first, and nobody else what is behind
+        // that.
         let first = traced.way.runs[0]
             .steps
             .iter()
             .position(|step| step.hop.is_some());
         let of_names = matches!(how, How::UnknownHost { .. } | How::NoName { .. });
-        if traced.route.is_none() && !of_names && first.is_none_or(|first| step <= first) {
+        let is_behind = first.is_some_and(|first| step > first) && traced.meant == Meant::Path;
+        if traced.route.is_none() && !of_names && !is_behind {
             continue;
         }
         let run = &traced.way.runs[0];
@@ -279,9 +296,12 @@ fn fate(stack: &Stack<'_>, traced: &Traced, run: &Run) -> Fate {
         } => {
             let hop = last.hop.map(|hop| &stack.hops[hop]);
             if hop.is_some_and(|hop| hop.is_application()) {
+                // What a proxy's file shows is no promise of the application's.
+                let promised =
+                    traced.route.is_some() || matches!(traced.evidence, Evidence::Declared { .. });
                 return match end.checked_sub(1) {
-                    Some(at) => Fate::Lost(How::Elsewhere, at),
-                    None => Fate::Unclear,
+                    Some(at) if promised => Fate::Lost(How::Elsewhere, at),
+                    _ => Fate::Unclear,
                 };
             }
             match unknown_host(stack, run) {

@@ -5,21 +5,16 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Stack;
 use super::checks::backend_drift::drifts;
-use super::topology::Program;
-use super::ways;
 use crate::caddy::checks::plain_upstream::proved;
 use crate::context::Context;
 use crate::handshake::{Entrance, Outcome, Request};
 use crate::nginx::way::{Cause, End};
 use crate::project::Project;
 use crate::source::Span;
-use crate::trace::{Asked, Run, Step, Target, Tracer, Verdict, Way};
+use crate::trace::{Run, Step, Target, Tracer, Verdict, Way};
 
-/// Handshakes that are sent through one way in.
-const MAX_PATHS: usize = 16;
-
-/// Ways in that are tried.
-const MAX_ENTRANCES: usize = 512;
+/// Hosts that are tried.
+const MAX_HOSTS: usize = 512;
 
 /// A redirect inside the chain.
 #[derive(Clone, Debug)]
@@ -51,11 +46,10 @@ pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
     let stack = Stack::of(cx);
     let mut ways = cx.ways().iter();
     let applied = ways.any(|traced| traced.application.is_some());
-    let (to_proxies, through_edge) = (to_proxies(cx, &stack), through_edge(cx, &stack));
+    let through_edge = through_edge(cx, &stack);
     let all = cx.ways().iter();
     let all = all
         .map(|traced| (&traced.way, traced.application.is_some()))
-        .chain(to_proxies.iter().map(|way| (way, false)))
         .chain(through_edge.iter().map(|way| (way, applied)));
     // What the rules of one technology prove by themselves is told by them.
     let told = proved(cx);
@@ -136,81 +130,6 @@ pub(crate) fn redirected(cx: &Context<'_>) -> Vec<Redirected> {
     found.into_values().collect()
 }
 
-/// The handshakes that the proxies' own files show, through every way in that leads to another
-/// proxy; those that go to it.
-fn to_proxies(cx: &Context<'_>, stack: &Stack<'_>) -> Vec<Way> {
-    let tracer = Tracer::new(cx, stack);
-    let mut found = Vec::new();
-    let entrances = ways::to_proxies(cx, stack, &tracer);
-    for (entry, entrance) in entrances.into_iter().take(MAX_ENTRANCES) {
-        // A path, and the proxy that must take it for the evidence to hold.
-        let mut asked: Vec<(String, Option<Span>)> = cx
-            .project
-            .config
-            .endpoints
-            .iter()
-            .filter(|declared| declared.host().is_none())
-            .map(|declared| (declared.path().to_owned(), None))
-            .collect();
-        let Some(own) = shown(cx, entry) else {
-            continue;
-        };
-        asked.extend(own.into_iter().map(|(path, pass)| (path, Some(pass))));
-        // What the proxy behind it shows for itself it never gets to see.
-        let behind: BTreeSet<usize> = stack
-            .dials(entry)
-            .iter()
-            .filter_map(|dial| stack.behind(entry, &dial.to))
-            .map(|behind| behind.hop)
-            .filter(|hop| *hop != entry)
-            .collect();
-        let theirs = behind.into_iter().filter_map(|hop| shown(cx, hop));
-        asked.extend(theirs.flatten().map(|(path, _)| (path, None)));
-        for (path, through) in asked.into_iter().take(MAX_PATHS) {
-            let way = tracer.through(entry, entrance, &path, Asked::Handshake);
-            let passes = |span: Span| {
-                let steps = way.runs[0].steps.iter();
-                let because = |step: &Step| {
-                    let mut spans = step.passage.because.iter().map(|because| because.span);
-                    spans.any(|because| because == span)
-                };
-                steps.take(2).any(because)
-            };
-            if through.is_none_or(passes) {
-                found.push(way);
-            }
-        }
-    }
-    found
-}
-
-/// The paths of the sockets that a proxy's own files show, each with what passes them on; `None`
-/// for an application.
-fn shown(cx: &Context<'_>, hop: usize) -> Option<Vec<(String, Span)>> {
-    match &cx.topology.places[hop].program {
-        Program::Nginx(config) => {
-            let routes = cx.nginx.routes.iter();
-            let routes = routes.filter(|route| route.config == *config);
-            let view = cx.nginx.view(*config);
-            let shown = routes.filter_map(|route| {
-                let location = &view.config.locations[route.location as usize];
-                Some((location.sample()?, view.directive(route.pass).head()))
-            });
-            Some(shown.collect())
-        }
-        Program::Caddy(config) => {
-            let routes = cx.caddy.routes.iter();
-            let routes = routes.filter(|route| route.config == *config);
-            let shown = routes.map(|route| {
-                let handlers = &cx.caddy.site(route).handlers;
-                (route.path.clone(), handlers.get(route.proxy).head)
-            });
-            Some(shown.collect())
-        }
-        Program::Django { .. } => None,
-    }
-}
-
 /// The same handshakes where an edge that ends TLS goes on in plain HTTP: to whoever takes them at
 /// that port, which may be another server than the one that leads to the application.
 fn through_edge(cx: &Context<'_>, stack: &Stack<'_>) -> Vec<Way> {
@@ -230,7 +149,7 @@ fn through_edge(cx: &Context<'_>, stack: &Stack<'_>) -> Vec<Way> {
     }
     let targets = hosts
         .into_iter()
-        .take(MAX_ENTRANCES)
+        .take(MAX_HOSTS)
         .filter_map(|(host, path)| Target::parse(&format!("wss://{host}{path}")).ok());
     let ways = targets.flat_map(|target| match &target.origin {
         Some(origin) => tracer.url(&target, origin),

@@ -52,10 +52,11 @@ fn shown(run: &Run) -> String {
     layers.join(" ")
 }
 
-/// The ways, as the hops with the port at which each is reached.
+/// The ways to applications, as the hops with the port at which each is reached.
 fn ways(files: &[(&str, &str)]) -> Vec<String> {
     with(files, |cx| {
         let ways = cx.ways().iter();
+        let ways = ways.filter(|traced| traced.application.is_some());
         ways.map(|traced: &Traced| shown(traced.way.decisive()))
             .collect()
     })
@@ -637,4 +638,101 @@ fn what_a_backend_shows_for_sockets_is_asked_of_the_balancer() {
         found("encode gzip", "api.example.com").is_empty(),
         "no sockets"
     );
+}
+
+#[test]
+fn what_a_proxy_shows_for_itself_is_lost_behind_it() {
+    let edge = |location: &str, lines: &str| {
+        (
+            "edge/nginx.conf",
+            conf(&format!(
+                "server {{ listen 80; server_name live.example.org; location {location} {{ {UPGRADE} {lines} proxy_pass http://inner:8080; }} }}"
+            )),
+        )
+    };
+    let caddy = |host: &str| {
+        (
+            "inner/Caddyfile",
+            format!("http://{host}:8080 {{\n\treverse_proxy rails:3000\n}}\n"),
+        )
+    };
+    let nginx = |locations: &str| {
+        (
+            "inner/nginx.conf",
+            conf(&format!("server {{ listen 8080; {locations} }}")),
+        )
+    };
+    let compose = |image: &str, file: &str, to: &str| {
+        (
+            "compose.yaml",
+            format!(
+                "services:\n  edge:\n    image: nginx\n    ports: ['80:80']\n    volumes: ['./edge/nginx.conf:/etc/nginx/nginx.conf']\n  inner:\n    image: {image}\n    volumes: ['./inner/{file}:{to}']\n  rails:\n    image: rails\n"
+            ),
+        )
+    };
+    let host = "proxy_set_header Host $host;";
+    let behind_caddy = compose("caddy", "Caddyfile", "/etc/caddy/Caddyfile");
+    let behind_nginx = compose("nginx", "nginx.conf", "/etc/nginx/nginx.conf");
+    let plain = "location / { proxy_pass http://rails:3000; }";
+    for (edge, inner, compose, expected) in [
+        (
+            edge("/cable", host),
+            caddy("backend.internal"),
+            &behind_caddy,
+            vec!["stack/unknown-host"],
+        ),
+        (edge("/cable", ""), caddy("inner"), &behind_caddy, vec![]),
+        (
+            edge("/cable", host),
+            caddy("live.example.org"),
+            &behind_caddy,
+            vec![],
+        ),
+        (
+            edge("/cable", ""),
+            nginx(plain),
+            &behind_nginx,
+            vec!["stack/route-not-forwarded"],
+        ),
+        (
+            edge("/cable", ""),
+            nginx("location / { return 404; }"),
+            &behind_nginx,
+            vec!["stack/route-not-forwarded"],
+        ),
+        (
+            edge("/cable", ""),
+            nginx(&format!(
+                "location / {{ {UPGRADE} proxy_pass http://rails:3000; }}"
+            )),
+            &behind_nginx,
+            vec![],
+        ),
+        // Lines for the upgrade where nobody need ask for one.
+        (edge("/", ""), nginx(plain), &behind_nginx, vec![]),
+        (
+            edge("/api/", ""),
+            nginx("location / { return 404; }"),
+            &behind_nginx,
+            vec![],
+        ),
+        (
+            edge("/", host),
+            caddy("backend.internal"),
+            &behind_caddy,
+            vec![],
+        ),
+    ] {
+        let files = [
+            (edge.0, edge.1.as_str()),
+            (inner.0, inner.1.as_str()),
+            (compose.0, compose.1.as_str()),
+        ];
+        let found = told(&files);
+        let found: Vec<&str> = found
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        assert_eq!(found, expected, "{files:#?}");
+    }
 }

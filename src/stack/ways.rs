@@ -11,9 +11,9 @@ use super::{Stack, served};
 use crate::context::Context;
 use crate::django::objects::Object;
 use crate::django::routes::WebSocket;
-use crate::handshake::{Entrance, Evidence, Outcome};
+use crate::handshake::{Entrance, Evidence, Outcome, known_endpoint};
 use crate::source::Span;
-use crate::trace::{Asked, Target, Tracer, Way};
+use crate::trace::{Asked, Step, Target, Tracer, Way};
 
 /// Ways that are traced for one application.
 const MAX_OF_ONE: usize = 512;
@@ -21,15 +21,20 @@ const MAX_OF_ONE: usize = 512;
 /// Ways that are traced in one project.
 const MAX_OF_ALL: usize = 10_000;
 
+/// Handshakes that are sent through one way to another proxy.
+const MAX_PATHS: usize = 16;
+
 /// A route that was sent through one way in.
 #[derive(Clone, Debug)]
 pub struct Traced {
     /// The path that was asked for, with its query.
     pub path: String,
-    /// Why handshakes arrive there: a route of an application, or a declaration.
+    /// Why handshakes arrive there.
     pub evidence: Evidence,
-    /// The application that this way leads to, by the folder of its sources; `None` where a URL is
-    /// declared that is nobody's route.
+    /// How sure it is that they do.
+    pub meant: Meant,
+    /// The application that this way leads to, by the folder of its sources; `None` where only a
+    /// declaration or a proxy's own file shows the socket.
     pub application: Option<String>,
     /// The route, an index into the model's.
     pub route: Option<usize>,
@@ -39,6 +44,17 @@ pub struct Traced {
     pub entrance: Option<Entrance>,
     /// What becomes of it.
     pub way: Way,
+}
+
+/// How much evidence says about who asks for what.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Meant {
+    /// Sockets are asked for at this very path.
+    Path,
+    /// They are asked for at some path of this host, and all go this way.
+    Host,
+    /// Some may come this way.
+    Perhaps,
 }
 
 /// A block of a hop that leads somewhere.
@@ -119,7 +135,7 @@ pub(super) fn reached<'a, 's>(
 }
 
 /// The ways in that lead to a proxy behind another one.
-pub(super) fn to_proxies<'s>(
+fn to_proxies<'s>(
     cx: &Context<'_>,
     stack: &'s Stack<'_>,
     tracer: &Tracer<'_>,
@@ -134,45 +150,60 @@ pub(super) fn to_proxies<'s>(
     entrances(stack, tracer, &graph.leading_to(&inner))
 }
 
-/// Every application route and every declared endpoint, through every way that leads there.
+/// Every application route and every declared endpoint, through every way that leads there; and
+/// the sockets that proxies' own files show, through every way to another proxy.
 pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
     let stack = Stack::of(cx);
     let tracer = Tracer::new(cx, &stack);
-    let declared: Vec<Target> = cx
-        .project
-        .config
-        .endpoints
-        .iter()
-        .filter_map(|declared| Target::parse(&declared.endpoint).ok())
-        .collect();
     let mut found = Vec::new();
+    to_applications(cx, &stack, &tracer, &mut found);
+    to_urls(cx, &tracer, &mut found);
+    through_proxies(cx, &stack, &tracer, &mut found);
+    found
+}
+
+/// The paths that are declared for every host.
+fn declared(cx: &Context<'_>) -> Vec<(String, Evidence)> {
+    let endpoints = cx.project.config.endpoints.iter();
+    let targets = endpoints.filter_map(|declared| Target::parse(&declared.endpoint).ok());
+    let paths = targets.filter(|target| target.origin.is_none());
+    let paths = paths.map(|target| {
+        let endpoint = target.text;
+        (target.path, Evidence::Declared { endpoint })
+    });
+    paths.collect()
+}
+
+/// The routes of applications and the paths that are declared, through every way to an application.
+fn to_applications(
+    cx: &Context<'_>,
+    stack: &Stack<'_>,
+    tracer: &Tracer<'_>,
+    found: &mut Vec<Traced>,
+) {
+    let declared = declared(cx);
     for Reached {
         home,
         hops,
         entrances,
-    } in reached(cx, &stack, &tracer)
+    } in reached(cx, stack, tracer)
     {
-        let routes = routes(cx, home, &hops);
-        let own: Vec<(String, Evidence, Option<usize>)> = routes
-            .into_iter()
-            .map(|(route, path, evidence)| (path, evidence, Some(route)))
-            .collect();
-        let paths = declared.iter().filter(|target| target.origin.is_none());
-        let also = paths.map(|target| {
-            let endpoint = target.text.clone();
-            (target.path.clone(), Evidence::Declared { endpoint }, None)
-        });
-        let asked: Vec<_> = own.into_iter().chain(also).collect();
+        let own = routes(cx, home, &hops).into_iter();
+        let own = own.map(|(route, path, evidence)| (path, evidence, Some(route)));
+        let also = declared.iter().cloned();
+        let also = also.map(|(path, evidence)| (path, evidence, None));
+        let asked: Vec<_> = own.chain(also).collect();
         // Each way in is tried with the same number of routes.
         let most = (MAX_OF_ONE / entrances.len().max(1)).max(1);
         for (entry, entrance) in entrances.into_iter().take(MAX_OF_ONE) {
             for (path, evidence, route) in asked.iter().take(most) {
                 if found.len() >= MAX_OF_ALL {
-                    return found;
+                    return;
                 }
                 found.push(Traced {
                     path: path.clone(),
                     evidence: evidence.clone(),
+                    meant: Meant::Path,
                     application: Some(home.to_owned()),
                     route: *route,
                     entry,
@@ -182,18 +213,25 @@ pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
             }
         }
     }
-    for target in &declared {
+}
+
+/// The URLs that are declared with their host.
+fn to_urls(cx: &Context<'_>, tracer: &Tracer<'_>, found: &mut Vec<Traced>) {
+    for declared in &cx.project.config.endpoints {
+        let Ok(target) = Target::parse(&declared.endpoint) else {
+            continue;
+        };
         let Some(origin) = &target.origin else {
             continue;
         };
-        let endpoint = target.text.clone();
-        let traced = tracer.url(target, origin).into_iter().filter_map(|way| {
+        let traced = tracer.url(&target, origin).into_iter().filter_map(|way| {
             let [run, _] = &way.runs;
             Some(Traced {
                 path: target.path.clone(),
                 evidence: Evidence::Declared {
-                    endpoint: endpoint.clone(),
+                    endpoint: declared.endpoint.clone(),
                 },
+                meant: Meant::Path,
                 application: None,
                 route: None,
                 entry: run.steps.iter().find_map(|step| step.hop)?,
@@ -203,7 +241,118 @@ pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
         });
         found.extend(traced.take(MAX_OF_ALL.saturating_sub(found.len())));
     }
-    found
+}
+
+/// The paths that are declared and those that the proxies' own files show, through every way to
+/// another proxy.
+fn through_proxies(
+    cx: &Context<'_>,
+    stack: &Stack<'_>,
+    tracer: &Tracer<'_>,
+    found: &mut Vec<Traced>,
+) {
+    let declared = declared(cx);
+    let entrances = to_proxies(cx, stack, tracer);
+    for (entry, entrance) in entrances.into_iter().take(MAX_OF_ONE) {
+        // With what must pass it on for the evidence to hold.
+        let declared = declared.iter().cloned();
+        let declared = declared.map(|(path, evidence)| (path, evidence, None, Meant::Path));
+        let own = shown(cx, entry).into_iter();
+        let own = own.map(|one| (one.path, one.evidence, Some(one.pass), one.meant));
+        // What the proxy behind it shows for itself it never gets to see.
+        let behind: BTreeSet<usize> = stack
+            .dials(entry)
+            .iter()
+            .filter_map(|dial| stack.behind(entry, &dial.to))
+            .map(|behind| behind.hop)
+            .filter(|hop| *hop != entry)
+            .collect();
+        let theirs = behind.into_iter().flat_map(|hop| shown(cx, hop));
+        let theirs = theirs.map(|one| (one.path, one.evidence, None, Meant::Perhaps));
+        let asked = declared.chain(own).chain(theirs).take(MAX_PATHS);
+        for (path, evidence, pass, meant) in asked {
+            if found.len() >= MAX_OF_ALL {
+                return;
+            }
+            let way = tracer.through(entry, entrance, &path, Asked::Handshake);
+            let passes = |span: Span| {
+                let steps = way.runs[0].steps.iter();
+                let because = |step: &Step| {
+                    let mut spans = step.passage.because.iter().map(|because| because.span);
+                    spans.any(|because| because == span)
+                };
+                steps.take(2).any(because)
+            };
+            if pass.is_none_or(passes) {
+                found.push(Traced {
+                    path,
+                    evidence,
+                    meant,
+                    application: None,
+                    route: None,
+                    entry,
+                    entrance: Some(entrance.clone()),
+                    way,
+                });
+            }
+        }
+    }
+}
+
+/// A socket that a proxy's own file shows.
+struct Shown {
+    path: String,
+    evidence: Evidence,
+    meant: Meant,
+    /// What passes it on.
+    pass: Span,
+}
+
+/// The sockets that a proxy's own files show.
+fn shown(cx: &Context<'_>, hop: usize) -> Vec<Shown> {
+    // Lines for the upgrade alone stand in many places where nobody asks for one.
+    let meant = |path: &str| match known_endpoint(path) {
+        Some(_) => Meant::Path,
+        None => Meant::Perhaps,
+    };
+    match &cx.topology.places[hop].program {
+        Program::Nginx(config) => {
+            let routes = cx.nginx.routes.iter();
+            let routes = routes.filter(|route| route.config == *config);
+            let view = cx.nginx.view(*config);
+            let shown = routes.filter_map(|route| {
+                let path = view.config.locations[route.location as usize].sample()?;
+                Some(Shown {
+                    meant: meant(&path),
+                    path,
+                    evidence: route.evidence.first()?.clone(),
+                    pass: view.directive(route.pass).head(),
+                })
+            });
+            shown.collect()
+        }
+        Program::Caddy(config) => {
+            let routes = cx.caddy.routes.iter();
+            let routes = routes.filter(|route| route.config == *config);
+            let shown = routes.map(|route| {
+                let proxy = cx.caddy.site(route).handlers.get(route.proxy);
+                // A matcher for handshakes, and no line of the proxy's.
+                let matched = matches!(&route.evidence, Evidence::Intent { span } if !proxy.span.contains(*span));
+                Shown {
+                    path: route.path.clone(),
+                    evidence: route.evidence.clone(),
+                    meant: match (route.path_named, matched) {
+                        (false, true) => Meant::Host,
+                        (true, true) => Meant::Path,
+                        (_, false) => meant(&route.path),
+                    },
+                    pass: proxy.head,
+                }
+            });
+            shown.collect()
+        }
+        Program::Django { .. } => Vec::new(),
+    }
 }
 
 /// The route of an application to which a handshake would go if a server did not refuse its whole

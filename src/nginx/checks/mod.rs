@@ -386,22 +386,10 @@ fn because(cx: &Context<'_>, finding: Finding, evidence: Option<&Evidence>) -> F
                 }
             }
         }
-        Some(Evidence::Application { span, .. }) => {
-            (*span, "the application serves WebSockets there".to_owned())
-        }
-        Some(Evidence::Intent { span }) => {
-            (*span, "this shows that WebSockets are expected".to_owned())
-        }
-        Some(Evidence::WellKnown { software, span }) => {
-            let known = match software.strip_prefix("the usual") {
-                Some(rest) => format!("the usual{rest}"),
-                None => format!("the endpoint of {software}"),
-            };
-            (*span, known)
-        }
-        Some(Evidence::UpstreamName { span }) => {
-            (*span, "a server of WebSockets, by its name".to_owned())
-        }
+        Some(other) => match other.shown() {
+            Some(shown) => shown,
+            None => return finding,
+        },
         None => return finding,
     };
     if finding

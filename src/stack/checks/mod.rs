@@ -93,7 +93,11 @@ impl<'a, 'p> Told<'a, 'p> {
                         None => finding,
                     }
                 }
-                _ => finding,
+                Some(evidence) => match evidence.shown() {
+                    Some((span, words)) => label(finding, span, words),
+                    None => finding,
+                },
+                None => finding,
             };
         }
         let before = &self.run().steps[..self.lost.step];
