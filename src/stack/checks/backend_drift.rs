@@ -47,7 +47,8 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             ),
             None => format!(
                 "{bad} of {count} backends that {} balances between loses every handshake that it gets: `{}` {status} there",
-                step.layer, traced.path,
+                super::name(step.layer),
+                traced.path,
             ),
         };
         let mut finding = report
