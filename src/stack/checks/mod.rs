@@ -14,7 +14,7 @@ use super::Traced;
 use super::lost::Lost;
 use crate::context::Context;
 use crate::finding::Finding;
-use crate::handshake::{Evidence, Outcome};
+use crate::handshake::{Evidence, Outcome, Upstream};
 use crate::source::Span;
 use crate::trace::{Run, Step};
 
@@ -159,22 +159,28 @@ impl<'a, 'p> Told<'a, 'p> {
         first[..shared.unwrap_or(1)].to_owned()
     }
 
-    /// The application's address, as the first proxy dials it.
+    /// The address of who takes the sockets, as the losing proxy dials it: the application's, or
+    /// where no file of the project is one, the only one that it dials for this request or at all.
     fn address(&self) -> Option<String> {
         let stack = super::Stack::of(self.cx);
         let hop = self.step().hop?;
-        let leads = |to: &crate::handshake::Upstream| {
-            let behind = stack.behind(hop, to)?;
-            let place = &self.cx.topology.places[behind.hop];
-            (Some(&place.folder) == self.traced.application.as_ref()).then_some(behind.hop)
-        };
-        let dials = stack.dials(hop).iter();
-        let to: Vec<_> = dials
-            .filter(|dial| {
-                leads(&dial.to).is_some_and(|hop| super::lost::takes_sockets(&stack, hop))
+        let takes = |to: &Upstream| {
+            stack.behind(hop, to).is_some_and(|behind| {
+                let place = &self.cx.topology.places[behind.hop];
+                Some(&place.folder) == self.traced.application.as_ref()
+                    && super::lost::takes_sockets(&stack, behind.hop)
             })
-            .collect();
-        let to = &to.first()?.to;
+        };
+        let dialled = || stack.dials(hop).iter().map(|dial| &dial.to);
+        let to = match (&self.traced.application, &self.step().passage.outcome) {
+            (Some(_), _) => dialled().find(|to| takes(to))?,
+            (None, Outcome::Forwards { to, .. }) => to.first()?,
+            (None, _) => {
+                let (first, mut all) = (dialled().next()?, dialled());
+                let same = |to: &Upstream| to.host == first.host && to.port == first.port;
+                all.all(same).then_some(first)?
+            }
+        };
         let (host, port) = (to.host.known()?, to.port.known()?);
         Some(match host.strip_prefix("unix:") {
             Some(path) if self.step().layer == "caddy" => format!("unix/{path}"),
@@ -183,20 +189,19 @@ impl<'a, 'p> Told<'a, 'p> {
         })
     }
 
-    /// A block of its own for sockets below `prefix`, as the losing proxy writes it.
-    fn block(&self, prefix: &str) -> Option<String> {
-        let address = self.address()?;
+    /// A block of its own for sockets below `prefix`, as the losing proxy writes it, at `address`.
+    fn block(&self, prefix: &str, address: &str) -> String {
         let prefix = if prefix == "/" {
             &self.traced.path
         } else {
             prefix
         };
-        Some(match self.step().layer {
+        match self.step().layer {
             "caddy" => format!("handle {prefix}* {{\n\treverse_proxy {address}\n}}"),
             _ => format!(
                 "location {prefix} {{\n    proxy_pass http://{address};\n    proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection \"upgrade\";\n    proxy_set_header Host $host;\n}}"
             ),
-        })
+        }
     }
 }
 

@@ -57,11 +57,11 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                     // Whatever else a line of Caddy's or nginx's is, it is not for the sockets.
                     _ if told.step().layer == "nginx" => format!(
                         "keep the sockets from this line:\n{}",
-                        told.block(path).unwrap_or_else(|| format!("# {line};"))
+                        told.address().map_or_else(|| format!("# {line};"), |to| told.block(path, &to))
                     ),
                     _ => format!(
                         "keep the sockets from this line:\n{}",
-                        told.block(path).unwrap_or_else(|| format!("# {line}"))
+                        told.address().map_or_else(|| format!("# {line}"), |to| told.block(path, &to))
                     ),
                 };
                 let route = path

@@ -66,8 +66,15 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 "let it take the paths of the routes, `{prefix}` in place of `{}`:\n{line} {{",
                 beside.path
             ));
-        } else if let Some(block) = told.block(&prefix) {
-            finding = finding.help(format!("give the sockets a block of their own:\n{block}"));
+        } else {
+            let (with, address) = match told.address() {
+                Some(address) => ("", address),
+                None => (", with the address of their server", "ADDRESS".to_owned()),
+            };
+            let block = told.block(&prefix, &address);
+            finding = finding.help(format!(
+                "give the sockets a block of their own{with}:\n{block}"
+            ));
         }
         report.push(finding);
     }
