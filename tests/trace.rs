@@ -378,6 +378,9 @@ fn a_101_that_is_no_switch_never_leaves_the_caddy_before() {
         ("header >Upgrade h2c", 200),
         ("header Upgrade h2c", 200),
         ("header Upgrade websocket", 101),
+        // A browser takes it, and Go drops a Connection that says so.
+        ("header Connection close", 200),
+        ("header >Connection \"close, Upgrade\"", 200),
     ] {
         let caddy = format!(
             ":80 {{\n\treverse_proxy 127.0.0.1:8080\n}}\n:8080 {{\n\t{line}\n\treverse_proxy 127.0.0.1:8000\n}}\n"
@@ -390,6 +393,26 @@ fn a_101_that_is_no_switch_never_leaves_the_caddy_before() {
             "{line}: {json:#}"
         );
     }
+}
+
+#[test]
+fn a_connection_that_closes_opens_for_a_browser() {
+    let caddy = ":80 {\n\theader Connection close\n\treverse_proxy 127.0.0.1:8000\n}\n";
+    let folder = folder(&[("Caddyfile", caddy)]);
+    let (_, json) = traced(folder.path(), "ws://a.example/ws");
+    assert_eq!(json["verdict"], "opens", "{json:#}");
+}
+
+#[test]
+fn an_empty_answer_is_one_to_handle() {
+    let caddy = ":80 {\n\treverse_proxy 127.0.0.1:8080 {\n\t\thandle_response {\n\t\t\trespond x 202\n\t\t}\n\t}\n}\nhttp://b.example:8080 {\n\treverse_proxy 127.0.0.1:8000\n}\n";
+    let folder = folder(&[("Caddyfile", caddy)]);
+    let (_, json) = traced(folder.path(), "ws://a.example/ws");
+    assert_eq!(
+        (&json["verdict"], &json["status"]),
+        (&json!("fails"), &json!(202)),
+        "{json:#}"
+    );
 }
 
 #[test]

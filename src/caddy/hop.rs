@@ -3,7 +3,7 @@
 use super::handler::{Action, HandlerId, Handlers};
 use super::matcher::Doubt;
 use super::proxy::{Dialect, HANDSHAKE, HeaderLine, Proxy, Scheme, opens, rebuild};
-use super::response::{Answers, ResponseHandler, Spoiled, spoiled};
+use super::response::{Answers, ResponseHandler, Returned, Spoiled, returned};
 pub use super::walk::{End, PathChange, Walk, walk};
 use super::walk::{rewritten, walk_error, walk_list};
 use crate::handshake::{Because, Outcome, Passage, Protocol, Reply, Request, Upstream};
@@ -268,24 +268,27 @@ impl SiteHop<'_> {
             return Reply::Replaced { status };
         }
         let scene = walk.scene(self.handlers);
-        let found = spoiled(
+        let found = returned(
             walk.header_ops(self.handlers),
             &scene,
             self.handlers.version,
         );
         let found = match (found, walk.doubled) {
-            (Ok(None), Some(by)) => Ok(Some(Spoiled {
-                header: "Upgrade",
-                lines: 2,
-                value: None,
-                by,
-                switches: true,
-            })),
+            (Ok(Returned::Whole | Returned::Closing(_)), Some(by)) => {
+                Ok(Returned::Spoiled(Spoiled {
+                    header: "Upgrade",
+                    lines: 2,
+                    value: None,
+                    by,
+                    switches: true,
+                }))
+            }
             (found, _) => found,
         };
         match found {
-            Ok(None) => Reply::Intact,
-            Ok(Some(spoiled)) => {
+            Ok(Returned::Whole) => Reply::Intact,
+            Ok(Returned::Closing(by)) => Reply::Closing { by },
+            Ok(Returned::Spoiled(spoiled)) => {
                 let message = match spoiled.lines {
                     0 => format!("takes {} from the 101", spoiled.header),
                     1 => format!("changes {} of the 101", spoiled.header),
@@ -356,7 +359,7 @@ fn refused(handlers: &Handlers, walk: &Walk, proxy: &Proxy) -> Vec<(u16, Outcome
         },
         None => dropped,
     };
-    let refusals = (300..600).filter_map(|code| Some((code, instead(code)?)));
+    let refusals = (200..600).filter_map(|code| Some((code, instead(code)?)));
     refusals.chain([(101, switch)]).collect()
 }
 
@@ -619,6 +622,34 @@ mod tests {
                 "map {one} {two} {\nx y\ndefault {one}\n}\nmap {two} {one} {\nx y\n}\n@m vars {two} y\nrespond @m 418\nreverse_proxy a:1",
                 "/ws",
                 "undecided",
+            ),
+            // Captures bear the name of their matcher, so that these are two (seed 142000571).
+            (
+                "@a expression `path('/ws*')`\n@b expression `path('/ws*')`\nuri @a strip_prefix /ws\nrespond @b 418\nreverse_proxy a:1",
+                "/ws/x",
+                "1 /x",
+            ),
+            (
+                "@a path_regexp ^/ws\n@b path_regexp ^/ws\nuri @a strip_prefix /ws\nrespond @b 418\nreverse_proxy a:1",
+                "/ws/x",
+                "1 /x",
+            ),
+            (
+                "@a path_regexp w ^/ws\n@b path_regexp w ^/ws\nuri @a strip_prefix /ws\nrespond @b 418\nreverse_proxy a:1",
+                "/ws/x",
+                "418",
+            ),
+            // An error passes by the `intercept` on its way (seed 140000812).
+            (
+                "error 500\nintercept {\n@e status 5xx\nreplace_status @e 502\n}\nhandle_errors {\nrespond x {err.status_code}\n}",
+                "/ws",
+                "500",
+            ),
+            // What is no handshake any more is answered, and the buffer ends (seed 141000348).
+            (
+                "reverse_proxy /ws* a:1 {\nheader_up -Connection\nresponse_buffers 1KB\nhandle_response {\nheader X-A b\n}\n}\nreverse_proxy a:2",
+                "/ws",
+                "2 /ws",
             ),
             // A proxy that fails has no answer to handle.
             (

@@ -13,6 +13,7 @@ use super::expand::Word;
 use super::path::{clean, path_matches};
 use super::placeholder::{Scene, fill, value_of};
 use crate::handshake::{Protocol, Request};
+use crate::project::Version;
 use crate::source::Span;
 
 /// One condition.
@@ -82,6 +83,8 @@ pub struct Matcher {
     sorts_by: Option<Arc<str>>,
     /// The conditions as written, so that two matchers that say the same are one to Caddy.
     said: Arc<str>,
+    /// Its captures are called by its own name, which makes it another one from 2.8 on.
+    names_captures: bool,
 }
 
 impl Default for Matcher {
@@ -94,6 +97,7 @@ impl Default for Matcher {
             conditional: false,
             sorts_by: None,
             said: "".into(),
+            names_captures: false,
         }
     }
 }
@@ -176,8 +180,9 @@ impl Matcher {
     }
 
     /// Whether both say the same, so that Caddy evaluates them once for neighbours.
-    pub(super) fn same(&self, other: &Self) -> bool {
-        self.said == other.said
+    pub(super) fn same(&self, other: &Self, version: Version) -> bool {
+        let named = self.names_captures && version >= [2, 8, 0];
+        self.said == other.said && (!named || self.name == other.name)
     }
 
     /// The file that its `file` condition finds, for `{file_match.relative}` in what follows.

@@ -172,13 +172,23 @@ pub struct Spoiled {
     pub switches: bool,
 }
 
-/// What the 101 is when it leaves: the first thing in it that a browser refuses. `Err` where that
-/// can't be known.
-pub(super) fn spoiled<'a>(
+/// What a 101 is when it leaves.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Returned {
+    /// As it came.
+    Whole,
+    /// With `close` in Connection, by this line.
+    Closing(Span),
+    /// With something in it that a browser refuses: the first.
+    Spoiled(Spoiled),
+}
+
+/// What the 101 is when it leaves. `Err` where that can't be known.
+pub(super) fn returned<'a>(
     ran: impl DoubleEndedIterator<Item = (&'a Handler, &'a HeaderOps)> + Clone,
     scene: &Scene<'_>,
     version: Version,
-) -> Result<Option<Spoiled>, Span> {
+) -> Result<Returned, Span> {
     let mut headers: Vec<Header> = Vec::new();
     let mut taken: Vec<(&'static str, Span)> = Vec::new();
     for (_, ops) in ran.clone().filter(|(_, ops)| !ops.waits()) {
@@ -227,7 +237,7 @@ pub(super) fn spoiled<'a>(
     // Unless an outer one put it back.
     for (header, by) in taken {
         if lines(&headers, header).next().is_none() {
-            return Ok(Some(Spoiled {
+            return Ok(Returned::Spoiled(Spoiled {
                 header,
                 lines: 0,
                 value: None,
@@ -236,7 +246,15 @@ pub(super) fn spoiled<'a>(
             }));
         }
     }
-    judge(&headers)
+    if let Some(spoiled) = judge(&headers)? {
+        return Ok(Returned::Spoiled(spoiled));
+    }
+    let closes = lines(&headers, "Connection").find(|line| {
+        let value = line.value.known();
+        value.is_some_and(|value| has_token(value, "close"))
+    });
+    let by = closes.and_then(|line| line.from);
+    Ok(by.map_or(Returned::Whole, Returned::Closing))
 }
 
 /// RFC 6455, 4.1, as browsers go about it: the first thing that they refuse.

@@ -6,10 +6,11 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use super::address::{Address, host_matches};
-use super::hop::{End, Journey, SiteHop};
+use super::handler::{Action, HandlerId};
+use super::hop::{End, Journey, SiteHop, upstreams};
 use super::model::{AutoHttps, Certificates, Config, ServerOptions, Site};
 use super::path::path_matches;
-use crate::handshake::{Because, Outcome, Request};
+use crate::handshake::{Because, Outcome, Peer, Request};
 use crate::source::Span;
 
 /// What a server makes of a request before, or in place of, a site.
@@ -166,13 +167,35 @@ impl Config {
         let journey = hop.journey(request);
         let mut because = vec![Because { span, message }];
         because.extend(journey.because.iter().cloned());
+        let left = journey.walk.left.filter(|id| self.asks_itself(index, *id));
+        let outcome = match left {
+            // It may as well be asked in a circle, or close.
+            Some(_) => Outcome::Undecided {
+                why: "`handle_response` leaves the answer to others, if this Caddy's other site gives one"
+                    .to_owned(),
+            },
+            None => journey.outcome.clone(),
+        };
         Arrival {
             site: Some(index),
             at: Some(span),
-            outcome: journey.outcome.clone(),
+            outcome,
             because,
             journey: Some(journey),
         }
+    }
+
+    /// Whether a proxy of a site dials a listener of this same Caddy.
+    fn asks_itself(&self, site: usize, proxy: HandlerId) -> bool {
+        let handler = self.sites[site].handlers.get(proxy);
+        let Action::Proxy(proxy) = &handler.action else {
+            return false;
+        };
+        upstreams(proxy, handler.head).iter().any(|upstream| {
+            let port = upstream.port.known();
+            upstream.peer() == Peer::Private
+                && port.is_some_and(|port| !self.listening(*port).is_empty())
+        })
     }
 
     /// The redirect of automatic HTTPS, for an address or for whoever is left over.

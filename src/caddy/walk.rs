@@ -74,6 +74,8 @@ pub struct Walk {
     pub replaced: Option<(Span, Option<u16>)>,
     /// A `copy_response_headers` that doubles the headers of the 101.
     pub doubled: Option<Span>,
+    /// A proxy whose answer is left to what comes after it.
+    pub(super) left: Option<HandlerId>,
     /// An `intercept` that ends the connection if nothing answers.
     pub(super) panics: Option<HandlerId>,
     /// What `vars`, expressions and `file` found out.
@@ -206,6 +208,7 @@ impl<'a> Walker<'a> {
                 before_error: 0,
                 replaced: None,
                 doubled: None,
+                left: None,
                 panics: None,
                 found: HashMap::new(),
                 maps: Vec::new(),
@@ -265,7 +268,8 @@ impl<'a> Walker<'a> {
         // route, whose matcher is evaluated once, before any of them runs.
         let same = |a: HandlerId, b: HandlerId| {
             let one = group(a) == group(b) && group(a) != Group::Alone;
-            one && handlers.get(a).matcher.same(&handlers.get(b).matcher)
+            let [a, b] = [a, b].map(|id| &handlers.get(id).matcher);
+            one && a.same(b, handlers.version)
         };
         let (mut handled, mut rewritten, mut rooted) = (false, false, false);
         let mut at = 0;
@@ -492,8 +496,9 @@ impl<'a> Walker<'a> {
             || proxy.unhealthy.is_some()
             || proxy.checks_socket(&self.walk.request.path).is_some()
             || proxy.by_request(&self.scene()).is_err()
-            // A buffer waits for the end of the answer before anybody handles it.
-            || proxy.buffers.is_some();
+            // A buffer waits for the end of the answer before anybody handles it, and only what is no
+            // handshake any more has an answer that ends.
+            || proxy.buffers.is_some() && self.sends_handshake(proxy);
         if let Some(response) = taken.filter(|_| !fails) {
             let Some(list) = &response.handlers else {
                 // The body of the answer is the socket, which never ends.
@@ -510,11 +515,20 @@ impl<'a> Walker<'a> {
                 None => {
                     self.walk.doubled = None;
                     self.dropped = Some((id, response.head));
+                    self.walk.left = Some(id);
                     return None;
                 }
             }
         }
         Some(End::Proxied(id))
+    }
+
+    /// Whether what reaches the upstream may still open a socket.
+    fn sends_handshake(&self, proxy: &Proxy) -> bool {
+        let sent = proxy.sent(&self.scene(), self.handlers.version, self.handlers.trust);
+        HANDSHAKE
+            .iter()
+            .all(|name| opens(&sent, &self.walk.asked, name) != Some(false))
     }
 
     /// An error of that status, which a `handle_errors` may take (caddyhttp/server.go).
@@ -529,6 +543,9 @@ impl<'a> Walker<'a> {
         let handlers = self.handlers;
         self.error = Some(code);
         self.walk.before_error = self.walk.headers.len();
+        // They let an error pass (intercept.go, ServeHTTP).
+        self.intercepts.clear();
+        self.buffered = false;
         let mut routes = handlers.errors.as_slice();
         if routes.is_empty() {
             // caddyhttp/server.go: what was asked for is asked for again, with the headers and the

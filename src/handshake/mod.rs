@@ -285,6 +285,12 @@ pub enum Outcome {
 pub enum Reply {
     /// It arrives, with every handshake header as it was: the socket opens.
     Intact,
+    /// The same, and Connection says `close` beside `upgrade`. A browser opens the socket, but a
+    /// proxy written in Go finds no Connection at all in such an answer.
+    Closing {
+        /// The line that says so.
+        by: Span,
+    },
     /// The client gets another status, or (`None`) nothing at all: the hop waits for ever, or
     /// closes.
     Replaced {

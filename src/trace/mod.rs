@@ -704,7 +704,15 @@ impl<'a> Tracer<'a> {
                     .hop
                     .is_some_and(|hop| !self.stack.hops[hop].is_application())
         });
-        if run.verdict == Verdict::Fails && run.status.is_none() && closes {
+        let dropped = run.verdict == Verdict::Opens && run.steps.first().is_some_and(says_close);
+        if dropped && let Some((_, outcome)) = refused.iter().find(|(code, _)| *code == 101) {
+            let why = "the upstream's 101 says `Connection: close`, and is taken for no switch of protocols";
+            run.reasons = vec![why.to_owned()];
+            (run.verdict, run.status, run.lost_at) = match outcome {
+                Outcome::Answers { status } => (Verdict::Fails, *status, Some(1)),
+                _ => (Verdict::Undecided, None, Some(0)),
+            };
+        } else if run.verdict == Verdict::Fails && run.status.is_none() && closes {
             run.status = hop.unanswered();
         } else if run.verdict == Verdict::Fails
             && let Some(status) = run.status
@@ -750,7 +758,7 @@ impl<'a> Tracer<'a> {
         }
         if run.verdict == Verdict::Opens {
             match reply {
-                Reply::Intact => {}
+                Reply::Intact | Reply::Closing { .. } => {}
                 Reply::Replaced { status } => {
                     (run.verdict, run.status, run.lost_at) = (Verdict::Fails, status, Some(0));
                     run.reasons = vec![match status {
@@ -770,6 +778,14 @@ impl<'a> Tracer<'a> {
         }
         run.steps.insert(0, step);
         run
+    }
+}
+
+/// Whether what comes back from it is [`Reply::Closing`].
+fn says_close(step: &Step) -> bool {
+    match step.passage.outcome {
+        Outcome::Forwards { ref reply, .. } => matches!(reply, Reply::Closing { .. }),
+        _ => false,
     }
 }
 

@@ -37,7 +37,24 @@ pub(in crate::caddy) fn define(directive: &Directive) -> Matcher {
         conditional: is_conditional(directive),
         sorts_by: only_path(directive),
         said: said(directive).into(),
+        names_captures: names_captures(directive),
     }
+}
+
+/// Whether the captures of a regular expression get the matcher's own name, as those of a CEL
+/// expression in one word do (celmatcher.go and matchers.go, `MatcherNameCtxKey`).
+fn names_captures(directive: &Directive) -> bool {
+    let by_itself = |words: &[Word]| match words {
+        [only] if only.quote != Quote::None => true,
+        [kind, args @ ..] => match (kind.text.as_str(), args) {
+            ("expression" | "path_regexp", [_]) => true,
+            ("header_regexp" | "vars_regexp", [_, _]) => true,
+            _ => false,
+        },
+        [] => false,
+    };
+    let mut lines = directive.children().iter();
+    by_itself(directive.args()) || lines.any(|line| by_itself(&line.words))
 }
 
 /// The pattern of a definition's `path` conditions, where it is the only one.

@@ -65,7 +65,7 @@ fn status(step: &Step) -> Option<u16> {
         Outcome::Forwards { reply, .. } => match reply {
             Reply::Replaced { status } => *status,
             Reply::Spoiled { .. } => Some(101),
-            Reply::Intact | Reply::Undecided { .. } => None,
+            Reply::Intact | Reply::Closing { .. } | Reply::Undecided { .. } => None,
         },
         Outcome::Undecided { .. } => None,
     }
