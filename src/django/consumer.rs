@@ -60,7 +60,8 @@ pub fn find(project: &Project, program: &Program<'_>) -> Vec<Consumer> {
             let Data::Class(class) = &possible.data else {
                 continue;
             };
-            if class.source != source || possible.span.source != source || !is_consumer(class) {
+            let is_it = is_consumer(class) || is_raw(class);
+            if class.source != source || possible.span.source != source || !is_it {
                 continue;
             }
             found.push(Consumer {
@@ -78,6 +79,26 @@ pub fn find(project: &Project, program: &Program<'_>) -> Vec<Consumer> {
 
 fn is_consumer(class: &std::sync::Arc<Class>) -> bool {
     lineage(class).is_some_and(|(_, base)| is_asynchronous(&base).is_some())
+}
+
+/// Whether a class descends from the consumers below those of WebSockets, which answer on a level
+/// of their own.
+fn is_raw(class: &Class) -> bool {
+    let mut bases = class.bases.as_slice();
+    for _ in 0..MAX_BASES {
+        let [base] = bases else { return false };
+        match certain(base).map(|base| &base.data) {
+            Some(Data::Class(class)) => bases = &class.bases,
+            Some(Data::External(path)) => {
+                return matches!(
+                    &**path,
+                    "channels.consumer.AsyncConsumer" | "channels.consumer.SyncConsumer"
+                );
+            }
+            _ => return false,
+        }
+    }
+    false
 }
 
 /// Whether neither a consumer nor what it descends from in the project mentions a layer or groups.

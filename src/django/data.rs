@@ -133,7 +133,7 @@ pub struct Class {
 }
 
 /// A name that the body of a class binds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct ClassAttribute {
     /// The name.
     pub name: String,
@@ -144,6 +144,16 @@ pub struct ClassAttribute {
 }
 
 impl Class {
+    /// The same with other bases and other values of its attributes, where they are given.
+    pub fn with(&self, bases: Option<Vec<Values>>, values: Option<Vec<Values>>) -> Data {
+        let mut attributes = self.attributes.clone();
+        for (attribute, values) in attributes.iter_mut().zip(values.into_iter().flatten()) {
+            attribute.values = values;
+        }
+        let bases = bases.unwrap_or_else(|| self.bases.clone());
+        Data::class(&self.name, self.source, bases, attributes)
+    }
+
     /// An attribute that its own body binds.
     pub fn attribute(&self, name: &str) -> Option<&ClassAttribute> {
         self.attributes
@@ -192,6 +202,17 @@ impl Call {
     pub fn at(mut self, places: Vec<Span>) -> Self {
         self.places = places;
         self
+    }
+
+    /// The same with other arguments, where they are given.
+    pub fn with(&self, positional: Option<Vec<Values>>, values: Option<Vec<Values>>) -> Data {
+        let mut keywords = self.keywords.clone();
+        for ((_, keyword), values) in keywords.iter_mut().zip(values.into_iter().flatten()) {
+            *keyword = values;
+        }
+        let positional = positional.unwrap_or_else(|| self.positional.clone());
+        let call = Self::new(self.function.clone(), positional, keywords, self.complete);
+        Data::call(call.at(self.places.clone()))
     }
 
     /// An argument by position, or by name.

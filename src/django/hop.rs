@@ -521,10 +521,12 @@ impl<'a> Django<'a> {
             };
             let hosts = call.function.data.symbol()
                 == "channels.security.websocket.AllowedHostsOriginValidator";
-            let (lists, span): (Option<Vec<Vec<String>>>, _) = if hosts {
+            let (entries, span): (Option<Vec<String>>, _) = if hosts {
                 let setting = self.settings.get("ALLOWED_HOSTS");
-                let span = setting.certain().map_or(wrapper.span, |value| value.span);
-                (origin::possible_hosts(self.settings), span)
+                (
+                    None,
+                    setting.certain().map_or(wrapper.span, |value| value.span),
+                )
             } else if is_a(&call.function.data, "OriginValidator") {
                 let list = call
                     .argument(1, "allowed_origins")
@@ -533,7 +535,7 @@ impl<'a> Django<'a> {
                 let entries = list.and_then(|list| origin::entries(&list.data, true));
                 let entries = entries.map(|entries| {
                     let entries = entries.into_iter();
-                    vec![entries.map(|(entry, _)| entry.to_owned()).collect()]
+                    entries.map(|(entry, _)| entry.to_owned()).collect()
                 });
                 (entries, span)
             } else {
@@ -552,11 +554,12 @@ impl<'a> Django<'a> {
                     }
                 },
             };
-            let answers_of = lists
-                .iter()
-                .flatten()
-                .map(|list| origin::validates(list.iter().map(String::as_str), sent));
-            match origin::agreed(answers_of) {
+            let tell = |list: &[String]| origin::validates(list.iter().map(String::as_str), sent);
+            let told = match hosts {
+                true => origin::allows(self.settings, tell, |allowed| *allowed == Some(true)),
+                false => entries.map(|entries| tell(&entries)),
+            };
+            match told {
                 None => {
                     because.push(Because {
                         span: wrapper.span,

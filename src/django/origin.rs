@@ -39,18 +39,25 @@ pub fn allowed_hosts(settings: &Settings, defaults: bool) -> Option<Vec<String>>
     }
 }
 
-/// All lists that ALLOWED_HOSTS may be; `None` where one of them is not known.
-pub fn possible_hosts(settings: &Settings) -> Option<Vec<Vec<String>>> {
-    let setting = settings.get("ALLOWED_HOSTS");
-    if setting.reopened.is_some() {
-        return None;
-    }
-    let lists: Option<Vec<_>> = setting
-        .values
-        .iter()
-        .map(|value| hosts(settings, &value.data, true))
-        .collect();
-    Some(lists?.concat())
+/// What ALLOWED_HOSTS does with something, which `tell` says of a list of hosts; `None` where the
+/// files do not say. A list of which a part is known decides where that is `enough`: what one
+/// entry lets in, no later one keeps out.
+pub fn allows<T: PartialEq>(
+    settings: &Settings,
+    tell: impl Fn(&[String]) -> T,
+    enough: impl Fn(&T) -> bool,
+) -> Option<T> {
+    settings.get("ALLOWED_HOSTS").agreed(|value| {
+        if let Some(lists) = hosts(settings, &value.data, true) {
+            return agreed(lists.iter().map(|hosts| tell(hosts)));
+        }
+        let Data::Sequence(list) = &value.data else {
+            return None;
+        };
+        let text = |item| Some(certain(item)?.data.as_text()?.to_owned());
+        let known: Vec<String> = list.items.iter().map_while(|item| text(item)).collect();
+        Some(tell(&known)).filter(&enough)
+    })
 }
 
 /// What all of several answers are; `None` where they differ, or there is none.

@@ -2,12 +2,12 @@
 
 use std::collections::{HashMap, HashSet};
 
-use super::command;
 use super::data::{Data, Possible, certain};
 use super::evaluate::{
     Binding, Configuration, Evaluated, How, Open, Past, Program, configurations, is_development,
     set_up,
 };
+use super::{command, origin};
 use crate::project::Project;
 use crate::source::{Kind, Source, SourceId, Span};
 
@@ -62,6 +62,16 @@ impl Setting<'_> {
     pub fn certain(&self) -> Option<&Possible> {
         certain(&self.values)
             .filter(|value| self.reopened.is_none() && !matches!(value.data, Data::Unknown(_)))
+    }
+}
+
+impl Setting<'_> {
+    /// What all that it may be agree on; `None` where they differ or one of them does not tell.
+    pub fn agreed<T: PartialEq>(&self, tell: impl Fn(&Possible) -> Option<T>) -> Option<T> {
+        let told = self.values.iter().map(tell);
+        origin::agreed(told)
+            .flatten()
+            .filter(|_| self.reopened.is_none())
     }
 }
 
@@ -154,20 +164,7 @@ impl Settings {
 
     /// Whether a middleware runs; `None` where the files do not say.
     pub fn runs(&self, middleware: &str) -> Option<bool> {
-        let setting = self.get("MIDDLEWARE");
-        let value = setting.certain()?;
-        let Data::Sequence(list) = &value.data else {
-            return matches!(value.data, Data::Absent).then_some(false);
-        };
-        let mut runs = list.complete.then_some(false);
-        for item in &list.items {
-            match certain(item).and_then(|item| item.data.as_text()) {
-                Some(name) if name == middleware => return Some(true),
-                Some(_) => {}
-                None => runs = None,
-            }
-        }
-        runs
+        self.has_middleware(|name| name == middleware)
     }
 
     /// Whether SecurityMiddleware surely does not run, so that nothing redirects.
@@ -177,51 +174,49 @@ impl Settings {
 
     /// Whether SecurityMiddleware runs; `None` where the files do not say.
     pub fn redirecting(&self) -> Option<bool> {
-        let setting = self.get("MIDDLEWARE");
-        let Some(Possible {
-            data: Data::Sequence(list),
-            ..
-        }) = setting.certain()
-        else {
-            // Without the setting Django's default is an empty list.
-            let absent = matches!(
-                setting.certain().map(|value| &value.data),
-                Some(Data::Absent)
-            );
-            return (absent && self.whole).then_some(false);
-        };
-        let mut runs = list.complete.then_some(false);
-        for item in &list.items {
-            match certain(item).and_then(|item| item.data.as_text()) {
-                Some(name) if name.contains("SecurityMiddleware") => return Some(true),
-                Some(_) => {}
-                None => runs = None,
+        self.has_middleware(|name| name.contains("SecurityMiddleware"))
+    }
+
+    fn has_middleware(&self, is_it: impl Fn(&str) -> bool) -> Option<bool> {
+        self.get("MIDDLEWARE").agreed(|value| match &value.data {
+            Data::Sequence(list) => {
+                let mut runs = list.complete.then_some(false);
+                for item in &list.items {
+                    match certain(item).and_then(|item| item.data.as_text()) {
+                        Some(name) if is_it(name) => return Some(true),
+                        Some(_) => {}
+                        None => runs = None,
+                    }
+                }
+                runs
             }
-        }
-        runs
+            // Without the setting Django's default is an empty list.
+            Data::Absent => Some(false),
+            _ => None,
+        })
     }
 
     /// Whether SECURE_REDIRECT_EXEMPT spares `path` (django/middleware/security.py searches each
     /// pattern in the path without its leading slashes); `None` where that can't be said.
     pub fn exempts(&self, path: &str) -> Option<bool> {
-        let setting = self.get("SECURE_REDIRECT_EXEMPT");
-        let value = setting.certain()?;
-        let Data::Sequence(patterns) = &value.data else {
-            return matches!(value.data, Data::Absent).then_some(false);
-        };
         let path = path.trim_start_matches('/');
-        let mut exempts = patterns.complete.then_some(false);
-        for pattern in &patterns.items {
-            let text = certain(pattern).and_then(|pattern| pattern.data.as_text());
-            let regex =
-                text.and_then(|text| fancy_regex::Regex::new(&text.replace(r"\Z", r"\z")).ok());
-            match regex.and_then(|regex| regex.is_match(path).ok()) {
-                Some(true) => return Some(true),
-                Some(false) => {}
-                None => exempts = None,
+        self.get("SECURE_REDIRECT_EXEMPT").agreed(|value| {
+            let Data::Sequence(patterns) = &value.data else {
+                return matches!(value.data, Data::Absent).then_some(false);
+            };
+            let mut exempts = patterns.complete.then_some(false);
+            for pattern in &patterns.items {
+                let text = certain(pattern).and_then(|pattern| pattern.data.as_text());
+                let regex =
+                    text.and_then(|text| fancy_regex::Regex::new(&text.replace(r"\Z", r"\z")).ok());
+                match regex.and_then(|regex| regex.is_match(path).ok()) {
+                    Some(true) => return Some(true),
+                    Some(false) => {}
+                    None => exempts = None,
+                }
             }
-        }
-        exempts
+            exempts
+        })
     }
 
     /// A middleware of the project itself (its package is one of `project`'s folders) that runs

@@ -120,7 +120,7 @@ fn agree() -> Result<(), libtest_mimic::Failed> {
         .iter()
         .map(|(why, times)| format!("{times} times: {why}"));
     all.reasons.extend(causes);
-    if unknown >= 8.0 || others >= 25.0 || missed >= 4.0 {
+    if unknown >= 8.0 || others >= 25.0 || missed >= 2.0 {
         wrong.push("too much is undecided (WSLINT_REASONS=1 tells what)".to_owned());
     }
     if all.refused * 10 > all.projects {

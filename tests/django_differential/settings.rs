@@ -30,7 +30,7 @@ pub(crate) type Environment = &'static [(&'static str, &'static str)];
 ///
 /// STAGE has one, but the library leaves open which branch of a stage runs: the default is that of
 /// a developer's machine.
-pub(crate) const UNKNOWN: [Environment; 11] = [
+pub(crate) const UNKNOWN: [Environment; 14] = [
     &[("STAGE", "production")],
     &[("PRODUCTION", "1")],
     &[("T1", "1")],
@@ -40,6 +40,9 @@ pub(crate) const UNKNOWN: [Environment; 11] = [
     &[("EXTRA_HOST", "example.com")],
     &[("EXTRA_HOST", "www.example.com")],
     &[("EXTRA_HOST", "other.test")],
+    &[("REQUIRED_HOST", "example.com")],
+    &[("REQUIRED_HOST", "www.example.com")],
+    &[("REQUIRED_HOST", "other.test")],
     &[("HOSTS", "other.test")],
     &[("PRODUCTION", "1"), ("T1", "1"), ("V2", "")],
 ];
@@ -354,7 +357,7 @@ fn idiom(random: &mut Random) -> String {
     }
     let inner = indented(&idiom_alone(random));
     let name = random.pick(&["www.example.com", "example.com", ".example.org"]);
-    match random.below(31) {
+    match random.below(46) {
         0 => format!("if DEBUG:\n{inner}"),
         1 => format!("if not DEBUG:\n{inner}else:\n    ALLOWED_HOSTS = ['*']\n"),
         2 if random.chance(50) => format!("if os.environ.get('PRODUCTION'):\n{inner}"),
@@ -380,11 +383,26 @@ fn idiom(random: &mut Random) -> String {
         26 => format!("def hosts(*names):\n    return list(names)\nALLOWED_HOSTS = hosts('{name}')\n"),
         27 => format!("def hosts(text, separator=','):\n    names = [part.strip() for part in text.split(separator)]\n    return [part for part in names if part]\nALLOWED_HOSTS = hosts('a.test;{name}', separator=';')\n"),
         28 => "MIDDLEWARE[1] = 'django.middleware.gzip.GZipMiddleware'\n".to_owned(),
-        29 => format!("def required(name):\n    try:\n        return os.environ[name]\n    except KeyError:\n        return '{name}'\nALLOWED_HOSTS = [required('HOSTS')]\n"),
+        29 => format!("def required(name):\n    try:\n        return os.environ[name]\n    except KeyError:\n        return '{name}'\nALLOWED_HOSTS = [required('REQUIRED_HOST')]\n"),
         17 if random.chance(50) => format!("globals()['ALLOWED_HOSTS'] = ['{name}']\n"),
         18 => format!("HOST = '{name}'\nALLOWED_HOSTS = [HOST, f'www.{{HOST}}']\n"),
         19 => format!("ALLOWED_HOSTS = getattr(sys, 'no_such', None) or ['{name}']\n"),
         20 if random.chance(30) => format!("for key, value in {{'ALLOWED_HOSTS': ['{name}'], 'SECURE_SSL_REDIRECT': True}}.items():\n    globals()[key] = value\n"),
+        31 => "MORE = MIDDLEWARE\nMORE += ['django.middleware.gzip.GZipMiddleware']\n".to_owned(),
+        32 => "LAST = MIDDLEWARE.pop()\nMIDDLEWARE.insert(0, LAST)\n".to_owned(),
+        33 => "MIDDLEWARE.insert(MIDDLEWARE.index('django.middleware.common.CommonMiddleware') + 1 if 'django.middleware.common.CommonMiddleware' in MIDDLEWARE else 0, 'django.middleware.gzip.GZipMiddleware')\n".to_owned(),
+        34 => "MIDDLEWARE.insert(-1, 'django.middleware.gzip.GZipMiddleware')\n".to_owned(),
+        35 => "def add(names, name):\n    names.append(name)\nadd(MIDDLEWARE, 'django.middleware.gzip.GZipMiddleware')\n".to_owned(),
+        36 => "MORE = MIDDLEWARE.copy()\nMORE.clear()\n".to_owned(),
+        37 => "MORE = list(MIDDLEWARE)\nMORE += ['no.such.Middleware']\n".to_owned(),
+        38 => "CHANNEL_LAYERS = {}\nLAYER = CHANNEL_LAYERS.setdefault('default', {})\nLAYER['BACKEND'] = 'channels.layers.InMemoryChannelLayer'\n".to_owned(),
+        39 => "CHANNEL_LAYERS = {'other': {}, 'default': {'BACKEND': 'channels.layers.InMemoryChannelLayer'}}\ndel CHANNEL_LAYERS['other']\n".to_owned(),
+        40 => "DEBUG and MIDDLEWARE.append('no.such.Middleware')\nDEBUG or MIDDLEWARE.append('django.middleware.gzip.GZipMiddleware')\n".to_owned(),
+        41 => "[INSTALLED_APPS.append(name) for name in ('django.contrib.messages',) if name not in INSTALLED_APPS]\n".to_owned(),
+        42 => format!("EVERY = [['a.test'], ['b.test']]\nALLOWED_HOSTS = EVERY[1]\nEVERY[-1].append('{name}')\n"),
+        43 => "BOTH = {'all': MIDDLEWARE, 'same': MIDDLEWARE}\nBOTH['all'].append('django.middleware.gzip.GZipMiddleware')\ndel BOTH['same'][0]\n".to_owned(),
+        44 => "class Shared:\n    middleware = MIDDLEWARE\nShared.middleware.reverse()\n".to_owned(),
+        45 => format!("if os.environ.get('PRODUCTION'):\n    MORE = MIDDLEWARE\nelse:\n    MORE = []\nMORE.append('django.middleware.gzip.GZipMiddleware')\nALLOWED_HOSTS = ['{name}']\n"),
         30 => format!("try:\n    import no_such_module\n    SECURE_SSL_REDIRECT = False\nexcept ImportError:\n{inner}"),
         _ => idiom_alone(random),
     }
@@ -539,7 +557,26 @@ fn statement(random: &mut Random, indent: usize, depth: usize) -> String {
     };
     let lines = match what {
         0..=4 => format!("{target} = {}", expression(random, 0)),
-        5 => format!("{target} = {} = {}", name(random), expression(random, 0)),
+        5 if random.chance(50) => {
+            format!("{target} = {} = {}", name(random), expression(random, 0))
+        }
+        5 => {
+            let other = name(random);
+            let change = random.pick(&[
+                "append(1)",
+                "insert(-1, 1)",
+                "reverse()",
+                "extend([1, 2])",
+                "pop()",
+                "clear()",
+                "remove('a')",
+            ]);
+            format!(
+                "{other} = ['a', {}]\n{target} = [{other}, {}]\n{other}.{change}\n{other} += ['z']",
+                expression(random, 1),
+                expression(random, 1)
+            )
+        }
         6 => format!(
             "{target}, {} = {}, {}",
             name(random),

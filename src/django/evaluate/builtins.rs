@@ -35,6 +35,13 @@ pub(super) fn incomplete(dictionary: &Dictionary) -> Data {
     Data::dictionary(dictionary.pairs.clone(), false)
 }
 
+/// Which of so many items an index names; a negative one counts from the end.
+pub(super) fn position(length: usize, at: i64) -> Option<usize> {
+    let length = i64::try_from(length).ok()?;
+    let at = if at < 0 { at + length } else { at };
+    usize::try_from(at).ok().filter(|_| at < length)
+}
+
 pub(super) fn subscript(objects: &[Possible], keys: &[Possible], span: Span) -> Values {
     let (Some(object), Some(key)) = (certain(objects), certain(keys)) else {
         return vec![Possible::unknown(
@@ -48,12 +55,18 @@ pub(super) fn subscript(objects: &[Possible], keys: &[Possible], span: Span) -> 
             None => vec![Possible::unknown("the dictionary shows no such key", span)],
         },
         (Data::Sequence(sequence), Data::Integer(at)) if sequence.complete => {
-            match usize::try_from(*at)
-                .ok()
-                .and_then(|at| sequence.items.get(at))
-            {
+            match position(sequence.items.len(), *at).map(|at| &sequence.items[at]) {
                 Some(values) => values.clone(),
                 None => vec![Possible::unknown("it is looked up in a list", span)],
+            }
+        }
+        (Data::Text(text), Data::Integer(at)) if text.is_ascii() => {
+            match position(text.len(), *at).and_then(|at| text.get(at..=at)) {
+                Some(char) => vec![Possible {
+                    span,
+                    ..object.with(Data::text(char))
+                }],
+                None => vec![Possible::unknown("it is looked up in a text", span)],
             }
         }
         (Data::External(path), Data::Text(name)) if **path == *"os.environ" => {

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::statements::{Frame, changed_by};
-use super::{Binding, MAX_CALLS, Program};
+use super::{MAX_CALLS, Program};
 use crate::django::data::{Data, Possible, Values, join};
 use crate::django::syntax::{Action, Expression, Function, Kind, Statement, each};
 use crate::source::Span;
@@ -63,14 +63,14 @@ impl Frame<'_, '_> {
         {
             return None;
         }
-        let returned = if called.span.source == self.source {
+        let (returned, given) = if called.span.source == self.source {
             // The locals of the function that calls are not visible in this one.
             let hidden = self.layers.split_off(self.locals.min(self.layers.len()));
             let locals = std::mem::replace(&mut self.locals, self.layers.len());
             let returned = self.run_function(function, positional, keywords, span);
             self.locals = locals;
             self.layers.extend(hidden);
-            returned
+            (returned, std::mem::take(&mut self.given))
         } else {
             let module = self.program.module(called.span.source)?;
             self.spend(module.names.len());
@@ -81,8 +81,11 @@ impl Frame<'_, '_> {
             frame.locals = 1;
             let returned = frame.run_function(function, positional, keywords, span);
             self.steps = frame.steps;
-            returned
+            (returned, frame.given)
         };
+        for (old, new) in given {
+            self.replace(&old, &new, span);
+        }
         let mut values = returned?;
         for value in &mut values {
             value.span = span;
@@ -117,8 +120,8 @@ impl Frame<'_, '_> {
             arguments.push((name, values));
         }
         self.layers.push(HashMap::new());
-        for (name, values) in arguments {
-            self.bind(name, values, span);
+        for (name, values) in &arguments {
+            self.bind(name, values.clone(), span);
         }
         self.calls += 1;
         let outer = self.returned.replace(Values::new());
@@ -126,33 +129,50 @@ impl Frame<'_, '_> {
         let returned = std::mem::replace(&mut self.returned, outer);
         self.calls -= 1;
         let layer = self.layers.pop().unwrap_or_default();
-        self.publish(function, layer);
+        let mut assigns = HashSet::new();
+        assigned(&function.body, &mut assigns);
+        // What it changed of the lists and dictionaries that it was given.
+        self.given.clear();
+        for (name, before) in &arguments {
+            let after = layer.get(name.as_str()).map(|binding| &binding.values);
+            let Some(after) = after.filter(|_| self.touched.contains(*name)) else {
+                continue;
+            };
+            let kept = !assigns.contains(name.as_str()) && after.len() >= before.len();
+            for (at, old) in before.iter().enumerate() {
+                let new = match (kept, before.len()) {
+                    (true, 1) => after.iter().map(|after| after.data.clone()).collect(),
+                    (true, _) if after.len() == before.len() => {
+                        vec![after[at].data.clone(), old.data.clone()]
+                    }
+                    _ => vec![Data::unknown("a function may change it")],
+                };
+                self.given.push((old.data.clone(), new));
+            }
+        }
+        let mut own: HashSet<&str> = function.parameters.iter().map(String::as_str).collect();
+        own.extend(assigns);
+        // What it changed in place of names that are not its own, as `NAMES.append(…)` does.
+        let mut layer = self.publish(layer, &own);
+        let mut changed = Vec::new();
+        changed_by(&function.body, &mut changed);
+        for (name, _) in changed {
+            if !own.contains(name.as_str())
+                && let Some(binding) = layer.remove(&name)
+            {
+                self.bind_doubtful(&name, binding.values, binding.target, binding.doubt);
+            }
+        }
         let mut values = returned?;
         if falls {
             values = join(values, vec![Possible::literal(Data::None, span)]);
         }
         (!values.is_empty()).then_some(values)
     }
-
-    /// What a function changed in place of names that are not its own, as `NAMES.append(…)` does.
-    fn publish(&mut self, function: &Function, layer: HashMap<String, Binding>) {
-        let mut own: HashSet<&str> = function.parameters.iter().map(String::as_str).collect();
-        assigned(&function.body, &mut own);
-        let mut changed = Vec::new();
-        changed_by(&function.body, &mut changed);
-        for (name, _) in changed {
-            if !own.contains(name.as_str())
-                && let Some(binding) = layer.get(&name)
-            {
-                let (values, target) = (binding.values.clone(), binding.target);
-                self.bind_doubtful(&name, values, target, binding.doubt.clone());
-            }
-        }
-    }
 }
 
 /// The names that statements assign, which makes them a function's own.
-fn assigned<'s>(statements: &'s [Statement], names: &mut HashSet<&'s str>) {
+pub(super) fn assigned<'s>(statements: &'s [Statement], names: &mut HashSet<&'s str>) {
     let mut add = |target: &'s Expression| {
         if let Kind::Name(name) = &target.kind {
             names.insert(name);

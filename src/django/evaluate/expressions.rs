@@ -1,9 +1,9 @@
 //! What expressions evaluate to.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use super::builtins::{binary, returned, size, subscript};
-use super::methods::method_of;
+use super::methods::{changes, method_of};
 use super::statements::Frame;
 use super::{MAX_DEPTH, MAX_ITEMS, MAX_TEXT};
 use crate::django::data::{Call, Data, Origin, Possible, Values, bounded, certain, join, weaker};
@@ -54,18 +54,7 @@ impl Frame<'_, '_> {
             }
             _ => {
                 let values = self.expression(test);
-                let mut truths = values.iter().map(|possible| {
-                    if possible.is_default() {
-                        None
-                    } else {
-                        possible.data.truth()
-                    }
-                });
-                let first = truths.next().flatten();
-                truths
-                    .all(|truth| truth == first)
-                    .then_some(first)
-                    .flatten()
+                holds(&values)
             }
         };
         self.depth -= 1;
@@ -202,8 +191,18 @@ impl Frame<'_, '_> {
                 left,
                 right,
             } => {
+                let test = matches!(operator.as_str(), "and" | "or");
+                let is_debug = matches!(&left.kind, Kind::Name(name) if name == "DEBUG");
                 let left = self.expression(left);
-                let right = self.expression(right);
+                let holds = match is_debug {
+                    true => Some(self.debug()),
+                    false => holds(&left),
+                };
+                let right = match holds {
+                    _ if !test => self.expression(right),
+                    Some(holds) if holds == (operator == "and") => self.expression(right),
+                    holds => self.perhaps(right, holds.is_some()),
+                };
                 return self.operate(operator, &left, &right, span);
             }
             Kind::Conditional {
@@ -215,11 +214,11 @@ impl Frame<'_, '_> {
                     Some(true) => self.expression(value),
                     Some(false) => self.expression(otherwise),
                     None => {
-                        let mut values = self.expression(value);
+                        let mut values = self.perhaps(value, false);
                         for possible in &mut values {
                             possible.when = possible.when.or(Some(test.span));
                         }
-                        let other = self.expression(otherwise);
+                        let other = self.perhaps(otherwise, false);
                         join(values, other)
                     }
                 };
@@ -293,7 +292,11 @@ impl Frame<'_, '_> {
                 .map(|test| self.test(test))
                 .try_fold(true, |all, holds| holds.map(|holds| all && holds));
             let mut evaluated = |expression| {
-                let mut values = self.expression(expression);
+                let mut values = match counts {
+                    Some(true) => self.expression(expression),
+                    Some(false) => return Values::new(),
+                    None => self.perhaps(expression, false),
+                };
                 for value in &mut values {
                     value.origin = weaker(origin, &value.origin);
                 }
@@ -301,7 +304,8 @@ impl Frame<'_, '_> {
             };
             let first = evaluated(element);
             let second = value.map(evaluated);
-            self.layers.pop();
+            let layer = self.layers.pop().unwrap_or_default();
+            self.publish(layer, &HashSet::new());
             match (counts, second) {
                 (Some(false), _) => {}
                 (None, _) => complete = false,
@@ -429,7 +433,7 @@ impl Frame<'_, '_> {
             Kind::Attribute(object, method) => {
                 let objects = self.expression(object);
                 if objects.iter().any(|possible| possible.data.is_plain()) {
-                    let (positional, keywords, _) = self.arguments(arguments);
+                    let (positional, keywords, complete) = self.arguments(arguments);
                     let given = positional
                         .iter()
                         .chain(keywords.iter().map(|(_, values)| values))
@@ -437,21 +441,26 @@ impl Frame<'_, '_> {
                         .fold(Origin::Literal, |origin, value| {
                             weaker(&origin, &value.source())
                         });
-                    return bounded(
-                        objects
-                            .iter()
-                            .map(|possible| Possible {
-                                span,
-                                origin: weaker(&possible.origin, &given),
-                                ..possible.with(method_of(
-                                    &possible.data,
-                                    method,
-                                    &positional,
-                                    &keywords,
-                                ))
-                            })
-                            .collect(),
-                    );
+                    let results = objects.iter().map(|possible| Possible {
+                        span,
+                        origin: weaker(&possible.origin, &given),
+                        ..possible.with(method_of(&possible.data, method, &positional, &keywords))
+                    });
+                    let results = results.collect();
+                    drop(objects);
+                    if changes(method) {
+                        self.change_by_method(object, method, &positional, &keywords, complete);
+                    }
+                    return bounded(results);
+                }
+                // One of several, and which is not known.
+                if changes(method)
+                    && matches!(object.kind, Kind::Subscript(..))
+                    && objects
+                        .iter()
+                        .all(|possible| matches!(possible.data, Data::Unknown(_)))
+                {
+                    self.change_by_method(object, method, &[], &[], false);
                 }
                 // What is unknown because the environment decides it stays so through `.lower()`.
                 if let Some(unknown) =
@@ -542,19 +551,11 @@ impl Frame<'_, '_> {
                         values = join(values, vec![a.clone()])
                     }
                     (Some(false), "or") | (Some(true), "and") => {
-                        let right = right.iter().map(|b| Possible {
-                            origin: weaker(&a.origin, &b.origin),
-                            ..b.clone()
-                        });
-                        values = join(values, right.collect());
+                        values = join(values, defaulting(&a.origin, right));
                     }
                     // `os.environ.get("A") or "default"`: the right side is the default.
                     (None, "or") if a.is_default() => {
-                        let right = right.iter().map(|b| Possible {
-                            origin: a.origin.clone(),
-                            ..b.clone()
-                        });
-                        values = join(values, right.collect());
+                        values = join(values, defaulting(&a.origin, right));
                     }
                     _ => {
                         values = join(
@@ -583,4 +584,30 @@ impl Frame<'_, '_> {
         }
         bounded(values)
     }
+}
+
+/// Whether values that are tested are all true or all false, whatever the environment sets.
+fn holds(values: &[Possible]) -> Option<bool> {
+    let mut truths = values.iter().map(|possible| {
+        let known = (!possible.is_default()).then_some(&possible.data);
+        known.and_then(Data::truth)
+    });
+    let first = truths.next().flatten();
+    truths
+        .all(|truth| truth == first)
+        .then_some(first)
+        .flatten()
+}
+
+/// What counts where a value of `origin` is false. Only what a variable itself holds is false
+/// where it is not set: nothing else that is unknown becomes a default by it.
+fn defaulting(origin: &Origin, right: &[Possible]) -> Values {
+    let right = right.iter().map(|b| Possible {
+        origin: match b.data {
+            Data::Unknown(_) => b.origin.clone(),
+            _ => weaker(origin, &b.origin),
+        },
+        ..b.clone()
+    });
+    right.collect()
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::builtins::{incomplete, with_pair};
+use super::builtins::{incomplete, position, with_pair};
 use super::{MAX_ITEMS, MAX_TEXT};
 use crate::django::data::{Data, Dictionary, Possible, Sequence, Values, certain};
 use crate::source::{SourceId, Span};
@@ -17,8 +17,12 @@ pub(super) fn sequence_method(
     match (method, positional) {
         ("append" | "add", [value]) => items.push(value.clone()),
         ("insert", [at, value]) => match certain(at).map(|possible| &possible.data) {
-            Some(Data::Integer(at)) => {
-                let at = usize::try_from(*at).unwrap_or(0).min(items.len());
+            Some(Data::Integer(at)) if complete || *at == 0 => {
+                let at = match position(items.len(), *at) {
+                    Some(at) => at,
+                    None if *at < 0 => 0,
+                    None => items.len(),
+                };
                 items.insert(at, value.clone());
             }
             _ => {
@@ -33,24 +37,87 @@ pub(super) fn sequence_method(
             }
             _ => complete = false,
         },
-        ("remove", [value]) => match certain(value) {
-            Some(value) => {
-                if let Some(at) = items.iter().position(|item| {
-                    certain(item).and_then(|item| item.data.equals(&value.data)) == Some(true)
-                }) {
+        ("remove", [value]) => match find(&items, value) {
+            Found::At(at) => {
+                items.remove(at);
+            }
+            // Python raises an exception.
+            Found::Nowhere if complete => {}
+            _ => return Data::unknown("what it removes is not known"),
+        },
+        ("clear", []) => (items, complete) = (Vec::new(), true),
+        ("reverse", []) => items.reverse(),
+        ("pop", []) if complete => {
+            items.pop();
+        }
+        ("pop", [at]) if complete => match certain(at).map(|possible| &possible.data) {
+            Some(Data::Integer(at)) => {
+                if let Some(at) = position(items.len(), *at) {
                     items.remove(at);
                 }
             }
-            None => complete = false,
+            _ => return Data::unknown("what it removes is not known"),
         },
         ("index" | "count" | "copy", _) => return Data::Sequence(sequence.clone()),
-        _ => complete = false,
+        // What it holds may go, too.
+        _ => return Data::unknown("it is changed in a way that is not followed"),
     }
     if items.len() > MAX_ITEMS {
         items.truncate(MAX_ITEMS);
         complete = false;
     }
     Data::sequence(sequence.tuple, items, complete)
+}
+
+/// Where a value is among items.
+enum Found {
+    At(usize),
+    Nowhere,
+    Unknown,
+}
+
+fn find(items: &[Values], value: &Values) -> Found {
+    let Some(value) = certain(value) else {
+        return Found::Unknown;
+    };
+    for (at, item) in items.iter().enumerate() {
+        match certain(item).and_then(|item| item.data.equals(&value.data)) {
+            Some(true) => return Found::At(at),
+            Some(false) => {}
+            None => return Found::Unknown,
+        }
+    }
+    Found::Nowhere
+}
+
+/// Whether a method of a list or a dictionary changes it.
+pub(super) fn changes(method: &str) -> bool {
+    matches!(
+        method,
+        "append"
+            | "add"
+            | "insert"
+            | "extend"
+            | "update"
+            | "remove"
+            | "discard"
+            | "clear"
+            | "reverse"
+            | "sort"
+            | "pop"
+            | "popitem"
+            | "setdefault"
+            | "appendleft"
+            | "extendleft"
+            | "move_to_end"
+    ) || method.ends_with("_update")
+}
+
+/// A dictionary after `del` of a key.
+pub(super) fn without_key(dictionary: &Dictionary, key: &Possible) -> Data {
+    let pairs = dictionary.pairs.iter();
+    let pairs = pairs.filter(|(old, _)| old.data.equals(&key.data) != Some(true));
+    Data::dictionary(pairs.cloned().collect(), dictionary.complete)
 }
 
 pub(super) fn dictionary_method(
@@ -89,8 +156,26 @@ pub(super) fn dictionary_method(
                 }
             }
         }
+        ("setdefault", [key, rest @ ..]) if rest.len() < 2 => match certain(key) {
+            Some(key) if key.data.as_text().is_some() && dictionary.complete => {
+                if key
+                    .data
+                    .as_text()
+                    .is_some_and(|key| dictionary.get(key).is_none())
+                {
+                    let none = || vec![Possible::literal(Data::None, key.span)];
+                    add(key.clone(), rest.first().cloned().unwrap_or_else(none));
+                }
+            }
+            _ => known = false,
+        },
+        ("pop", [key, ..]) => match certain(key) {
+            Some(key) if key.data.as_text().is_some() => return without_key(dictionary, key),
+            _ => return Data::unknown("what it removes is not known"),
+        },
+        ("clear", []) => return Data::dictionary(Vec::new(), true),
         ("get" | "keys" | "values" | "items" | "copy", _) => {}
-        _ => known = false,
+        _ => return Data::unknown("it is changed in a way that is not followed"),
     }
     match data {
         Data::Dictionary(dictionary) if !known => incomplete(&dictionary),
@@ -153,15 +238,31 @@ pub(super) fn method_of(
             !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit()),
         ))
         .filter(|_| text.is_ascii()),
-        (Data::Dictionary(dictionary), "get") => {
+        (Data::Dictionary(dictionary), "get" | "setdefault" | "pop") => {
             argument(0).and_then(|key| match dictionary.get(&key) {
                 Some((_, values)) => certain(values).map(|value| value.data.clone()),
                 None if dictionary.complete => match positional.get(1) {
                     Some(values) => certain(values).map(|value| value.data.clone()),
-                    None => Some(Data::None),
+                    None => (method != "pop").then_some(Data::None),
                 },
                 None => None,
             })
+        }
+        (Data::Sequence(list), "index") if positional.len() == 1 => {
+            match find(&list.items, &positional[0]) {
+                Found::At(at) => i64::try_from(at).ok().map(Data::Integer),
+                _ => None,
+            }
+        }
+        (Data::Sequence(list), "pop") if list.complete => {
+            let at = match positional.first().map(|at| certain(at).map(|at| &at.data)) {
+                None => Some(-1),
+                Some(Some(Data::Integer(at))) => Some(*at),
+                _ => None,
+            };
+            at.and_then(|at| position(list.items.len(), at))
+                .and_then(|at| certain(&list.items[at]))
+                .map(|item| item.data.clone())
         }
         (Data::Dictionary(dictionary), "keys" | "values" | "items") => {
             let items = dictionary.pairs.iter().map(|(key, values)| match method {
@@ -175,7 +276,15 @@ pub(super) fn method_of(
             });
             Some(Data::sequence(false, items.collect(), dictionary.complete))
         }
-        (Data::Sequence(_) | Data::Dictionary(_), "copy") => Some(object.clone()),
+        // Another one, that changes by itself.
+        (Data::Sequence(list), "copy") => Some(Data::sequence(
+            list.tuple,
+            list.items.clone(),
+            list.complete,
+        )),
+        (Data::Dictionary(pairs), "copy") => {
+            Some(Data::dictionary(pairs.pairs.clone(), pairs.complete))
+        }
         _ => None,
     };
     data.unwrap_or_else(|| Data::unknown("it is computed"))

@@ -4,6 +4,8 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
+use super::calls::assigned;
+use super::changes::holders;
 use super::{
     Binding, Evaluated, How, MAX_DEPTH, MAX_ROUNDS, MAX_STEPS, Open, Program, is_development,
 };
@@ -43,8 +45,10 @@ pub(super) struct Frame<'a, 'p> {
     /// The module's names, and on top of them what each branch that is being followed assigned.
     pub(super) layers: Vec<HashMap<String, Binding>>,
     pub(super) opens: Vec<Open>,
-    /// Names of which two may stand for one list or dictionary.
-    pub(super) aliases: HashSet<String>,
+    /// Names whose lists and dictionaries were changed in their place.
+    pub(super) touched: HashSet<String>,
+    /// Lists and dictionaries that the function just followed was given, and what they are now.
+    pub(super) given: Vec<(Data, Vec<Data>)>,
     pub(super) stars: Vec<SourceId>,
     pub(super) order: u32,
     pub(super) steps: u32,
@@ -64,7 +68,8 @@ impl<'a, 'p> Frame<'a, 'p> {
             source,
             layers: vec![HashMap::new()],
             opens: Vec::new(),
-            aliases: HashSet::new(),
+            touched: HashSet::new(),
+            given: Vec::new(),
             stars: Vec::new(),
             order: 0,
             steps: MAX_STEPS,
@@ -205,7 +210,6 @@ impl<'a, 'p> Frame<'a, 'p> {
         match &statement.action {
             Action::Assign { targets, value } => {
                 let values = self.expression(value);
-                self.note_aliases(targets, value, &values);
                 for target in targets {
                     self.assign(target, values.clone());
                 }
@@ -218,7 +222,20 @@ impl<'a, 'p> Frame<'a, 'p> {
                 let before = self.expression(target);
                 let added = self.expression(value);
                 let values = self.operate(operator, &before, &added, target.span);
+                // A list or a dictionary grows in its place, whatever else stands for it: more
+                // than the name and what is held here.
+                let shared = before.iter().filter(|before| holders(&before.data) > 2);
+                let shared: Vec<_> = shared.cloned().collect();
+                let perhaps = before.len() > 1;
+                drop(before);
                 self.assign(target, values);
+                for old in shared {
+                    let new =
+                        self.operate(operator, std::slice::from_ref(&old), &added, target.span);
+                    let mut new: Vec<_> = new.into_iter().map(|possible| possible.data).collect();
+                    new.extend(perhaps.then(|| old.data.clone()));
+                    self.replace(&old.data, &new, target.span);
+                }
             }
             Action::Evaluate(expression) => self.effect(expression),
             Action::Import(modules) => {
@@ -284,10 +301,11 @@ impl<'a, 'p> Frame<'a, 'p> {
                 let bases = bases.iter().map(|base| self.expression(base)).collect();
                 self.layers.push(HashMap::new());
                 self.block(body);
+                let layer = self.layers.pop().unwrap_or_default();
+                let mut own = HashSet::new();
+                assigned(body, &mut own);
                 let mut attributes: Vec<_> = self
-                    .layers
-                    .pop()
-                    .unwrap_or_default()
+                    .publish(layer, &own)
                     .into_iter()
                     .map(|(name, binding)| ClassAttribute {
                         name,
@@ -317,12 +335,14 @@ impl<'a, 'p> Frame<'a, 'p> {
             }
             Action::Delete(targets) => {
                 for target in targets {
-                    if let Kind::Name(name) = &target.kind {
-                        self.bind(
+                    match &target.kind {
+                        Kind::Name(name) => self.bind(
                             name,
                             vec![Possible::literal(Data::Absent, target.span)],
                             target.span,
-                        );
+                        ),
+                        Kind::Subscript(object, key) => self.delete_key(object, key),
+                        _ => {}
                     }
                 }
             }
@@ -484,6 +504,35 @@ impl<'a, 'p> Frame<'a, 'p> {
         self.layers.pop().unwrap_or_default()
     }
 
+    /// Binds outside what a class or a function changed in its place of names that are not its own,
+    /// and gives the rest back.
+    pub(super) fn publish(
+        &mut self,
+        layer: HashMap<String, Binding>,
+        own: &HashSet<&str>,
+    ) -> HashMap<String, Binding> {
+        let is_outer = |name: &String| self.touched.contains(name) && !own.contains(name.as_str());
+        let (outer, inner): (HashMap<_, _>, HashMap<_, _>) =
+            layer.into_iter().partition(|(name, _)| is_outer(name));
+        let mut outer: Vec<_> = outer.into_iter().collect();
+        outer.sort_by_key(|(_, binding)| binding.order);
+        for (name, binding) in outer {
+            self.bind_doubtful(&name, binding.values, binding.target, binding.doubt);
+        }
+        inner
+    }
+
+    /// Evaluates what may not come to be evaluated, or is `never`: what it changes may be changed.
+    pub(super) fn perhaps(&mut self, expression: &Expression, never: bool) -> Values {
+        self.layers.push(HashMap::new());
+        let values = self.expression(expression);
+        let layer = self.layers.pop().unwrap_or_default();
+        if !layer.is_empty() && !never {
+            self.join_layers(vec![(layer, None), (HashMap::new(), None)], expression.span);
+        }
+        values
+    }
+
     fn join_layers(
         &mut self,
         ends: Vec<(HashMap<String, Binding>, Option<Span>)>,
@@ -563,23 +612,12 @@ impl<'a, 'p> Frame<'a, 'p> {
 
     /// An expression for its effect: a method that changes a list, a helper that sets names.
     fn effect(&mut self, expression: &Expression) {
-        let Kind::Call {
-            function,
-            arguments,
-        } = &expression.kind
-        else {
-            self.expression(expression);
-            return;
-        };
-        if let Kind::Attribute(object, method) = &function.kind {
-            if self.changes_in_place(object, method, arguments) {
-                return;
-            }
-            if let Kind::Call { function, .. } = &object.kind
-                && is_namespace(function)
-            {
-                return self.reopen(expression.span, "names are set through `globals()`");
-            }
+        if let Kind::Call { function, .. } = &expression.kind
+            && let Kind::Attribute(object, _) = &function.kind
+            && let Kind::Call { function, .. } = &object.kind
+            && is_namespace(function)
+        {
+            return self.reopen(expression.span, "names are set through `globals()`");
         }
         let values = self.expression(expression);
         let symbol = match certain(&values).map(|possible| &possible.data) {

@@ -81,7 +81,68 @@ fn expressions_evaluate_as_python_does() {
         ("A = list(filter(None, ['a', '']))", r#"["a"]"#),
         ("A = 'x' in 'xyz' and len(['a']) < 2", "True"),
         ("A = {'a': 1}.get('b', 3)", "3"),
-        ("L = {}\nA = {'d': L}\nL['b'] = 1", "?"),
+        ("import os\nA = (os.environ.get('V', '') or x) or 'y'", "?"),
+        ("A = 'ab'[-1]", r#""b""#),
+        ("A = [-1, ['a', 'b'][-1]]", r#"[-1, "b"]"#),
+        // What stands for the same list or dictionary changes with it.
+        ("L = {}\nA = {'d': L}\nL['b'] = 1", r#"{"d": {"b": 1}}"#),
+        (
+            "A = ['a']\nB = A\nB.append('b')\nB += ['c']",
+            r#"["a", "b", "c"]"#,
+        ),
+        (
+            "A = ['a']\nB = list(A)\nC = A.copy()\nB.clear()\nC += ['c']",
+            r#"["a"]"#,
+        ),
+        ("A = ('a',)\nB = A\nB += ('b',)", r#"["a"]"#),
+        ("B = []\nA = [B, B]\nA[0].append(1)", "[[1], [1]]"),
+        ("A = []\nB = []\nB.append(A)\nB[0].append(1)", "[1]"),
+        (
+            "A = []\nif x:\n    B = A\nelse:\n    B = []\nB.append(1)",
+            "[1]|[]",
+        ),
+        ("A = []\nB = [A, []]\nB[x].append(1)", "?"),
+        ("A = []\nB = {'k': A}\nB[x].append(1)", "?"),
+        (
+            "A = ['a']\ndef f(x):\n    x.append('b')\nf(A)",
+            r#"["a", "b"]"#,
+        ),
+        (
+            "A = ['a']\ndef f(x):\n    x.append('b')\n    x = []\nf(A)",
+            r#"["a", "b"]"#,
+        ),
+        (
+            "A = ['a']\nclass C:\n    b = A\nC.b.append('b')",
+            r#"["a", "b"]"#,
+        ),
+        (
+            "A = ['a']\nB = A\nclass C:\n    B.append('b')",
+            r#"["a", "b"]"#,
+        ),
+        (
+            "B = {}\nA = B.setdefault('k', [])\nA.append(1)\nA = B",
+            r#"{"k": [1]}"#,
+        ),
+        // What comes out of a list is no longer in it.
+        (
+            "B = ['a', 'b', 'c']\nA = [B.pop(), B.pop(0)] + B",
+            r#"["c", "a", "b"]"#,
+        ),
+        (
+            "A = ['a', 'b']\nA.insert(A.index('b') + 1, 'c')\nA.insert(-1, 'd')",
+            r#"["a", "b", "d", "c"]"#,
+        ),
+        ("A = ['a', 'b']\nA.sort(key=f)", "?"),
+        ("A = ['a', x]\nA.remove('b')", "?"),
+        ("A = {'a': 1, 'b': 2}\ndel A['a']\nA.pop('b')", "{}"),
+        ("A = ['a', 'b']\ndel A[0]", r#"["b"]"#),
+        // What may not be evaluated changes nothing for sure.
+        ("A = []\nDEBUG and A.append(1)\nDEBUG or A.append(2)", "[2]"),
+        ("A = []\nx and A.append(1)", "[1]|[]"),
+        (
+            "A = []\n[A.append(x) for x in ('a', 'b') if x != 'a']",
+            r#"["b"]"#,
+        ),
         (
             "A = []\ndef add(x):\n    A.append(x)\nadd('a')\nadd(x='b')",
             r#"["a", "b"]"#,

@@ -28,21 +28,16 @@ impl Django<'_> {
         // is surely false decides, whatever is not known of the others.
         // What the environment supplies is its default.
         let setting = self.settings.get("SECURE_SSL_REDIRECT");
-        let redirect = setting.certain().map(|value| (value, value.data.truth()));
-        if self.settings.lacks_security_middleware() || matches!(redirect, Some((_, Some(false)))) {
+        let redirect = setting.agreed(|value| value.data.truth());
+        if self.settings.lacks_security_middleware() || redirect == Some(false) {
             return self.urlconf(request, because);
         }
-        let (place, why) = match (redirect, self.settings.redirecting()) {
-            (Some((value, Some(true))), Some(_)) => (value.span, None),
-            (Some((value, Some(true))), None) => {
-                let why = "whether SecurityMiddleware runs is not in the files";
-                (value.span, Some(why))
-            }
-            _ => {
-                let place = setting.values.first().map(|value| value.span);
-                let why = "whether SECURE_SSL_REDIRECT is on is not in the files";
-                (place.unwrap_or_else(|| self.place()), Some(why))
-            }
+        let place = setting.values.first().map(|value| value.span);
+        let place = place.unwrap_or_else(|| self.place());
+        let why = match (redirect, self.settings.redirecting()) {
+            (Some(true), Some(_)) => None,
+            (Some(true), None) => Some("whether SecurityMiddleware runs is not in the files"),
+            _ => Some("whether SECURE_SSL_REDIRECT is on is not in the files"),
         };
         let on = self.redirected(request, place, because.clone());
         let Some(why) = why else { return on };
@@ -172,11 +167,8 @@ impl Django<'_> {
         if request.host.is_empty() || !plain && request.lines("x-forwarded-host").next().is_some() {
             return None;
         }
-        let lists = origin::possible_hosts(self.settings).unwrap_or_default();
-        let allowed = lists
-            .iter()
-            .map(|hosts| origin::allows_host(hosts, &request.host));
-        match origin::agreed(allowed) {
+        let tell = |hosts: &[String]| origin::allows_host(hosts, &request.host);
+        match origin::allows(self.settings, tell, |allowed| *allowed) {
             Some(true) => return None,
             Some(false) => {}
             None => {

@@ -548,6 +548,12 @@ impl<'a> Reader<'a> {
                     right: self.boxed(node.named_child(1), depth)?,
                 }
             }
+            // A negative number; anything else is computed.
+            "unary_operator" => {
+                let number = field(node, Field::Argument).filter(|part| part.kind() == "integer");
+                let text = self.slice(node).replace(['_', ' '], "");
+                Kind::Integer(number.and_then(|_| text.parse().ok())?)
+            }
             "not_operator" => Kind::Not(self.boxed(field(node, Field::Argument), depth)?),
             "conditional_expression" => Kind::Conditional {
                 value: self.boxed(node.named_child(0), depth)?,
