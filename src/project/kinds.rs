@@ -148,6 +148,11 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
             lower.as_str(),
             "entrypoint" | "start" | "run" | "supervisord.conf" | ".env"
         )
+        // `.env.production`, but no template of one.
+        || lower.starts_with(".env.")
+            && !["example", "sample", "template", "dist", "test"]
+                .iter()
+                .any(|word| lower.contains(word))
     {
         return Some(Perhaps(Kind::Command));
     }

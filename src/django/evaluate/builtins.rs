@@ -1,6 +1,6 @@
 //! What Python's own functions and operators return.
 
-use super::environment::{environment, read_environment};
+use super::environment::environment;
 use super::methods::{NOWHERE, dictionary_method, method_of, written};
 use super::{MAX_ITEMS, MAX_TEXT};
 use crate::django::data::{
@@ -136,9 +136,6 @@ pub(super) fn returned(call: Call, span: Span) -> Values {
     };
     if let Some(known) = known {
         return vec![Possible { span, ..known }];
-    }
-    if let Some(values) = read_environment(&symbol, &call, span) {
-        return values;
     }
     let data = match &call.function.data {
         Data::Unknown(why) => Data::Unknown(why.clone()),

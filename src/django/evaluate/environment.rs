@@ -1,8 +1,45 @@
 //! The readers of the environment: `os.environ`, django-environ, environs and decouple.
 
+use std::collections::{HashMap, HashSet};
+
+use super::is_development;
 use super::methods::split;
 use crate::django::data::{Call, Data, Origin, Possible, Values, bounded, certain};
-use crate::source::Span;
+use crate::project::Project;
+use crate::source::{Kind, Span};
+
+/// The variables that a project's own deployment sets to `production`, with that word: they choose
+/// a branch of the settings. Those that are something else elsewhere are none, but for a developer's.
+pub(super) fn production(project: &Project) -> HashMap<String, String> {
+    let mut found = HashMap::new();
+    let mut differ = HashSet::new();
+    for source in project.of_kind(Kind::Command) {
+        let lines = source.text.lines().map(str::trim_start);
+        for line in lines.filter(|line| !line.starts_with('#')) {
+            // `NAME=value`, `NAME: value`, `ENV NAME value`, `"NAME": "value"`.
+            let between = |char: char| " \t=:\"',;[]{}".contains(char);
+            let words = line.split(between).filter(|word| !word.is_empty());
+            for (name, value) in words.clone().zip(words.skip(1)) {
+                let is_name = name.len() > 2
+                    && name
+                        .bytes()
+                        .all(|byte| byte.is_ascii_uppercase() || byte == b'_');
+                let word = value.to_ascii_lowercase();
+                if !is_name || is_development(&word) {
+                    continue;
+                }
+                let is_it = matches!(word.as_str(), "production" | "prod" | "live");
+                let known = found.get(name).is_some_and(|known| known != value);
+                match is_it && !known {
+                    true => found.insert(name.to_owned(), value.to_owned()),
+                    false => differ.insert(name.to_owned()).then(String::new),
+                };
+            }
+        }
+    }
+    found.retain(|name, _| !differ.contains(name));
+    found
+}
 
 /// A value that only the environment knows.
 pub(super) fn environment(name: &str, span: Span) -> Possible {

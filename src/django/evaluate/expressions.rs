@@ -3,6 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::builtins::{binary, returned, size, subscript};
+use super::environment::read_environment;
 use super::methods::{changes, method_of};
 use super::statements::Frame;
 use super::{MAX_DEPTH, MAX_ITEMS, MAX_TEXT};
@@ -101,7 +102,11 @@ impl Frame<'_, '_> {
             Kind::Subscript(object, key) => {
                 let objects = self.expression(object);
                 let keys = self.expression(key);
-                return subscript(&objects, &keys, span);
+                let values = subscript(&objects, &keys, span);
+                return match certain(&objects).map(|object| object.data.symbol()) {
+                    Some(symbol) if symbol == "os.environ" => self.deployed(values),
+                    _ => values,
+                };
             }
             Kind::Call {
                 function,
@@ -323,12 +328,32 @@ impl Frame<'_, '_> {
         }
     }
 
+    /// Whether an expression names a member of a class of `enum.Enum`: since Python 3.11 formatting
+    /// gives `Kind.X` where it gave the value of a member that is a text as well.
+    fn is_member(&mut self, expression: &Expression) -> bool {
+        let Kind::Attribute(object, _) = &expression.kind else {
+            return false;
+        };
+        let objects = self.expression(object);
+        let Some(Data::Class(class)) = certain(&objects).map(|object| &object.data) else {
+            return false;
+        };
+        let bases = class.bases.iter().filter_map(|base| certain(base));
+        bases
+            .map(|base| base.data.symbol())
+            .any(|base| base == "enum.Enum")
+    }
+
     pub(super) fn text(&mut self, pieces: &[Piece], span: Span) -> Values {
         let mut text = String::new();
         let mut origin = Origin::Literal;
         for piece in pieces {
             match piece {
                 Piece::Text(part) => text.push_str(part),
+                Piece::Value(value) if self.is_member(value) => {
+                    let why = "how a member of an Enum is written depends on the version of Python";
+                    return vec![Possible::unknown(why, span)];
+                }
                 Piece::Value(value) => {
                     let values = self.expression(value);
                     match certain(&values) {
@@ -513,10 +538,28 @@ impl Frame<'_, '_> {
         {
             return values;
         }
-        returned(
-            Call::new(function, positional, keywords, complete).at(places),
+        let call = Call::new(function, positional, keywords, complete).at(places);
+        if let Some(values) = read_environment(&symbol, &call, span) {
+            return self.deployed(values);
+        }
+        returned(call, span)
+    }
+
+    /// What a variable of the environment is where the project's own deployment sets it.
+    fn deployed(&self, values: Values) -> Values {
+        let Some(Possible {
+            data: Data::Text(_) | Data::Unknown(_),
+            origin: Origin::Default(name),
             span,
-        )
+            ..
+        }) = certain(&values)
+        else {
+            return values;
+        };
+        match self.program.production.get(&**name) {
+            Some(word) => vec![Possible::literal(Data::text(word), *span)],
+            None => values,
+        }
     }
 
     pub(super) fn arguments(

@@ -178,6 +178,8 @@ pub struct Program<'p> {
     parsed: Parsed,
     /// Modules that look like settings by their path.
     settings: Vec<SourceId>,
+    /// Variables that the project's deployment sets to `production`, with that word.
+    production: HashMap<String, String>,
     /// Folders whose settings dynaconf assembles.
     assembled: HashSet<&'p str>,
     /// The first syntax error of each file that has one.
@@ -195,6 +197,7 @@ impl<'p> Program<'p> {
             evaluated: BTreeMap::new(),
             parsed,
             settings: Vec::new(),
+            production: environment::production(project),
             assembled: HashSet::new(),
             errors,
         };

@@ -83,6 +83,14 @@ fn expressions_evaluate_as_python_does() {
         ("A = {'a': 1}.get('b', 3)", "3"),
         ("import os\nA = (os.environ.get('V', '') or x) or 'y'", "?"),
         ("A = 'ab'[-1]", r#""b""#),
+        (
+            "from enum import Enum\nclass K(str, Enum):\n    X = 'x'\nA = [f'{K.X}', f'{K.X.value}', K.X]",
+            r#"[?, "x", "x"]"#,
+        ),
+        (
+            "from enum import StrEnum\nclass K(StrEnum):\n    X = 'x'\nA = f'{K.X}'",
+            r#""x""#,
+        ),
         ("A = [-1, ['a', 'b'][-1]]", r#"[-1, "b"]"#),
         // What stands for the same list or dictionary changes with it.
         ("L = {}\nA = {'d': L}\nL['b'] = 1", r#"{"d": {"b": 1}}"#),
@@ -311,6 +319,63 @@ fn modules_see_each_other() {
             "{module}.{name}"
         );
     }
+}
+
+#[test]
+fn the_deployment_chooses_a_branch() {
+    let settings = "import os\nSTAGE = os.environ.get('STAGE', 'local')\nif STAGE == 'production':\n    A = 1\nelse:\n    A = 2\n";
+    let set = "services:\n  web:\n    build: .\n    environment:\n";
+    for (path, file, expected) in [
+        (
+            "compose.yml",
+            format!("{set}      STAGE: production\n"),
+            "1",
+        ),
+        (
+            "compose.yml",
+            format!("{set}      - STAGE=production\n"),
+            "1",
+        ),
+        (
+            "Dockerfile",
+            "FROM python\nENV STAGE production\n".into(),
+            "1",
+        ),
+        (".env", "STAGE=production\n".into(), "1"),
+        (".env.prod", "STAGE=\"production\"\n".into(), "1"),
+        (".env", "STAGE=local\n".into(), "1|2"),
+        (".env", "# STAGE=production\n".into(), "1|2"),
+        (".env", "STAGE=${STAGE:-production}\n".into(), "1|2"),
+        (
+            "compose.yml",
+            format!(
+                "{set}      STAGE: production\n  other:\n    build: .\n    environment:\n      STAGE: staging\n"
+            ),
+            "1|2",
+        ),
+        (
+            "compose.yml",
+            format!(
+                "{set}      STAGE: production\n  other:\n    build: .\n    environment:\n      STAGE: local\n"
+            ),
+            "1",
+        ),
+    ] {
+        let files = [("p/settings.py", settings), (path, file.as_str())];
+        assert_eq!(
+            value(&files, "p/settings.py", "A"),
+            expected,
+            "{path} {file}"
+        );
+    }
+    let files = [
+        (
+            "p/settings.py",
+            "import os\nA = os.environ['STAGE'].upper()\n",
+        ),
+        (".env", "STAGE=prod\n"),
+    ];
+    assert_eq!(value(&files, "p/settings.py", "A"), "\"PROD\"");
 }
 
 #[test]

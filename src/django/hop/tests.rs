@@ -79,6 +79,32 @@ fn it_answers_as_the_servers_did() {
 }
 
 #[test]
+fn strawberrys_router_has_routes_of_its_own() {
+    let settings = "ROOT_URLCONF = 'p.urls'\nALLOWED_HOSTS = ['*']\nMIDDLEWARE = []\n";
+    for (arguments, path, expected) in [
+        ("schema, django", "/graphql", Some(101)),
+        ("schema, django", "/graphql/", Some(101)),
+        ("schema, django_application=django", "/ws/", Some(500)),
+        ("schema, django, '^api/live$'", "/api/live", Some(101)),
+        ("schema, url_pattern=r'^live/'", "/graphql", Some(500)),
+        ("schema, url_pattern=pattern()", "/graphql", None),
+        ("**options", "/graphql", None),
+    ] {
+        let asgi = format!(
+            "from strawberry.channels import GraphQLProtocolTypeRouter\nfrom django.core.asgi import get_asgi_application\n\
+             from other import options, pattern, schema\ndjango = get_asgi_application()\n\
+             application = GraphQLProtocolTypeRouter({arguments})\n"
+        );
+        let files = [
+            ("p/settings.py", settings),
+            ("p/asgi.py", asgi.as_str()),
+            ("Procfile", "web: daphne p.asgi:application\n"),
+        ];
+        assert_eq!(status(&files, path, None), expected, "{arguments} {path}");
+    }
+}
+
+#[test]
 fn every_layer_of_an_application_has_its_answer() {
     let head = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
         from django.core.asgi import get_asgi_application\nfrom django.core.wsgi import get_wsgi_application\n\

@@ -18,12 +18,59 @@ pub(in crate::django) fn protocol_router(possible: &Possible) -> Option<(Arc<Cal
         if is_a(&call.function.data, "ProtocolTypeRouter") {
             return Some((call.clone(), at.span));
         }
+        if is_graphql(&call.function.data) {
+            return Some((Arc::new(graphql(call, at.span)), at.span));
+        }
         at = match behind(call) {
             Some(inner) => inner.clone(),
             None => certain(call.positional.first()?)?.clone(),
         };
     }
     None
+}
+
+/// Whether a function is Strawberry's router, which makes its own routes.
+fn is_graphql(function: &Data) -> bool {
+    let symbol = function.symbol();
+    symbol.starts_with("strawberry.channels.") && symbol.ends_with(".GraphQLProtocolTypeRouter")
+}
+
+/// The ProtocolTypeRouter that Strawberry's router is (strawberry/channels/router.py): WebSockets
+/// at `url_pattern`, and the rest of HTTP to `django_application`.
+fn graphql(call: &Call, span: Span) -> Call {
+    let literal = |data| Possible::literal(data, span);
+    let external = |name: &str| Data::External(name.into());
+    let pattern = call.argument(2, "url_pattern").cloned().unwrap_or_else(|| {
+        vec![match call.complete {
+            true => literal(Data::text("^graphql")),
+            false => Possible::unknown("it is computed", span),
+        }]
+    });
+    let consumer = external("strawberry.channels.GraphQLWSConsumer");
+    let consumer = Call::new(
+        literal(Data::attribute(consumer, "as_asgi")),
+        Vec::new(),
+        Vec::new(),
+        true,
+    );
+    let consumer = vec![literal(Data::call(consumer))];
+    let route = literal(external("django.urls.re_path"));
+    let route = Call::new(route, vec![pattern, consumer], Vec::new(), true).at(vec![span, span]);
+    let routes = Data::sequence(false, vec![vec![literal(Data::call(route))]], true);
+    let router = literal(external("channels.routing.URLRouter"));
+    let router = Call::new(router, vec![vec![literal(routes)]], Vec::new(), true);
+    let http = call.argument(1, "django_application").cloned();
+    let http = http.unwrap_or_else(|| vec![literal(external("strawberry.channels"))]);
+    let protocols = vec![
+        (literal(Data::text("http")), http),
+        (
+            literal(Data::text("websocket")),
+            vec![literal(Data::call(router))],
+        ),
+    ];
+    let protocols = vec![vec![literal(Data::dictionary(protocols, true))]];
+    let function = literal(external("channels.routing.ProtocolTypeRouter"));
+    Call::new(function, protocols, Vec::new(), true)
 }
 
 /// Whether a function is the class of that name in Channels, or a subclass of it.
