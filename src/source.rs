@@ -23,6 +23,8 @@ pub enum Kind {
     Python,
     /// A file that says how the application is started: Procfile, Dockerfile, compose file, script.
     Command,
+    /// A Makefile or the like, of which only the compose files and profiles that it names are read.
+    Tasks,
     /// A file that says which packages are installed: requirements, lock file, `pyproject.toml`.
     Requirements,
     /// Our own configuration; findings point into it.
@@ -37,6 +39,7 @@ impl Kind {
             Self::Caddyfile => "caddy",
             Self::Python => "django",
             Self::Command => "command",
+            Self::Tasks => "tasks",
             Self::Requirements => "requirements",
             Self::Config => "wslint",
         }

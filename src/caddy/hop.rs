@@ -222,6 +222,7 @@ impl SiteHop<'_> {
         }
         let reply = self.reply(&mut walk, proxy);
         let refused = refused(handlers, &walk, proxy);
+        let unanswered = self.unanswered(&walk, id);
         let outcome = Outcome::Forwards {
             to: upstreams(proxy, handlers.get(id).head),
             request: Box::new(Request {
@@ -233,6 +234,7 @@ impl SiteHop<'_> {
             refused,
             // What takes an answer takes it by its status.
             kept: None,
+            unanswered,
         };
         journey(walk, outcome)
     }
@@ -251,6 +253,18 @@ impl SiteHop<'_> {
             },
             End::Answered(_, status) => journey(after, Outcome::Answers { status }),
             _ => self.ended(after),
+        }
+    }
+
+    /// What the client gets where the upstream closes without an answer.
+    fn unanswered(&self, walk: &Walk, id: HandlerId) -> Option<u16> {
+        if self.handlers.errors.is_empty() {
+            return Some(502);
+        }
+        match walk_error(self.handlers, walk, id, Some(502)).end {
+            End::Proxied(other) if other == id => Some(502),
+            End::Answered(_, status) => status,
+            _ => None,
         }
     }
 

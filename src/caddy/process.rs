@@ -101,12 +101,6 @@ impl Hop for Caddy<'_> {
             .collect()
     }
 
-    fn unanswered(&self) -> Option<u16> {
-        let mut sites = self.config.sites.iter();
-        let is_handled = sites.any(|site| !site.handlers.errors.is_empty());
-        (!is_handled).then_some(502)
-    }
-
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes {
         let config = self.config;
         let mine = config.listening(port);

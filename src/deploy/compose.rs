@@ -9,9 +9,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::{
-    Build, Container, Mount, Published, Service, alters, dockerfile, exists, invoked,
+    Build, Container, Mount, Published, Service, alters, dockerfile, exists, invoked::Invoked,
     is_configuration, removes, substitute,
 };
+use crate::django::is_for_development;
 use crate::finding::Undecided;
 use crate::project::{Project, join};
 use crate::source::{Source, SourceId, Span};
@@ -39,6 +40,7 @@ pub(super) struct Files<'p> {
     project: &'p Project,
     files: Vec<File<'p>>,
     by_path: HashMap<&'p str, usize>,
+    invoked: Invoked,
 }
 
 struct File<'p> {
@@ -50,6 +52,8 @@ struct File<'p> {
     images: HashMap<&'p str, usize>,
     /// The files that it adds to.
     bases: Vec<usize>,
+    /// The services of which a file that is surely added to it says something else.
+    replaced: BTreeSet<&'p str>,
     /// The files that it includes.
     includes: Vec<usize>,
     /// The files whose services reach its own by their names: those that lead to it, or itself.
@@ -80,6 +84,7 @@ impl<'p> Files<'p> {
                     services,
                     yaml,
                     bases: Vec::new(),
+                    replaced: BTreeSet::new(),
                     includes: Vec::new(),
                     groups: Vec::new(),
                 }
@@ -92,8 +97,10 @@ impl<'p> Files<'p> {
                 .enumerate()
                 .map(|(index, file)| (file.source.path.as_str(), index))
                 .collect(),
+            invoked: Invoked::default(),
             files,
         };
+        read.invoked = Invoked::read(project, &read.by_path);
         let mut in_folder: HashMap<&str, Vec<usize>> = HashMap::new();
         for (index, file) in read.files.iter().enumerate() {
             in_folder
@@ -102,9 +109,14 @@ impl<'p> Files<'p> {
                 .push(index);
         }
         let mut said: Vec<BTreeSet<usize>> = vec![BTreeSet::new(); read.files.len()];
-        for chain in invoked::chains(project, &read.by_path) {
+        for chain in &read.invoked.chains {
             for pair in chain.windows(2) {
                 said[pair[1]].insert(pair[0]);
+                let added = &read.files[pair[1]];
+                if !is_for_development(added.source) {
+                    let replaced: Vec<&str> = added.names().collect();
+                    read.files[pair[0]].replaced.extend(replaced);
+                }
             }
         }
         for (index, said) in said.into_iter().enumerate() {
@@ -357,7 +369,6 @@ impl<'p> Files<'p> {
             folder: file.source.folder().to_owned(),
             groups: file.groups.clone(),
             span: file.yaml.place(file.source, key)?,
-            name,
             names,
             links: links
                 .filter_map(|link| link.split_once(':'))
@@ -371,8 +382,15 @@ impl<'p> Files<'p> {
             container,
             on_host: text(&layers, "network_mode").is_some_and(|mode| mode == "host"),
             replicas: replicas.unwrap_or(1),
-            is_optional: all(&layers, "profiles")
-                .any(|(yaml, names)| !yaml.words(names).is_empty()),
+            is_optional: {
+                let profiles: Vec<&str> = all(&layers, "profiles")
+                    .flat_map(|(yaml, names)| yaml.words(names))
+                    .collect();
+                let folder = file.source.folder();
+                !profiles.is_empty() && !self.invoked.starts(folder, &profiles)
+            },
+            is_replaced: file.replaced.contains(name.as_str()),
+            name,
         })
     }
 
@@ -444,7 +462,7 @@ impl<'p> Files<'p> {
     }
 }
 
-impl File<'_> {
+impl<'p> File<'p> {
     fn service(&self, name: &str) -> Option<usize> {
         let mut services = self.services.iter();
         services
@@ -456,6 +474,11 @@ impl File<'_> {
         let mut services = self.services.iter();
         let (key, _) = services.find(|(_, service)| *service == node)?;
         self.yaml.text(*key)
+    }
+
+    fn names(&self) -> impl Iterator<Item = &'p str> {
+        let services = self.services.iter();
+        services.filter_map(|(key, _)| self.yaml.text(*key))
     }
 
     /// The services that nothing here says how to start.

@@ -116,6 +116,8 @@ pub struct Service {
     pub replicas: u32,
     /// Whether it is started under a profile only, and not with the others.
     pub is_optional: bool,
+    /// Whether those who start it add a file that says something else of it.
+    pub is_replaced: bool,
 }
 
 /// What compose files and Dockerfiles say.

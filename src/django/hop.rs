@@ -200,11 +200,14 @@ impl<'a> Django<'a> {
         self.model.home(self.project, self.settings.source)
     }
 
-    /// The command that takes the request: of those that listen at its port, or of all, one that
-    /// serves WebSockets if any does.
+    /// The command that takes the request: of those that listen at its port or socket, or of all,
+    /// one that serves WebSockets if any does.
     fn command(&self, request: &Request) -> Option<&'a Command> {
         let mut servers = self.servers.clone();
-        let here = |command: &&Command| command.port() == Some(request.port);
+        let here = |command: &&Command| match &request.socket {
+            Some(socket) => command.socket() == Some(socket),
+            None => command.port() == Some(request.port),
+        };
         if servers.iter().any(here) {
             servers.retain(|command| here(command));
         }

@@ -30,6 +30,7 @@ pub use hop::{Django, Fault, Hits, faults};
 pub use modules::references;
 pub use mounts::Mount;
 pub use servers::Https;
+pub(crate) use servers::is_for_development;
 pub use spared::Spared;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};

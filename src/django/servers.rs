@@ -401,7 +401,7 @@ fn is_developers(project: &Project, command: &Command) -> bool {
 
 /// Whether a file of commands is for developers: `docker-compose.override.yml`, which compose
 /// reads by itself on a developer's machine, and what its name says.
-pub(super) fn is_for_development(source: &Source) -> bool {
+pub(crate) fn is_for_development(source: &Source) -> bool {
     let folder = source.folder().rsplit('/').next().unwrap_or_default();
     [source.name(), folder].into_iter().any(|name| {
         super::evaluate::is_development(name)

@@ -266,6 +266,9 @@ pub enum Outcome {
         /// The status that the client gets for any other answer of the upstream, if it is not the
         /// answer's own.
         kept: Option<u16>,
+        /// The status that the client gets where the upstream closes the connection without an
+        /// answer; `None` where a page for errors may make any of it.
+        unanswered: Option<u16>,
     },
     /// Answers by itself, and nobody behind it ever sees the handshake.
     Answers {
@@ -389,11 +392,6 @@ pub trait Hop {
     fn takes(&self, tls: bool, host: &str, port: u16) -> Takes;
     /// What becomes of `request` here.
     fn receive(&self, request: &Request) -> Passage;
-    /// The status that clients get where the upstream closes the connection without an answer;
-    /// `None` where a page for errors may make another one of it.
-    fn unanswered(&self) -> Option<u16> {
-        Some(502)
-    }
     /// Whether another text of `source` might change what it does.
     fn may_read(&self, _source: &Source) -> bool {
         true

@@ -97,20 +97,6 @@ impl Hop for Nginx<'_> {
         phases::dials(self.view)
     }
 
-    fn unanswered(&self) -> Option<u16> {
-        let view = self.view;
-        let blocks = view.config.locations.iter().map(|location| location.item);
-        let mut levels = blocks.flat_map(|block| view.outward(block));
-        let is_paged = levels.any(|level| {
-            let mut pages = view.level(level).error_pages.iter();
-            pages.any(|page| {
-                let mut codes = view.directive(*page).args().iter();
-                codes.any(|word| word.text == "502")
-            })
-        });
-        (!is_paged).then_some(502)
-    }
-
     fn paths(&self, entrance: &Entrance) -> BTreeSet<String> {
         let of_entrance = |server: u32| {
             let item = self.view.config.servers[server as usize].item;
@@ -344,6 +330,7 @@ fn outcome(end: End, target: Option<Version>) -> Outcome {
                 .map(|(status, end)| (status, outcome(end, target)))
                 .collect(),
             kept: forwarded.kept,
+            unanswered: forwarded.unanswered,
         },
         End::Answers { status, .. } => Outcome::Answers { status },
         End::Undecided { why, .. } => Outcome::Undecided { why },
@@ -673,6 +660,51 @@ mod tests {
                 };
                 assert_eq!(reply == Reply::Intact, intact, "{lines} {target:?}");
             }
+        }
+    }
+
+    #[test]
+    fn a_closed_connection_is_502_or_what_its_page_makes_of_it() {
+        for (server, expected) in [
+            ("", Some(502)),
+            ("error_page 500 504 /x.html;", Some(502)),
+            (
+                "error_page 502 /x.html; location = /x.html { root /srv; }",
+                Some(502),
+            ),
+            (
+                "error_page 502 @no; location @no { return 200 'sorry'; }",
+                Some(502),
+            ),
+            (
+                "error_page 502 @no; location @no { return 503; }",
+                Some(503),
+            ),
+            (
+                "error_page 502 =200 /x.html; location = /x.html { root /srv; }",
+                Some(200),
+            ),
+            (
+                "error_page 502 = @no; location @no { return 418 'tea'; }",
+                Some(418),
+            ),
+            ("error_page 502 https://status.example.com/;", Some(302)),
+            // Whatever answers there decides, or keeps the status.
+            (
+                "error_page 502 = @no; location @no { proxy_pass http://b; }",
+                None,
+            ),
+            (
+                "error_page 502 @no; location @no { proxy_pass http://b; }",
+                Some(502),
+            ),
+        ] {
+            let servers = format!("server {{ {server} location / {{ proxy_pass http://app; }} }}");
+            let passage = passage(&servers, "x", "/ws");
+            let Outcome::Forwards { unanswered, .. } = passage.outcome else {
+                panic!("{passage:?}");
+            };
+            assert_eq!(unanswered, expected, "{server}");
         }
     }
 

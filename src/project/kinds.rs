@@ -139,6 +139,13 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     if lower.contains("hypercorn") && lower.ends_with(".toml") {
         return Some(Certain(Kind::Command));
     }
+    if matches!(
+        lower.as_str(),
+        "makefile" | "gnumakefile" | "justfile" | ".justfile"
+    ) || lower.ends_with(".mk")
+    {
+        return Some(Perhaps(Kind::Tasks));
+    }
     if may_be_compose(path, &lower) {
         return Some(Perhaps(Kind::Command));
     }
@@ -282,11 +289,15 @@ pub(super) fn confirms(path: &str, kind: Kind, bytes: &[u8]) -> bool {
             "pip install",
             "pip3 install",
             "COMPOSE_FILE=",
-            "docker compose -f",
-            "docker-compose -f",
+            "COMPOSE_PROFILES=",
+            "docker compose -",
+            "docker-compose -",
         ]
         .iter()
         .any(|server| memmem::find(bytes, server.as_bytes()).is_some()),
+        Kind::Tasks => ["docker compose -", "docker-compose -", "COMPOSE_"]
+            .iter()
+            .any(|mark| memmem::find(bytes, mark.as_bytes()).is_some()),
         _ => true,
     }
 }
@@ -434,6 +445,7 @@ mod tests {
             ("docker/site.yml", Some(Perhaps(Kind::Command))),
             (".github/workflows/ci.yml", None),
             ("charts/templates/service.yaml", None),
+            ("Makefile", Some(Perhaps(Kind::Tasks))),
             ("README.md", None),
         ] {
             assert_eq!(guess(path), expected, "{path}");

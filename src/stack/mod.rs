@@ -29,6 +29,7 @@ use std::collections::{BTreeSet, HashMap};
 use self::topology::{Near, Program};
 use crate::caddy::Caddy;
 use crate::context::Context;
+use crate::deploy::Service;
 use crate::django::command::Command;
 use crate::django::{self, Django};
 use crate::handshake::{Dial, Entrance, Hop, Takes, Upstream};
@@ -286,7 +287,8 @@ impl<'a> Stack<'a> {
     }
 
     /// Each of them once; an application as it runs in production before one of which nothing but
-    /// a start for developers is known, and what runs by default before what a profile starts.
+    /// a start for developers is known, what runs by default before what a profile starts, and what
+    /// another file says before what that is added to.
     fn distinct(&self, mut found: Vec<Behind>) -> Vec<Behind> {
         found.sort_by_key(|behind| (behind.hop, behind.port));
         found.dedup();
@@ -300,12 +302,18 @@ impl<'a> Stack<'a> {
                 }
             )
         };
-        let is_optional = |behind: &Behind| {
-            let mut services = place(behind).services.iter().peekable();
-            services.peek().is_some()
-                && services.all(|service| self.topology.services[*service].is_optional)
+        let all_are = |behind: &Behind, is: &dyn Fn(&Service) -> bool| {
+            let services = place(behind).services.iter();
+            let mut services = services.map(|service| &self.topology.services[*service]);
+            services.len() > 0 && services.all(is)
         };
-        for gives_way in [&is_unclear as &dyn Fn(&Behind) -> bool, &is_optional] {
+        let is_optional = |behind: &Behind| all_are(behind, &|service| service.is_optional);
+        let is_replaced = |behind: &Behind| all_are(behind, &|service| service.is_replaced);
+        for gives_way in [
+            &is_unclear as &dyn Fn(&Behind) -> bool,
+            &is_optional,
+            &is_replaced,
+        ] {
             if !found.iter().all(gives_way) {
                 found.retain(|behind| !gives_way(behind));
             }

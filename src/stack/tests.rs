@@ -146,6 +146,16 @@ fn a_service_is_what_all_its_places_say() {
     let nginx = dialling();
     let web = |command: &str| format!("  web:\n    build: .\n    command: {command}\n");
     let opens = "nginx:80 django:9000 opens 101";
+    let profile = |name: &str, command: &str| {
+        format!(
+            "  {name}:\n    build: .\n    profiles: [{name}]\n    hostname: web\n    command: {command}\n"
+        )
+    };
+    let profiles = format!(
+        "services:\n{FRONT}{}{}",
+        profile("wsgi", WSGI),
+        profile("asgi", DAPHNE)
+    );
     for (files, expected) in [
         // Included, by a path and in the long form.
         (
@@ -290,6 +300,48 @@ fn a_service_is_what_all_its_places_say() {
                     "COMPOSE_FILE='docker-compose.yml:live.yml'\n".to_owned(),
                 ),
             ],
+            opens,
+        ),
+        // A Makefile says it of production, and of a developer's machine.
+        (
+            vec![
+                (
+                    "docker-compose.yml",
+                    format!("services:\n{FRONT}{}", web(WSGI)),
+                ),
+                (
+                    "docker-compose.prod.yml",
+                    format!("services:\n  web:\n    command: {DAPHNE}\n"),
+                ),
+                (
+                    "docker-compose.dev.yml",
+                    "services:\n  web:\n    command: python manage.py runserver 0.0.0.0:9000\n"
+                        .to_owned(),
+                ),
+                (
+                    "Makefile",
+                    "COMPOSE = docker compose -f docker-compose.yml\nup:\n\t@docker compose -f docker-compose.yml -f docker-compose.prod.yml up -d\ndev:\n\tdocker compose -f docker-compose.yml -f docker-compose.dev.yml up\n".to_owned(),
+                ),
+            ],
+            opens,
+        ),
+        // Which profile is started, an environment file says, or a script.
+        (
+            vec![
+                ("docker-compose.yml", profiles.clone()),
+                (".env", "COMPOSE_PROFILES=asgi,mail\n".to_owned()),
+            ],
+            opens,
+        ),
+        (
+            vec![
+                ("docker-compose.yml", profiles.clone()),
+                ("up.sh", "docker compose --profile asgi up -d\n".to_owned()),
+            ],
+            opens,
+        ),
+        (
+            vec![("docker-compose.yml", profiles)],
             "",
         ),
         // What a profile starts gives way to what is started without one.

@@ -133,6 +133,7 @@ impl Hop for EdgeHop {
                 reply: Reply::Intact,
                 refused: Vec::new(),
                 kept: None,
+                unanswered: None,
             },
             because,
         }

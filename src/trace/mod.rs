@@ -543,6 +543,7 @@ impl<'a> Tracer<'a> {
             reply,
             refused,
             kept,
+            unanswered,
         } = sent
         else {
             return undecided("it is sent to nobody".to_owned());
@@ -692,10 +693,12 @@ impl<'a> Tracer<'a> {
             run.lost_at = run.lost_at.map(|at| at + 1);
         }
         // A handshake that arrived whole and leaves broken is lost here, whatever comes after.
-        let broken = matches!(judge(&sent), Judged::Lost(_))
-            && !matches!(judge(&step.arrived), Judged::Lost(_));
-        if broken && run.verdict == Verdict::Fails {
+        if let Judged::Lost(lost) = judge(&sent)
+            && !matches!(judge(&step.arrived), Judged::Lost(_))
+            && run.verdict == Verdict::Fails
+        {
             run.lost_at = Some(0);
+            run.reasons = lost.into_iter().map(|(why, _)| why).collect();
         }
         // Of a proxy; what an application answers is not always in the files.
         let closes = run.steps.last().is_some_and(|step| {
@@ -713,7 +716,7 @@ impl<'a> Tracer<'a> {
                 _ => (Verdict::Undecided, None, Some(0)),
             };
         } else if run.verdict == Verdict::Fails && run.status.is_none() && closes {
-            run.status = hop.unanswered();
+            run.status = unanswered;
         } else if run.verdict == Verdict::Fails
             && let Some(status) = run.status
         {

@@ -57,11 +57,16 @@ pub(super) fn of(source: &Source) -> Vec<Option<Word>> {
                 lists.instruction(trimmed, words.len());
             }
         }
+        // supervisor's and systemd's key touches the program.
+        let key = ["command=", "ExecStart="]
+            .into_iter()
+            .find(|key| !continued && content.starts_with(key));
+        let key = key.map_or(0, str::len);
         continued = content.ends_with('\\');
         split(
             source,
-            here,
-            content.strip_suffix('\\').unwrap_or(content),
+            here + key,
+            content[key..].strip_suffix('\\').unwrap_or(&content[key..]),
             &mut words,
         );
     }
@@ -173,7 +178,10 @@ impl Lists {
 fn split(source: &Source, at: usize, line: &str, words: &mut Vec<Option<Word>>) {
     let mut word: Option<usize> = None;
     let close = |from: Option<usize>, to: usize, words: &mut Vec<Option<Word>>| {
-        if let Some(from) = from.filter(|from| *from < to) {
+        // What closes a map of YAML's or TOML's is no word.
+        if let Some(from) =
+            from.filter(|from| *from < to && !line[*from..to].trim_matches('}').is_empty())
+        {
             words.push(Some(Word {
                 text: line[from..to].replace(['"', '\''], ""),
                 span: Span::new(source.id, at + from..at + to),
@@ -269,6 +277,29 @@ mod tests {
     }
 
     #[test]
+    fn what_touches_a_command_is_not_of_it() {
+        for (path, text, expected) in [
+            (
+                "supervisord.conf",
+                "[program:asgi]\ncommand=daphne -p 8001 p.asgi:application\n",
+                "daphne -p 8001 p.asgi:application",
+            ),
+            (
+                "web.service",
+                "ExecStart=uvicorn p.asgi:application \\\n  --port 8001\n",
+                "uvicorn p.asgi:application --port 8001",
+            ),
+            (
+                "compose.yml",
+                "services:\n  web: {build: ., command: \"daphne p.asgi:application\"}\n",
+                "daphne p.asgi:application",
+            ),
+        ] {
+            assert_eq!(started(path, Kind::Command, text), [expected], "{path}");
+        }
+    }
+
+    #[test]
     fn a_packages_tasks_start_servers() {
         for (text, expected) in [
             (
@@ -277,7 +308,7 @@ mod tests {
             ),
             (
                 "[tool.pdm.scripts]\nstart = {cmd = [\n  \"daphne\",\n  \"p.asgi:application\",\n]}\n[tool.ruff]\nx = \"gunicorn p.wsgi\"\n",
-                &["daphne p.asgi:application }"],
+                &["daphne p.asgi:application"],
             ),
             (
                 "[tool.poe.tasks.serve-dev]\ncmd = \"gunicorn p.wsgi\"\n[tool.poe.tasks.serve]\ncmd = \"hypercorn p.asgi:application\"\n",

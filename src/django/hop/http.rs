@@ -44,10 +44,11 @@ impl Django<'_> {
         // On or off, the answer may be the same one.
         let off = self.urlconf(request, because.clone());
         match (&on.outcome, &off.outcome) {
-            (Outcome::Answers { status: one }, Outcome::Answers { status: other })
-                if one == other =>
-            {
-                off
+            (Outcome::Answers { status: one }, Outcome::Answers { status: other }) => {
+                match one == other {
+                    true => off,
+                    false => ends(None, off.because),
+                }
             }
             (Outcome::Undecided { why: one }, Outcome::Undecided { why: other })
                 if one == other =>
@@ -86,7 +87,12 @@ impl Django<'_> {
             return self.urlconf(request, because);
         }
         if let Secure::Perhaps(why) = secure {
-            return undecided(why, because);
+            let passage = self.urlconf(request, because.clone());
+            // Redirected or not, it is no 101.
+            return match passage.outcome {
+                Outcome::Answers { .. } if exempts.is_some() => ends(None, passage.because),
+                _ => undecided(why, because),
+            };
         }
         if exempts.is_none() {
             let why = "what SECURE_REDIRECT_EXEMPT spares is not in the files";

@@ -23,6 +23,39 @@ fn status(files: &[(&str, &str)], path: &str, forwarded: Option<&str>) -> Option
 }
 
 #[test]
+fn the_command_at_the_socket_takes_what_arrives_there() {
+    let files = [
+        ("p/settings.py", "ROOT_URLCONF = 'p.urls'\n"),
+        (
+            "p/asgi.py",
+            "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+        application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', None)])})\n",
+        ),
+        (
+            "p/wsgi.py",
+            "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+        ),
+        (
+            "Procfile",
+            "web: gunicorn p.wsgi --bind unix:/run/web.sock\nws: daphne -u /run/ws.sock p.asgi:application\n",
+        ),
+    ];
+    let project = Project::in_memory(files).unwrap();
+    let model = Model::resolve(&project);
+    let settings = model.production().next().unwrap();
+    let django = Django::new(&project, &model, settings, Arc::from([]));
+    let opens = |socket: Option<&str>| {
+        let mut request = Request::handshake(Browser::Chrome, false, "example.com", 80, "/ws/");
+        request.socket = socket.map(str::to_owned);
+        let outcome = django.receive(&request).outcome;
+        matches!(outcome, Outcome::Answers { status: Some(101) })
+    };
+    assert!(opens(Some("/run/ws.sock")));
+    assert!(!opens(Some("/run/web.sock")));
+    assert!(opens(None));
+}
+
+#[test]
 fn it_answers_as_the_servers_did() {
     let settings = |header: &str| {
         format!(

@@ -178,6 +178,9 @@ pub struct Forwarded {
     /// The status that any other answer reaches the client with, where `error_page` led here and
     /// keeps one (ngx_http_send_header), or where nothing waits for the answer.
     pub kept: Option<u16>,
+    /// The status that the client gets where the upstream closes the connection without an answer:
+    /// 502, or what the `error_page` for it makes of that; `None` where that is not to be told.
+    pub unanswered: Option<u16>,
 }
 
 /// Modules that pass requests on.
@@ -239,6 +242,8 @@ pub enum Answer {
     NoResolver,
     /// `proxy_read_timeout 0`.
     TimedOut,
+    /// An upstream that closes the connection without an answer.
+    Closed,
     /// Every server of the `upstream` is down.
     NoLiveServer,
     /// `proxy_pass` with a URL that is none.
@@ -365,6 +370,7 @@ fn same(a: &End, b: &End) -> bool {
 }
 
 /// Answers what nobody knows, one way after the other.
+#[derive(Default)]
 struct Oracle {
     script: Vec<bool>,
     asked: Vec<(ItemId, String)>,

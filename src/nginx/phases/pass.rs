@@ -153,6 +153,7 @@ impl Walk<'_, '_> {
             _ => None,
         };
         let (reply, reply_by) = self.beside_mirror(module, &request, reply, reply_by);
+        let unanswered = self.unanswered(pass);
         let unseen = effective.unseen.filter(|_| module == Module::Proxy);
         let forwarded = Forwarded {
             pass,
@@ -165,6 +166,7 @@ impl Walk<'_, '_> {
             reply_by,
             refused,
             kept,
+            unanswered,
         };
         if let Some(step) = self.asked_the_same(&forwarded) {
             return step;

@@ -2,7 +2,7 @@
 //! that `error_page` keeps, headers that are hidden or added, a subrequest that gets one as well.
 
 use super::walk::{Step, Walk};
-use super::{Answer, End, Module, What, pass};
+use super::{Answer, End, Module, Oracle, What, pass};
 use crate::handshake::{Reply, Request, Upstream};
 use crate::nginx::model::ItemId;
 use crate::nginx::uri;
@@ -129,6 +129,36 @@ impl Walk<'_, '_> {
             }
         }
         found
+    }
+
+    /// What the client gets where the upstream closes without an answer, which is 502
+    /// (ngx_http_upstream_next), or what the `error_page` for that makes of it.
+    pub(super) fn unanswered(&mut self, pass: ItemId) -> Option<u16> {
+        let view = self.view;
+        let mut levels = view.outward(self.scope.location);
+        let level = levels.find(|level| !view.level(*level).error_pages.is_empty());
+        let mut pages = level
+            .map_or(&[][..], |level| &view.level(level).error_pages)
+            .iter();
+        let is_for_it = |page: &ItemId| {
+            let mut codes = view.directive(*page).args().iter();
+            codes.any(|word| word.text == "502")
+        };
+        if !pages.any(is_for_it) {
+            return Some(502);
+        }
+        // Of the page for a page nobody asks.
+        if self.supposed.is_some() || self.error_page {
+            return None;
+        }
+        let mut oracle = Oracle::default();
+        let end = self.supposing_by(502, Answer::Closed, pass, &mut oracle);
+        match end {
+            _ if !oracle.asked.is_empty() => None,
+            End::Answers { status, .. } => status,
+            End::Forwards(page) => page.kept,
+            End::Undecided { .. } => None,
+        }
     }
 
     /// The refusal whose page is asked for, where the page's own refusal has its page as well

@@ -655,6 +655,20 @@ impl<'a, 'o> Walk<'a, 'o> {
 
     /// How the same request would go on from here, if `status` came next.
     pub(super) fn supposing(&mut self, status: u16, by: Answer, item: ItemId) -> End {
+        let mut oracle = std::mem::take(self.oracle);
+        let end = self.supposing_by(status, by, item, &mut oracle);
+        *self.oracle = oracle;
+        end
+    }
+
+    /// The same, where another oracle answers.
+    pub(super) fn supposing_by(
+        &self,
+        status: u16,
+        by: Answer,
+        item: ItemId,
+        oracle: &mut Oracle,
+    ) -> End {
         let mut inner = Walk {
             scope: self.scope.clone(),
             location: self.location,
@@ -670,13 +684,7 @@ impl<'a, 'o> Walk<'a, 'o> {
             mirrored: self.mirrored,
             closed: self.closed,
             supposed: Some(status),
-            ..Walk::new(
-                self.view,
-                self.server,
-                self.request,
-                self.target,
-                self.oracle,
-            )
+            ..Walk::new(self.view, self.server, self.request, self.target, oracle)
         };
         inner.walk(Step::Status(status, by, item))
     }

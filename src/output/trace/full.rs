@@ -114,7 +114,12 @@ fn write_step(
             writeln!(out, "{margin}   {} 101", ink.verdict(Verdict::Opens, "←"))?;
         }
         Outcome::Answers { status } => {
-            let what = status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
+            let what = match status {
+                Some(status) => status.to_string(),
+                // Which page an application has for it is not always in the files.
+                None if step.layer == "django" => "no 101".to_owned(),
+                None => "no answer".to_owned(),
+            };
             writeln!(
                 out,
                 "{margin}   {} {what}",
@@ -349,8 +354,10 @@ fn write_end(way: &Way, run: &Run, ink: &Ink, out: &mut dyn Write) -> io::Result
         (Verdict::Fails, None) if inside => writeln!(
             out,
             "{verdict}: the browser gets {}, and the page sees close code 1006",
-            match run.steps.iter().filter(|step| step.layer != "edge").count() {
-                1 => "no answer",
+            match told.map(|step| step.layer) {
+                Some("django") => "whatever it answers, which is no 101",
+                _ if run.steps.iter().filter(|step| step.layer != "edge").count() == 1 =>
+                    "no answer",
                 _ => "an error page",
             }
         )?,
