@@ -162,7 +162,10 @@ impl<'a> Stack<'a> {
     /// Where a request goes that `from` sends to `upstream`.
     pub fn leads(&self, from: usize, upstream: &Upstream) -> Leads {
         let (Some(host), port) = (upstream.host.known(), upstream.port.known()) else {
-            return Leads::Outside;
+            return match self.by_port(from, upstream) {
+                Some(behind) => Leads::To(behind),
+                None => Leads::Outside,
+            };
         };
         let is_path = upstream.socket().is_some();
         let found = match (upstream.socket(), port) {
@@ -481,6 +484,26 @@ impl<'a> Stack<'a> {
             near
         });
         near.get(&application).map_or(&[], Vec::as_slice)
+    }
+
+    /// The one application near, where only the environment or a variable names the host of
+    /// `upstream` and the port is the one that its command states: nothing else that `from` dials may
+    /// be meant.
+    fn by_port(&self, from: usize, upstream: &Upstream) -> Option<Behind> {
+        let port = *upstream.port.known()?;
+        let hop = only(
+            self.topology
+                .applications
+                .to(&self.topology.places[from].folder),
+        )?;
+        let Program::Django { commands, .. } = &self.topology.places[hop].program else {
+            return None;
+        };
+        let mut commands = commands.iter().map(|at| &self.django.commands[*at]);
+        let is_there = commands.any(|command| command.written_port() == Some(port));
+        let at_port = self.dials(from).iter().map(|dial| &dial.to);
+        let at_port = at_port.filter(|to| to.port.known() == Some(&port));
+        (is_there && only(at_port.map(|to| to.from)).is_some()).then_some(Behind { hop, port })
     }
 
     /// The one application, where it is the one thing that `from` can mean by `upstream`: it is

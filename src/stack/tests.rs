@@ -510,6 +510,79 @@ fn helps(files: &[(&str, &str)], rule: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_template_that_names_the_host_leaves_the_port() {
+    let nginx = |servers: &str| {
+        conf(&format!(
+            "upstream app {{ {servers} }} server {{ listen 80; location / {{ {UPGRADE} proxy_pass http://app; }} }}"
+        ))
+    };
+    let command = "daphne -p 9000 site.asgi:application\n";
+    for (servers, command, expected) in [
+        (
+            "server ${APP_HOST}:9000;",
+            command,
+            "nginx:80 django:9000 opens 101",
+        ),
+        ("server ${APP_HOST}:9001;", command, ""),
+        ("server ${APP_HOST}:${PORT};", command, ""),
+        ("server ${A}:9000; server ${B}:9000;", command, ""),
+        // 8000 is a guess where no command says it.
+        (
+            "server ${APP_HOST}:8000;",
+            "daphne site.asgi:application\n",
+            "",
+        ),
+    ] {
+        let files = [
+            ("nginx.conf.template", nginx(servers)),
+            ("start.sh", command.to_owned()),
+        ];
+        let files: Vec<(&str, &str)> = files
+            .iter()
+            .map(|(path, text)| (*path, text.as_str()))
+            .collect();
+        assert_eq!(ways(&files).join("; "), expected, "{servers}");
+    }
+}
+
+#[test]
+fn sockets_that_are_sent_to_the_pages_are_told_where_their_server_is() {
+    let nginx = conf(&format!(
+        "server {{ listen 80; location / {{ {UPGRADE} proxy_pass http://pages:9000; }} }}"
+    ));
+    let compose = format!(
+        "services:\n{FRONT}  pages:\n    build: .\n    command: {WSGI}\n  sockets:\n    build: .\n    command: daphne -p 9001 site.asgi:application\n"
+    );
+    let files = [
+        ("nginx.conf", nginx.as_str()),
+        ("docker-compose.yml", compose.as_str()),
+        (
+            "site/wsgi.py",
+            "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+        ),
+    ];
+    let helps = helps(&files, "stack/route-not-forwarded");
+    let told = helps
+        .iter()
+        .any(|help| help.contains("proxy_pass http://sockets:9001;"));
+    assert!(told, "{helps:#?}");
+}
+
+#[test]
+fn a_line_that_discards_the_pair_is_the_one_cause() {
+    let nginx = conf(&format!(
+        "{UPGRADE} server {{ listen 80; location / {{ proxy_set_header Host $host; proxy_pass http://web:9000; }} }}"
+    ));
+    let files = [
+        ("nginx.conf", nginx.as_str()),
+        ("start.sh", "daphne -p 9000 site.asgi:application\n"),
+    ];
+    assert!(helps(&files, "stack/route-not-forwarded").is_empty());
+    let helps = helps(&files, "nginx/headers-not-inherited");
+    assert!(!helps.is_empty());
+}
+
+#[test]
 fn every_breaking_example_of_the_stack_is_told_with_lines_to_write() {
     for rule in rules().iter().filter(|rule| rule.group() == "stack") {
         let breaking = rule.examples.iter().filter(|example| example.breaks);

@@ -5,7 +5,7 @@ use super::walk::{Step, Walk};
 use super::{Answer, End, Forwarded, Module, What};
 use crate::handshake::{Dial, Judged, Protocol, Reply, Request, Upstream, judge};
 use crate::nginx::builtin::request_uri;
-use crate::nginx::headers;
+use crate::nginx::headers::{self, Half};
 use crate::nginx::location::Matcher;
 use crate::nginx::model::{Context, ItemId, ROOT, View};
 use crate::nginx::uri;
@@ -119,6 +119,7 @@ impl Walk<'_, '_> {
             && level != ROOT
         {
             self.note(level, What::Headers, "its `proxy_set_header` lines apply");
+            self.note_discarding(&effective, level);
         }
         let mut request = self.outgoing(module);
         let path_known = match path {
@@ -173,6 +174,30 @@ impl Walk<'_, '_> {
         }
         self.see(unseen);
         Step::End(End::Forwards(Box::new(forwarded)))
+    }
+
+    /// Tells which line keeps a half of the pair from being inherited.
+    fn note_discarding(&mut self, effective: &headers::Effective, level: ItemId) {
+        let view = self.view;
+        let Some(first) = effective.lines(view).next() else {
+            return;
+        };
+        let discards = |half: &Half| {
+            let means = |line: headers::Line<'_>| line.means(half.name());
+            let mut outer = effective.discarded.iter();
+            outer.any(|outer| headers::lines(view, *outer).any(means))
+                && !effective.lines(view).any(means)
+        };
+        let halves = [Half::Upgrade, Half::Connection].into_iter();
+        let gone: Vec<&str> = halves.filter(discards).map(Half::name).collect();
+        if !gone.is_empty() {
+            let item = view.include_of(first.item, level).unwrap_or(first.item);
+            let told = format!(
+                "with this line the block inherits no header, {} neither",
+                gone.join(" and ")
+            );
+            self.note(item, What::Headers, told);
+        }
     }
 
     /// The name that a TLS handshake with the upstream asks for; empty where it asks for none
@@ -568,11 +593,20 @@ fn unknown_upstream(word: &Word, from: Span) -> Upstream {
     } else {
         "a variable names the upstream"
     };
+    // `${HOST}:8000`: what replaces the name leaves the port.
+    let rest = word
+        .text
+        .split_once("://")
+        .map_or(&*word.text, |(_, rest)| rest);
+    let (authority, _) = rest.split_once('/').unwrap_or((rest, ""));
+    let port = authority
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse().ok());
     Upstream {
         tls_name: None,
         tls: word.text.starts_with("https://"),
         host: Value::Unknown(why.to_owned()),
-        port: Value::Unknown(why.to_owned()),
+        port: port.map_or_else(|| Value::Unknown(why.to_owned()), Value::Known),
         from,
     }
 }

@@ -10,9 +10,11 @@ pub mod route_not_forwarded;
 pub mod sticky_sessions;
 pub mod unknown_host;
 
-use super::Traced;
 use super::lost::Lost;
+use super::topology::{Place, Program};
+use super::{Stack, Traced};
 use crate::context::Context;
+use crate::django::command::Command;
 use crate::finding::Finding;
 use crate::handshake::{Evidence, Outcome, Upstream};
 use crate::source::Span;
@@ -162,30 +164,56 @@ impl<'a, 'p> Told<'a, 'p> {
     /// The address of who takes the sockets, as the losing proxy dials it: the application's, or
     /// where no file of the project is one, the only one that it dials for this request or at all.
     fn address(&self) -> Option<String> {
-        let stack = super::Stack::of(self.cx);
+        let stack = Stack::of(self.cx);
         let hop = self.step().hop?;
         let takes = |to: &Upstream| {
             stack.behind(hop, to).is_some_and(|behind| {
                 let place = &self.cx.topology.places[behind.hop];
                 Some(&place.folder) == self.traced.application.as_ref()
-                    && super::lost::takes_sockets(&stack, behind.hop)
+                    && speaks(&stack, behind.hop, to)
             })
         };
         let dialled = || stack.dials(hop).iter().map(|dial| &dial.to);
         let to = match (&self.traced.application, &self.step().passage.outcome) {
-            (Some(_), _) => dialled().find(|to| takes(to))?,
-            (None, Outcome::Forwards { to, .. }) => to.first()?,
+            (Some(_), _) => dialled().find(|to| takes(to)),
+            (None, Outcome::Forwards { to, .. }) => to.first(),
             (None, _) => {
                 let (first, mut all) = (dialled().next()?, dialled());
                 let same = |to: &Upstream| to.host == first.host && to.port == first.port;
-                all.all(same).then_some(first)?
+                all.all(same).then_some(first)
             }
         };
-        let (host, port) = (to.host.known()?, to.port.known()?);
+        let (host, port) = match to {
+            Some(to) => (to.host.known()?.clone(), *to.port.known()?),
+            None => self.listening(&stack, hop)?,
+        };
         Some(match host.strip_prefix("unix:") {
             Some(path) if self.step().layer == "caddy" => format!("unix/{path}"),
             Some(_) => host.clone(),
             None => format!("{host}:{port}"),
+        })
+    }
+
+    /// Where the application takes sockets, as `proxy` would call it, which does not dial it yet.
+    fn listening(&self, stack: &Stack<'_>, proxy: usize) -> Option<(String, u16)> {
+        let topology = &self.cx.topology;
+        let own = |place: &&Place| Some(&place.folder) == self.traced.application.as_ref();
+        topology.places.iter().filter(own).find_map(|place| {
+            let Program::Django { commands, .. } = &place.program else {
+                return None;
+            };
+            let mut commands = commands.iter().map(|at| &stack.django.commands[*at]);
+            let command = commands.find(|command| command.serves_websockets())?;
+            match place.services.as_slice() {
+                [] if topology.places[proxy].services.is_empty() => match command.socket() {
+                    Some(path) => Some((format!("unix:{path}"), 80)),
+                    None => Some(("127.0.0.1".to_owned(), command.port()?)),
+                },
+                [service, ..] if !topology.places[proxy].services.is_empty() => {
+                    Some((topology.services[*service].name.clone(), command.port()?))
+                }
+                _ => None,
+            }
         })
     }
 
@@ -202,6 +230,25 @@ impl<'a, 'p> Told<'a, 'p> {
                 "location {prefix} {{\n    proxy_pass http://{address};\n    proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection \"upgrade\";\n    proxy_set_header Host $host;\n}}"
             ),
         }
+    }
+}
+
+/// Whether what listens at an address of an application speaks ASGI.
+fn speaks(stack: &Stack<'_>, hop: usize, to: &Upstream) -> bool {
+    let Program::Django { commands, .. } = &stack.topology.places[hop].program else {
+        return false;
+    };
+    let commands = commands.iter().map(|at| &stack.django.commands[*at]);
+    let is_there = |command: &&Command| match to.socket() {
+        Some(path) => command.socket() == Some(path),
+        None => command.port().is_some() && command.port() == to.port.known().copied(),
+    };
+    let there: Vec<&Command> = commands.filter(is_there).collect();
+    match there.is_empty() {
+        true => super::lost::takes_sockets(stack, hop),
+        false => there
+            .iter()
+            .any(|one| one.speaks_asgi() || one.may_speak_asgi()),
     }
 }
 
