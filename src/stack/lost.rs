@@ -7,8 +7,9 @@ use super::topology::Program;
 use super::ways::Meant;
 use super::{Stack, Traced};
 use crate::context::Context;
+use crate::django::command::Command;
 use crate::finding::{Finding, Report};
-use crate::handshake::{Entrance, Evidence, Judged, Outcome, Takes, judge};
+use crate::handshake::{Entrance, Evidence, Judged, Outcome, Takes, Upstream, judge};
 use crate::rule::{Check, Severity, rules};
 use crate::source::{SourceId, Span};
 use crate::trace::{Asked, Run, Step, Tracer, Verdict, names};
@@ -309,10 +310,13 @@ fn fate(stack: &Stack<'_>, traced: &Traced, run: &Run) -> Fate {
                 None => Fate::Lost(How::Answered(*status), end),
             }
         }
-        Outcome::Answers { status: None } => match no_name(stack, run) {
-            Some(how) => Fate::Lost(how, end - 1),
-            None => Fate::Unclear,
-        },
+        // Such as nginx's `return 444`, for a host or a name of TLS that it does not know.
+        Outcome::Answers { status: None } => {
+            match unknown_host(stack, run).or_else(|| no_name(stack, run)) {
+                Some(how) => Fate::Lost(how, end - 1),
+                None => Fate::Unclear,
+            }
+        }
         _ => Fate::Unclear,
     }
 }
@@ -351,28 +355,58 @@ fn no_name(stack: &Stack<'_>, run: &Run) -> Option<How> {
 
 /// Whether the application's server takes no sockets here, and another one of its does.
 fn is_for_pages(stack: &Stack<'_>, traced: &Traced, step: &Step) -> bool {
-    let commands = |hop: usize| match &stack.topology.places[hop].program {
+    let Some(hop) = step.hop else {
+        return false;
+    };
+    let here = listening(
+        stack,
+        hop,
+        step.arrived.socket.as_deref(),
+        Some(step.arrived.port),
+    );
+    let pages = !here.is_empty() && !here.iter().any(|command| may_take_sockets(command));
+    pages
+        && (0..stack.hops.len()).any(|hop| {
+            Some(&stack.topology.places[hop].folder) == traced.application.as_ref()
+                && commands(stack, hop).any(Command::serves_websockets)
+        })
+}
+
+/// Whether what listens at an address of an application is not known to take no sockets.
+pub(super) fn takes_sockets(stack: &Stack<'_>, hop: usize, to: &Upstream) -> bool {
+    let here = listening(stack, hop, to.socket(), to.port.known().copied());
+    here.is_empty() || here.iter().any(|command| may_take_sockets(command))
+}
+
+fn may_take_sockets(command: &Command) -> bool {
+    command.speaks_asgi() || command.may_speak_asgi()
+}
+
+/// The commands that start an application.
+fn commands<'a>(stack: &Stack<'a>, hop: usize) -> impl Iterator<Item = &'a Command> {
+    let own = match &stack.topology.places[hop].program {
         Program::Django { commands, .. } => commands.as_slice(),
         _ => &[],
     };
-    let of = |hop: usize| commands(hop).iter().map(|at| &stack.django.commands[*at]);
-    let here = step.hop.is_some_and(|hop| {
-        of(hop).len() > 0 && of(hop).all(|one| !one.speaks_asgi() && !one.may_speak_asgi())
-    });
-    here && (0..stack.hops.len()).any(|hop| {
-        Some(&stack.topology.places[hop].folder) == traced.application.as_ref()
-            && of(hop).any(|one| one.serves_websockets())
-    })
+    let django = stack.django;
+    own.iter().map(|at| &django.commands[*at])
 }
 
-/// Whether a hop is an application that is not known to take no sockets.
-pub(super) fn takes_sockets(stack: &Stack<'_>, hop: usize) -> bool {
-    match &stack.topology.places[hop].program {
-        Program::Django { commands, .. } => {
-            let mut own = commands.iter().map(|at| &stack.django.commands[*at]);
-            commands.is_empty() || own.any(|one| one.speaks_asgi() || one.may_speak_asgi())
-        }
-        _ => false,
+/// Those of them that listen at a socket or a port; all, where none is known to.
+fn listening<'a>(
+    stack: &Stack<'a>,
+    hop: usize,
+    socket: Option<&str>,
+    port: Option<u16>,
+) -> Vec<&'a Command> {
+    let is_there = |command: &&Command| match socket {
+        Some(path) => command.socket() == Some(path),
+        None => port.is_some() && command.port() == port,
+    };
+    let there: Vec<&Command> = commands(stack, hop).filter(is_there).collect();
+    match there.is_empty() {
+        true => commands(stack, hop).collect(),
+        false => there,
     }
 }
 

@@ -861,3 +861,40 @@ fn what_a_proxy_shows_for_itself_is_lost_behind_it() {
         assert_eq!(found, expected, "{files:#?}");
     }
 }
+
+#[test]
+fn sockets_at_the_address_of_the_pages_are_lost() {
+    let caddy = |socket: &str| {
+        format!(
+            "chat.example.com {{\n\t@sockets path /ws/*\n\treverse_proxy @sockets unix//run/{socket}.sock\n\treverse_proxy unix//run/pages.sock\n}}\n"
+        )
+    };
+    let units = [
+        (
+            "ops/pages.service",
+            "[Service]\nExecStart=gunicorn --bind unix:/run/pages.sock site.wsgi:application\n",
+        ),
+        (
+            "ops/sockets.service",
+            "[Service]\nExecStart=daphne -u /run/sockets.sock site.asgi:application\n",
+        ),
+    ];
+    for (socket, expected) in [
+        ("sockets", vec![]),
+        ("pages", vec!["stack/route-not-forwarded"]),
+    ] {
+        let caddy = caddy(socket);
+        let files = [("Caddyfile", caddy.as_str()), units[0], units[1]];
+        let found = with(&files, |cx| {
+            let outcome = check(cx.project, &Selection::default());
+            let rules = outcome
+                .findings
+                .iter()
+                .map(|finding| finding.rule.to_string());
+            rules
+                .filter(|rule| rule.starts_with("stack/"))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(found, expected, "{files:#?}");
+    }
+}

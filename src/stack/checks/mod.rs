@@ -14,7 +14,6 @@ use super::lost::Lost;
 use super::topology::{Place, Program};
 use super::{Stack, Traced};
 use crate::context::Context;
-use crate::django::command::Command;
 use crate::finding::Finding;
 use crate::handshake::{Evidence, Outcome, Upstream};
 use crate::source::Span;
@@ -170,7 +169,7 @@ impl<'a, 'p> Told<'a, 'p> {
             stack.behind(hop, to).is_some_and(|behind| {
                 let place = &self.cx.topology.places[behind.hop];
                 Some(&place.folder) == self.traced.application.as_ref()
-                    && speaks(&stack, behind.hop, to)
+                    && super::lost::takes_sockets(&stack, behind.hop, to)
             })
         };
         let dialled = || stack.dials(hop).iter().map(|dial| &dial.to);
@@ -230,25 +229,6 @@ impl<'a, 'p> Told<'a, 'p> {
                 "location {prefix} {{\n    proxy_pass http://{address};\n    proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection \"upgrade\";\n    proxy_set_header Host $host;\n}}"
             ),
         }
-    }
-}
-
-/// Whether what listens at an address of an application speaks ASGI.
-fn speaks(stack: &Stack<'_>, hop: usize, to: &Upstream) -> bool {
-    let Program::Django { commands, .. } = &stack.topology.places[hop].program else {
-        return false;
-    };
-    let commands = commands.iter().map(|at| &stack.django.commands[*at]);
-    let is_there = |command: &&Command| match to.socket() {
-        Some(path) => command.socket() == Some(path),
-        None => command.port().is_some() && command.port() == to.port.known().copied(),
-    };
-    let there: Vec<&Command> = commands.filter(is_there).collect();
-    match there.is_empty() {
-        true => super::lost::takes_sockets(stack, hop),
-        false => there
-            .iter()
-            .any(|one| one.speaks_asgi() || one.may_speak_asgi()),
     }
 }
 
