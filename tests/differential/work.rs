@@ -440,7 +440,7 @@ fn verdict(outcome: &Outcome, real: &Attempt, upstream: Option<Upstreams<'_>>) -
             false => Verdict::Same,
             true => differs("that nothing opens".to_owned()),
         },
-        (Judged::Opens, Reply::Intact) => match real.opens {
+        (Judged::Opens, Reply::Intact | Reply::Closing { .. }) => match real.opens {
             true => Verdict::Same,
             false => differs("an open socket".to_owned()),
         },

@@ -46,11 +46,10 @@ pub(in crate::caddy) fn define(directive: &Directive) -> Matcher {
 fn names_captures(directive: &Directive) -> bool {
     let by_itself = |words: &[Word]| match words {
         [only] if only.quote != Quote::None => true,
-        [kind, args @ ..] => match (kind.text.as_str(), args) {
-            ("expression" | "path_regexp", [_]) => true,
-            ("header_regexp" | "vars_regexp", [_, _]) => true,
-            _ => false,
-        },
+        [kind, args @ ..] => matches!(
+            (kind.text.as_str(), args.len()),
+            ("expression" | "path_regexp", 1) | ("header_regexp" | "vars_regexp", 2)
+        ),
         [] => false,
     };
     let mut lines = directive.children().iter();
