@@ -404,6 +404,17 @@ fn a_connection_that_closes_opens_for_a_browser() {
 }
 
 #[test]
+fn what_a_caddyfile_imports_is_caddys_whatever_its_name() {
+    let site = "chat.example {\n\treverse_proxy /ws app:8000\n}\n";
+    let folder = folder(&[
+        ("caddy/Caddyfile", "import sites-enabled/*\n"),
+        ("caddy/sites-enabled/chat.conf", site),
+    ]);
+    let (_, json) = traced(folder.path(), "wss://chat.example/ws");
+    assert_eq!(json["verdict"], "opens", "{json:#}");
+}
+
+#[test]
 fn an_empty_answer_is_one_to_handle() {
     let caddy = ":80 {\n\treverse_proxy 127.0.0.1:8080 {\n\t\thandle_response {\n\t\t\trespond x 202\n\t\t}\n\t}\n}\nhttp://b.example:8080 {\n\treverse_proxy 127.0.0.1:8000\n}\n";
     let folder = folder(&[("Caddyfile", caddy)]);

@@ -30,6 +30,8 @@ struct Read {
     kind: Kind,
     text: String,
     note: Option<String>,
+    /// Nothing in it bears out what its name says.
+    rubble: bool,
 }
 
 /// Reads one file and confirms its kind; `Ok(None)` if it is none of ours.
@@ -54,6 +56,7 @@ fn read(
                 kind,
                 text: String::new(),
                 note: Some(format!("a link that leads nowhere here: {error}")),
+                rubble: false,
             }));
         }
         Err(error) => return Err(fail(error)),
@@ -77,6 +80,7 @@ fn read(
             kind,
             text: String::new(),
             note: Some(note),
+            rubble: false,
         }));
     }
     Ok(judge(path, guess, std::fs::read(&full).map_err(fail)?))
@@ -111,6 +115,7 @@ fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
             kind,
             text,
             note,
+            rubble: false,
         });
     }
     if matches!(guess, Guess::Perhaps(_)) && !confirms(path, kind, &bytes) {
@@ -124,6 +129,7 @@ fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
             kind,
             text: String::new(),
             note: Some(note),
+            rubble: true,
         });
     }
     let (mut text, mut note) = decode(bytes);
@@ -145,6 +151,7 @@ fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
         kind,
         text,
         note,
+        rubble: false,
     })
 }
 
@@ -234,6 +241,8 @@ struct Builder<'a> {
     project: Project,
     options: &'a Options,
     seeds: Vec<(String, Guess)>,
+    /// Files that are not what their names say, unless something imports them.
+    rubble: Vec<Read>,
     /// What was tried, so that nothing is read twice.
     tried: HashSet<String>,
 }
@@ -274,6 +283,7 @@ impl<'a> Builder<'a> {
             project,
             options,
             seeds,
+            rubble: Vec::new(),
             tried,
         }
     }
@@ -283,24 +293,22 @@ impl<'a> Builder<'a> {
         let stdin = self.options.stdin();
         let files: Vec<_> = files
             .iter()
-            .filter(|(path, _)| self.tried.insert(path.clone()))
+            .filter(|(path, guess)| {
+                // An nginx that includes it does not make it one of nginx's.
+                let again = |read: &Read| read.path == *path && *guess == Guess::Certain(read.kind);
+                !self.rubble.iter().any(again) && self.tried.insert(path.clone())
+            })
             .collect();
         let results = parallel::map(&files, files.len() >= MANY_FILES, |(path, guess)| {
             read(&root, path, *guess, stdin.as_ref())
         });
         for ((path, guess), result) in files.into_iter().zip(results) {
             match result {
-                Ok(Some(read)) => {
-                    let display = self.options.display(&root, &read.path);
-                    let id = self.project.add(read.path, display, read.kind, read.text);
-                    if let Some(message) = read.note {
-                        self.project.undecided.push(Undecided {
-                            span: Span::new(id, 0..0),
-                            message,
-                            alike: None,
-                        });
-                    }
+                Ok(Some(read)) if read.rubble => {
+                    self.tried.remove(path);
+                    self.rubble.push(read);
                 }
+                Ok(Some(read)) => self.add(read),
                 // A Caddyfile's import may still say that it is one of its fragments.
                 Ok(None) if matches!(guess, Guess::Perhaps(_)) => {
                     self.tried.remove(path);
@@ -377,7 +385,24 @@ impl<'a> Builder<'a> {
         wanted
     }
 
-    fn finish(self) -> Project {
+    fn add(&mut self, read: Read) {
+        let display = self.options.display(&self.project.root, &read.path);
+        let id = self.project.add(read.path, display, read.kind, read.text);
+        if let Some(message) = read.note {
+            self.project.undecided.push(Undecided {
+                span: Span::new(id, 0..0),
+                message,
+                alike: None,
+            });
+        }
+    }
+
+    fn finish(mut self) -> Project {
+        for read in std::mem::take(&mut self.rubble) {
+            if !self.tried.contains(&read.path) {
+                self.add(read);
+            }
+        }
         self.project.sorted()
     }
 }
