@@ -32,6 +32,9 @@ const GUARDS: &[&str] = &[
     "replace",
     "defender",
     "geoip",
+    // Answers below its own path only, and asks for headers that no browser sends.
+    "mercure",
+    "vulcain",
 ];
 
 /// What kind of block a handler is.
