@@ -8,7 +8,7 @@ use super::import::{Found, find};
 use super::model::CURRENT;
 use super::refused::{self, Refusal};
 use crate::finding::Undecided;
-use crate::project::Project;
+use crate::project::{Project, Version};
 use crate::source::{SourceId, Span};
 use crate::syntax::{self, Quote, Tree};
 
@@ -308,7 +308,7 @@ impl<'a> Expander<'a> {
         out: &mut Vec<Directive>,
     ) {
         if word.quote == Quote::None {
-            if word.text == "{block}" && words.is_empty() {
+            if word.text == "{block}" && words.is_empty() && self.version() >= [2, 9, 0] {
                 // Caddy 2.9: the tokens of the block that the import was given.
                 if self.spend(given.size, word.span) {
                     out.extend(given.block.iter().cloned());
@@ -349,9 +349,13 @@ impl<'a> Expander<'a> {
         }
     }
 
+    fn version(&self) -> Version {
+        self.project.config.targets.caddy.unwrap_or(CURRENT)
+    }
+
     /// A block without a name in the one that an import is given (parse.go, doImport).
     fn anonymous(&mut self, block: &[Directive]) {
-        let version = self.project.config.targets.caddy.unwrap_or(CURRENT);
+        let version = self.version();
         let mut unnamed = block
             .iter()
             .filter(|entry| entry.words.is_empty() && !entry.conditional);
@@ -427,6 +431,15 @@ impl<'a> Expander<'a> {
         let files = match found.clone() {
             Found::Files(files) => files,
             Found::Missing => {
+                let name = format!("({})", target.text);
+                let later = tree.top().find(|top| top.name() == name);
+                if let Some(later) = later
+                    && self.perhaps == 0
+                    && !target.defaulted
+                {
+                    let one = refused::defined_later(target.span, &target.text, later.head());
+                    self.refused.push(one);
+                }
                 let message = format!(
                     "`{}` is no snippet defined before this line, and no such file is in the project",
                     target.text

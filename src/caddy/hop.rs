@@ -442,7 +442,9 @@ mod tests {
 
     /// What becomes of a handshake in a site with this body: `port path`, or the status.
     fn outcome(body: &str, path: &str) -> String {
-        let file = format!("http://localhost {{\n{body}\n}}\n");
+        let file = format!(
+            "&(circle) {{\nroute {{\ninvoke circle\n}}\n}}\nhttp://localhost {{\n{body}\n}}\n"
+        );
         let project = Project::in_memory([("Caddyfile", file.as_str())]).expect("project");
         let model = Model::resolve(&project);
         let site = &model.configs[0].sites[0];
@@ -637,6 +639,9 @@ mod tests {
                 "/ws",
                 "undecided",
             ),
+            // A named route that invokes itself ends the process.
+            ("reverse_proxy a:1\ninvoke /ws circle", "/ws", "closed"),
+            ("reverse_proxy a:1\ninvoke /ws circle", "/x", "1 /x"),
             // Captures bear the name of their matcher, so that these are two (seed 142000571).
             (
                 "@a expression `path('/ws*')`\n@b expression `path('/ws*')`\nuri @a strip_prefix /ws\nrespond @b 418\nreverse_proxy a:1",
@@ -687,8 +692,13 @@ mod tests {
                 "/ws",
                 "1 /index.html",
             ),
-            ("mercure {\nx\n}\nreverse_proxy a:1", "/ws", "undecided"),
-            ("route {\nmercure\nreverse_proxy a:1\n}", "/ws", "undecided"),
+            (
+                "mercure {\nanonymous\n}\nvulcain\nreverse_proxy a:1",
+                "/ws",
+                "1 /ws",
+            ),
+            ("exec {\nx\n}\nreverse_proxy a:1", "/ws", "undecided"),
+            ("route {\nnosuch\nreverse_proxy a:1\n}", "/ws", "undecided"),
         ] {
             assert_eq!(outcome(body, path), expected, "{body}");
         }

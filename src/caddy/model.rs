@@ -19,7 +19,7 @@ use crate::finding::Undecided;
 use crate::parallel;
 use crate::project::{Project, Version};
 use crate::source::{Kind, Source, SourceId, Span};
-use crate::syntax::Tree;
+use crate::syntax::{SyntaxError, Tree};
 
 /// Lines of `handle_errors` that are read for the sake of other sites of their listeners.
 const MAX_OTHER_ERRORS: usize = 100_000;
@@ -201,6 +201,11 @@ impl Model {
             }
             reached.insert(config.source);
             reached.extend(&config.imported);
+            if config.refusals.is_empty()
+                && let Some((glued, said)) = read_literally(project, &containers, &trees, &config)
+            {
+                config.refusals = vec![refused::glued(glued, &said)];
+            }
             model.configs.push(config);
         }
         for id in reached {
@@ -330,6 +335,36 @@ fn names(glob: &str, path: &str) -> bool {
     globset::Glob::new(&anywhere).is_ok_and(|glob| glob.compile_matcher().is_match(path))
 }
 
+/// Where a brace has no blank before it: what Caddy refuses for reading it as a part of its word.
+fn read_literally<'t>(
+    project: &Project,
+    containers: &[Container],
+    trees: &'t Trees,
+    config: &Config,
+) -> Option<(&'t SyntaxError, Refusal)> {
+    let own = std::iter::once(config.source).chain(config.imported.iter().copied());
+    let glued = |tree: &'t Tree| {
+        let mut errors = tree.errors.iter();
+        errors.find(|error| error.message.ends_with(syntax::GLUED))
+    };
+    let with: Vec<(SourceId, &SyntaxError)> = own
+        .filter_map(|id| Some((id, glued(trees.get(&id)?)?)))
+        .collect();
+    let (_, first) = *with.first()?;
+    let mut literal = trees.clone();
+    for (id, _) in &with {
+        literal.insert(*id, syntax::parse_literally(project.source(*id)));
+    }
+    let (read, _) = adapt(project, containers, &literal, literal.get(&config.source)?);
+    let own = std::iter::once(read.source).chain(read.imported.iter().copied());
+    let own = own.filter_map(|id| literal.get(&id));
+    let said = refused::unreadable(own, read.options.version);
+    let said = said
+        .or_else(|| read.refusals.first().cloned())
+        .or_else(|| refused::find(project, &read, false).into_iter().next())?;
+    Some((first, said))
+}
+
 /// Adapts one root: the configuration, and what is undecided about it.
 fn adapt(
     project: &Project,
@@ -366,6 +401,18 @@ fn adapt(
                 twice.push(refused::named_twice(directive.head, name));
             }
             named_routes.insert(name.to_owned(), directive);
+        } else if let ([word], None) = (directive.words.as_slice(), &directive.block)
+            && word.unknown.is_some()
+            && word.text.starts_with("{$")
+        {
+            expander.undecided.push(Undecided {
+                span: directive.head,
+                message: format!(
+                    "`{}` may bring options or sites, which the files do not show",
+                    word.text
+                ),
+                alike: None,
+            });
         } else {
             sites.push(directive);
         }

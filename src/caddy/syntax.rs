@@ -26,6 +26,9 @@ use crate::syntax::{Node, Quote, SyntaxError, Tree, Word};
 pub(super) const LONELY_BRACE: &str =
     "unexpected \"{\" on a new line: it belongs at the end of the line before";
 
+/// The end of what is said of a brace that has no blank before it; see [`parse_literally`].
+pub(super) const GLUED: &str = "belongs to the word: put a space between them";
+
 /// More errors than this in one file say nothing new.
 const MAX_ERRORS: usize = 20;
 
@@ -37,7 +40,19 @@ const MAX_LINE: usize = 1 << 18;
 
 /// Parses a Caddyfile, or a fragment that another one imports.
 pub fn parse(source: &Source) -> Tree {
+    read(Parser::new(source))
+}
+
+/// The same with every brace that has no blank before it in its word, as Caddy reads it: what was
+/// meant as a block's end closes what is around it.
+pub(super) fn parse_literally(source: &Source) -> Tree {
     let mut parser = Parser::new(source);
+    parser.literal = true;
+    read(parser)
+}
+
+fn read(mut parser: Parser<'_>) -> Tree {
+    let source = parser.source;
     let (text, cut) = without_long_lines(source.parsed_text());
     for range in cut {
         let message = "this line is too long: only its beginning is read".to_owned();
@@ -110,6 +125,8 @@ struct Parser<'a> {
     ends_in_brace: bool,
     /// Top-level line that may turn out to be the site of a file without braces.
     pending_site: Option<u32>,
+    /// A brace is one only where a blank stands before it.
+    literal: bool,
 }
 
 impl<'a> Parser<'a> {
@@ -127,6 +144,7 @@ impl<'a> Parser<'a> {
             block_may_follow: None,
             pending_site: None,
             ends_in_brace: false,
+            literal: false,
         }
     }
 
@@ -220,7 +238,9 @@ impl<'a> Parser<'a> {
     fn word(&mut self, quote: Quote, range: Range<usize>) {
         self.check_after_brace(&range);
         if self.words.is_empty() {
-            if let Some(site) = self.pending_site.take() {
+            if let Some(site) = self.pending_site.take()
+                && !(self.is_variable(site) && self.begins_site(&range))
+            {
                 // No `{` came: the site has no braces, and the rest of the file is its content.
                 self.braceless = Some(site);
             }
@@ -318,16 +338,62 @@ impl<'a> Parser<'a> {
         self.open.push(Open { node, top, import });
     }
 
+    /// Whether a line at the top is nothing but a variable of the environment, which is commonly
+    /// empty.
+    fn is_variable(&self, line: u32) -> bool {
+        let node = &self.tree.nodes[line as usize];
+        let [word] = node.words.as_slice() else {
+            return false;
+        };
+        word.text.starts_with("{$") && word.text.ends_with('}') && !word.text.contains(':')
+    }
+
+    /// Whether the line that begins here opens a site.
+    fn begins_site(&self, word: &Range<usize>) -> bool {
+        let rest = &self.source.parsed_text()[word.start..];
+        let line = rest.lines().next().unwrap_or_default().trim_end();
+        line.strip_suffix('{')
+            .is_some_and(|head| is_address(head.trim_end().split(' ').next().unwrap_or_default()))
+    }
+
+    /// Whether a line that is being read stands directly in a site, or in the global options, so
+    /// that no block is open there for Caddy (parse.go, `directive`).
+    fn is_in_site(&self) -> bool {
+        let node = match self.open.as_slice() {
+            [] => self.braceless,
+            [only] if only.top && !only.import => Some(only.node),
+            _ => None,
+        };
+        node.is_some_and(|node| {
+            let words = &self.tree.nodes[node as usize].words;
+            words.first().is_none_or(|name| is_address(&name.text))
+        }) && self.tree.errors.iter().all(|error| error.certain)
+    }
+
+    /// Whether the block that is open is that of a snippet or of a named route, whose content is not
+    /// read where it stands: any `}` closes it (parse.go, `blockTokens`).
+    fn is_in_snippet(&self) -> bool {
+        let [only] = self.open.as_slice() else {
+            return false;
+        };
+        let words = &self.tree.nodes[only.node as usize].words;
+        matches!(words.as_slice(), [name] if name.text.ends_with(')') && name.text.starts_with(['(', '&']))
+    }
+
     fn close_brace(&mut self, range: Range<usize>) {
         let after_open = self.brace.take().is_some();
         if !self.words.is_empty() {
             self.check_incomplete_heredoc();
-            self.misread(
-                range.clone(),
-                "unexpected \"}\" within a line: it closes a block only on a line of its own"
-                    .into(),
-            );
-            self.intact = false;
+            if !self.is_in_snippet() {
+                let certain = self.is_in_site() && !self.is_import();
+                self.add_error(
+                    range.clone(),
+                    "unexpected \"}\" within a line: it closes a block only on a line of its own"
+                        .into(),
+                    certain,
+                );
+                self.intact = false;
+            }
             self.end_directive();
         } else if !self.line_start
             && self
@@ -350,11 +416,15 @@ impl<'a> Parser<'a> {
             // the address of a site without lines (parse.go, `addresses`).
             let mut after = self.source.parsed_text()[range.end..].lines();
             let last = after.all(|line| line.trim().is_empty() || line.trim().starts_with('#'));
-            return self.add_error(
-                range,
+            self.add_error(
+                range.clone(),
                 "unexpected \"}\": no block is open here".into(),
                 alone && !last,
             );
+            if alone && last {
+                self.word(Quote::None, range);
+            }
+            return;
         };
         self.close(open.node, range.end);
     }
@@ -419,7 +489,7 @@ impl<'a> Parser<'a> {
         if word.text == "{}" && !word.templated {
             return Some((range.clone(), range));
         }
-        let name = word.text.strip_suffix('{')?;
+        let name = word.text.strip_suffix('{').filter(|_| !self.literal)?;
         // A line may end with an unfinished expression; a word with nothing odd about it does not.
         (!name.contains(['{', '}', '(', '\\', '$', '^']))
             .then(|| (range.clone(), range.end - 1..range.end))
@@ -443,9 +513,7 @@ impl<'a> Parser<'a> {
         let certain = self.at_top();
         self.add_error(
             brace.clone(),
-            format!(
-                "\"{{\" directly after \"{name}\" belongs to the word: put a space between them"
-            ),
+            format!("\"{{\" directly after \"{name}\" {GLUED}"),
             certain,
         );
         if let Some(word) = self.words.last_mut() {
@@ -596,6 +664,13 @@ impl<'a> Parser<'a> {
         self.tree.errors.sort_by_key(|error| error.span.start);
         self.tree
     }
+}
+
+/// Whether a word is a site's address rather than the name of a directive.
+fn is_address(word: &str) -> bool {
+    word.contains(['.', ':']) && !word.starts_with(['@', '/', '(', '&'])
+        || word.starts_with("{$")
+        || word == "localhost"
 }
 
 /// A quoted word without its quotes. A backslash before the opening quote belongs to the first

@@ -174,6 +174,9 @@ enum Group {
     None,
 }
 
+/// The name of a named route, and what it is run with.
+type Invoked = (Option<String>, Request, HashMap<String, Option<String>>);
+
 struct Walker<'a> {
     handlers: &'a Handlers,
     /// Caddy's matchers see the path as it is.
@@ -186,6 +189,9 @@ struct Walker<'a> {
     intercepts: Vec<HandlerId>,
     /// Whether `templates` came after them, which answers 200 where nothing does.
     buffered: bool,
+    /// The named routes that are being run, each with the request as it came there, and what was
+    /// found out by then.
+    invoked: Vec<Invoked>,
     /// A proxy whose answer was dropped, so that what comes after it answers.
     dropped: Option<(HandlerId, Span)>,
 }
@@ -218,6 +224,7 @@ impl<'a> Walker<'a> {
             error: None,
             intercepts: Vec::new(),
             buffered: false,
+            invoked: Vec::new(),
             dropped: None,
         }
     }
@@ -391,7 +398,20 @@ impl<'a> Walker<'a> {
                     let path = strip_prefix(&self.walk.request.path, prefix, self.handlers.version);
                     self.change(id, path);
                 }
-                self.list(list)
+                if *block != Block::Invoke {
+                    return self.list(list);
+                }
+                let route = handler.args.first().map(|name| name.text.clone());
+                let before = (route, self.walk.request.clone(), self.walk.found.clone());
+                if self.invoked.contains(&before) {
+                    let message = "invokes itself for ever: Caddy's stack overflows, and the whole process ends";
+                    self.say(handler.head, message);
+                    return Some(End::Answered(id, None));
+                }
+                self.invoked.push(before);
+                let end = self.list(list);
+                self.invoked.pop();
+                end
             }
             Action::Proxy(proxy) => self.proxy(id, handler, proxy),
             Action::Answer(status) => {

@@ -19,7 +19,8 @@ fn other_versions(cx: &Context<'_>, report: &mut Report<'_>) {
     let version = target(cx);
     let mut seen = HashSet::new();
     for (route, _, handler, proxy) in route::proxies(&cx.caddy) {
-        let Some(loss) = dialect(handler, proxy, version) else {
+        let matcher = handler.matcher.span.map(|span| cx.project.slice(span));
+        let Some(loss) = dialect(handler, proxy, matcher, version) else {
             continue;
         };
         if !seen.insert(loss.span) {
@@ -49,7 +50,12 @@ struct Loss {
     help: String,
 }
 
-fn dialect(handler: &Handler, proxy: &Proxy, version: [u32; 3]) -> Option<Loss> {
+fn dialect(
+    handler: &Handler,
+    proxy: &Proxy,
+    matcher: Option<&str>,
+    version: [u32; 3],
+) -> Option<Loss> {
     let transport = handler
         .lines
         .iter()
@@ -67,8 +73,12 @@ fn dialect(handler: &Handler, proxy: &Proxy, version: [u32; 3]) -> Option<Loss> 
     let note = "Upgrade belongs to HTTP/1.1; in HTTP/2 it is forbidden (RFC 9113, 8.2.2), and Caddy's transport answers \
                 502 `http2: invalid Upgrade request header: [\"websocket\"]`";
     let help = || {
+        let matcher = match matcher {
+            Some(own) if own.starts_with(['/', '@']) => format!("reverse_proxy {own}"),
+            _ => "@websockets header Upgrade websocket\nreverse_proxy @websockets".to_owned(),
+        };
         format!(
-            "send the sockets over HTTP/1.1, and leave HTTP/2 to what needs it:\n\nreverse_proxy @websockets {}",
+            "send the sockets over HTTP/1.1, and leave HTTP/2 to what needs it:\n\n{matcher} {}",
             proxy.upstreams.first().map_or("app:8000", |upstream| {
                 upstream.text.trim_start_matches("h2c://")
             })

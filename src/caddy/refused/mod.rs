@@ -20,7 +20,7 @@ use crate::finding::Undecided;
 use crate::handshake::known_endpoint;
 use crate::project::{Project, Version};
 use crate::source::Span;
-use crate::syntax::{SyntaxError, Tree};
+use crate::syntax::{Quote, SyntaxError, Tree};
 
 /// Directives of Caddy 1 that no plugin of Caddy 2 has, with what took their place.
 const CADDY_1: &[(&str, &str)] = &[
@@ -108,6 +108,35 @@ pub(super) fn unreadable<'t>(
     ))
 }
 
+/// A brace that has no blank before it, and what Caddy refuses for it.
+pub(super) fn glued(brace: &SyntaxError, said: &Refusal) -> Refusal {
+    let mut one = refusal(
+        brace.span,
+        format!("Caddy refuses the whole file: {}", brace.message),
+        "a part of the word, and no brace",
+        "write a blank before `{`",
+    );
+    one.also.push((said.span, "so this is refused".to_owned()));
+    one.note.clone_from(&said.note);
+    one.hides = true;
+    one
+}
+
+/// A snippet that is defined after the line that imports it.
+pub(super) fn defined_later(import: Span, name: &str, definition: Span) -> Refusal {
+    let mut one = refusal(
+        import,
+        format!(
+            "Caddy refuses the whole file: the snippet `{name}` is defined only after this line"
+        ),
+        "not defined yet",
+        format!("move `({name})` to the top of the file, before every site that imports it"),
+    );
+    one.also.push((definition, "its definition".to_owned()));
+    one.note = Some(format!("Caddy says `File to import not found: {name}`"));
+    one
+}
+
 /// Global options that are not the first block of the file.
 pub(super) fn misplaced(block: Span) -> Refusal {
     refusal(
@@ -126,10 +155,50 @@ pub(super) fn written(
     named_routes: &HashMap<String, Directive>,
 ) -> Vec<Refusal> {
     let mut found = site::find(options, globals, sites, named_routes);
+    if options.version < [2, 7, 0] {
+        let all = globals.iter().chain(sites);
+        found.extend(all.filter_map(heredoc).next());
+    }
+    let mut options_lines = globals.iter().flat_map(Directive::children);
+    if let Some(site) = sites.last()
+        && matches!(site.words.as_slice(), [only] if only.text == "}" && only.quote == Quote::None)
+        && site.block.is_none()
+        && globals.iter().all(site::is_whole)
+        && !options_lines.any(|line| {
+            line.words.first().is_none_or(|word| !site::is_plain(word))
+                || matches!(line.name(), "local_certs" | "cert_issuer" | "import")
+        })
+    {
+        let mut one = refusal(
+            site.head,
+            "Caddy refuses the whole file: there is one `}` too many".to_owned(),
+            "closes nothing, and is read as the address of a site",
+            "delete it, or look above for a block whose `{` is missing",
+        );
+        one.note = Some("Caddy says `subject does not qualify for certificate: '}'`".to_owned());
+        found.push(one);
+    }
     for block in globals {
         blocks::options(block, options.version, &mut found);
     }
     found
+}
+
+/// A heredoc, which 2.7 was the first to read: to those before it, its lines are directives.
+fn heredoc(line: &Directive) -> Option<Refusal> {
+    if line.conditional {
+        return None;
+    }
+    let word = line.words.iter().find(|word| word.quote == Quote::Heredoc);
+    let Some(word) = word else {
+        return line.children().iter().find_map(heredoc);
+    };
+    Some(refusal(
+        word.span,
+        "this Caddy refuses the whole file: it has no heredocs, which came with 2.7".to_owned(),
+        "read as directives",
+        "write the text in quotes or backticks, or upgrade Caddy",
+    ))
 }
 
 /// Whether a block is surely meant as a site: no directive is called so.

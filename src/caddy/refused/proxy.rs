@@ -1,7 +1,7 @@
 //! Lines of proxies that Caddy refuses.
 
 use super::lines::{GONE, Line, MANY, POLICIES, PROXY, SINCE, TRANSPORT, wrong};
-use super::site::is_plain;
+use super::site::{block_of_import, is_plain};
 use super::{Refusal, refusal};
 use crate::caddy::expand::{Directive, Word};
 use crate::caddy::handler::Handler;
@@ -35,6 +35,9 @@ pub(super) fn lines(project: &Project, config: &Config, handler: &Handler) -> Ve
     let matchers: Vec<&str> = handler.lines.iter().map(Directive::name).collect();
     for line in handler.lines.iter().filter(certain) {
         let name = line.name();
+        if name == "{block}" && version < [2, 9, 0] {
+            found.push(block_of_import(line));
+        }
         if name.is_empty() || name.starts_with('@') || name.contains('{') {
             continue;
         }
@@ -104,6 +107,13 @@ pub(super) fn lines(project: &Project, config: &Config, handler: &Handler) -> Ve
             found.push(one);
         } else if name == "transport" && line.arg(0) == Some("http") {
             found.extend(transport(line, version));
+        } else if name == "transport" && line.arg(0) == Some("http{") {
+            found.push(refusal(
+                line.head,
+                "Caddy refuses the whole file: there is no transport `http{`".to_owned(),
+                "no transport",
+                "write a blank before the brace",
+            ));
         }
     }
     found

@@ -67,8 +67,20 @@ pub(super) fn find(
     found
 }
 
+/// `{block}`, which 2.9 was the first to fill.
+pub(super) fn block_of_import(line: &Directive) -> Refusal {
+    let mut one = refusal(
+        line.head,
+        "this Caddy refuses the whole file: imports take no block, which came with 2.9".to_owned(),
+        "stands for nothing, and is no directive",
+        "give the snippet arguments (`{args[0]}`) in place of a block, or upgrade Caddy",
+    );
+    one.note = Some("Caddy says `unrecognized directive: {block}`".to_owned());
+    one
+}
+
 /// Whether nothing is missing in a directive.
-fn is_whole(directive: &Directive) -> bool {
+pub(super) fn is_whole(directive: &Directive) -> bool {
     !directive.partial && directive.children().iter().all(is_whole)
 }
 
@@ -248,6 +260,10 @@ impl<'a> Judge<'a> {
         let name = line.name();
         let plain = line.words.first().is_some_and(is_plain);
         if !plain {
+            return;
+        }
+        if name == "{block}" && self.version < [2, 9, 0] {
+            self.found.push(block_of_import(line));
             return;
         }
         // No plugin's directive is called so: a conflict's marker, a page, rubble.

@@ -162,6 +162,52 @@ fn one_cause_is_told_once() {
             format!("{{\nacme_dns\n}}\na.com {{\n{site}\n}}\n"),
             "names no provider",
         ),
+        (
+            format!("a.com {{ {site} }}\n"),
+            "unexpected \"}\" within a line",
+        ),
+        (
+            format!("a.com {{\n{site} }}\n"),
+            "unexpected \"}\" within a line",
+        ),
+        (
+            format!("{{ email a@b.com }}\na.com {{\n{site}\n}}\n"),
+            "unexpected \"}\" within a line",
+        ),
+        (
+            format!("a.com\n{site} }}\n"),
+            "unexpected \"}\" within a line",
+        ),
+        (format!("a.com {{\n{site}\n}}\n}}\n"), "one `}` too many"),
+        (
+            format!("a.com {{\nimport s\n{site}\n}}\n(s) {{\nencode gzip\n}}\n"),
+            "the snippet `s` is defined only after this line",
+        ),
+        // Its `}` closes the site, and what comes after stands where sites do.
+        (
+            "a.com {\nhandle /ws/*{\nreverse_proxy app:8000\n}\n}\n".to_owned(),
+            "directly after \"/ws/*\"",
+        ),
+        (
+            "a.com {\nhandle /ws/*{\nreverse_proxy app:8000\n}\nencode gzip\n}\n".to_owned(),
+            "directly after \"/ws/*\"",
+        ),
+        (
+            "a.com {\n@ws{\npath /ws/*\n}\nreverse_proxy @ws app:8000\n}\n".to_owned(),
+            "directly after \"@ws\"",
+        ),
+        (
+            "a.com {\nhandle{\nreverse_proxy /ws/* app:8000\n}\n}\n".to_owned(),
+            "directly after \"handle\"",
+        ),
+        (
+            format!("a.com {{\n{site}{{\nheader_up A b\n}}\n}}\n"),
+            "directly after \"app:8000\"",
+        ),
+        (
+            format!("a.com {{\n{site} {{\ntransport http{{\nread_timeout 5m\n}}\n}}\n}}\n"),
+            "directly after \"http\"",
+        ),
     ] {
         let found = refused(&file);
         assert!(
@@ -218,8 +264,56 @@ fn what_caddy_takes_is_silent() {
         "a.com {\nreverse_proxy /ws/* app:8000\n}\nhttp://a.com {\nabort\n}\n",
         "a.com/x {\nreverse_proxy /ws/* app:8000\n}\na.com/y {\nabort\n}\n",
         "{$A} {\nreverse_proxy /ws/* app:8000\n}\n{$A} {\nabort\n}\n",
+        // Any brace closes a snippet, and certificates of one's own are issued for any name.
+        "(s) { reverse_proxy /ws/* app:8000 }\na.com {\nimport s\n}\n",
+        "&(s) {\nreverse_proxy app:8000 }\na.com {\ninvoke /ws/* s\n}\n",
+        "{\nlocal_certs\n}\na.com {\nreverse_proxy /ws/* app:8000\n}\n}\n",
+        // To Caddy the brace is an upstream.
+        "a.com {\nhandle /ws/* {\nreverse_proxy app:8000 }\nrespond /x y\n}\n",
+        "{$OPTIONS}\n\n{$SITE:localhost} {\nreverse_proxy /ws/* app:8000\n}\n",
     ] {
         assert!(refused(file).is_empty(), "{file}: {:?}", refused(file));
+    }
+}
+
+#[test]
+fn an_older_caddy_knows_less() {
+    let site = "reverse_proxy /ws/* app:8000";
+    for (file, since, part) in [
+        (
+            format!("a.com {{\nrespond /x <<END\n\ta\n\tEND\n{site}\n}}\n"),
+            "2.7.0",
+            "it has no heredocs",
+        ),
+        (
+            format!("(s) {{\n{{block}}\n}}\na.com {{\nimport s {{\nencode gzip\n}}\n{site}\n}}\n"),
+            "2.9.0",
+            "imports take no block",
+        ),
+        (
+            format!(
+                "(s) {{\n{site} {{\n{{block}}\n}}\n}}\na.com {{\nimport s {{\nheader_up A b\n}}\n}}\n"
+            ),
+            "2.9.0",
+            "imports take no block",
+        ),
+        (
+            format!("a.com {{\ntls {{\ndns x\npropagation_timeout 1m\n}}\n{site}\n}}\n"),
+            "2.6.3",
+            "`tls` has no `propagation_timeout`",
+        ),
+    ] {
+        for (version, is_told) in [("2.6.2", true), (since, false)] {
+            let toml = format!("[targets]\ncaddy = \"{version}\"\n");
+            let files = [("Caddyfile", file.as_str()), ("wslint.toml", &toml)];
+            let project = Project::in_memory(files).expect("project");
+            let found = check(&project, &Selection::default()).findings;
+            let told: Vec<&str> = found.iter().map(|one| one.message.as_str()).collect();
+            assert!(
+                told.iter().any(|message| message.contains(part)) == is_told && told.len() < 2,
+                "{version} {file}: {told:?}"
+            );
+        }
     }
 }
 

@@ -176,7 +176,7 @@ fn braces_have_to_stand_alone() {
             "a {\n\tb\n}\n}\n",
             "}",
             "unexpected \"}\": no block is open here",
-            "a{\n b",
+            "a{\n b\n}",
         ),
         (
             "a {\n\tb\n",
