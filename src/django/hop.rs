@@ -17,7 +17,7 @@ use super::checks::channel_layer::is_broken;
 use super::checks::routing::fails_when_called;
 use super::command::{Command, Program};
 use super::consumer::{Connect, Never, class_of};
-use super::data::{Data, Possible, certain};
+use super::data::{Data, Origin, Possible, certain};
 use super::objects::Object;
 use super::origin;
 use super::root_path;
@@ -248,6 +248,35 @@ impl<'a> Django<'a> {
                 Vec::new(),
             ),
         }
+    }
+
+    /// What ALLOWED_HOSTS does with something ([`origin::allows`]). A default counts only where no
+    /// deployment supplies the variable.
+    fn allows<T: PartialEq>(
+        &self,
+        tell: impl Fn(&[String]) -> T,
+        enough: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        let values = &self.settings.get("ALLOWED_HOSTS").values;
+        if values.iter().any(|value| self.is_supplied(value)) {
+            return None;
+        }
+        origin::allows(self.settings, tell, enough)
+    }
+
+    /// Whether a value is the default of a variable that a compose file, a unit or the like sets, or
+    /// may set by a file of variables.
+    fn is_supplied(&self, value: &Possible) -> bool {
+        let Origin::Default(name) = &value.origin else {
+            return false;
+        };
+        let mut commands = self.project.of_kind(Kind::Command);
+        commands.any(|source| {
+            self.model.may_concern(source.folder(), self.home())
+                && ["env_file:", "EnvironmentFile=", "--env-file", name]
+                    .iter()
+                    .any(|mark| source.text.contains(mark))
+        })
     }
 
     /// What an application of another framework, in which Django's is mounted, may answer itself.
@@ -559,7 +588,7 @@ impl<'a> Django<'a> {
             };
             let tell = |list: &[String]| origin::validates(list.iter().map(String::as_str), sent);
             let told = match hosts {
-                true => origin::allows(self.settings, tell, |allowed| *allowed == Some(true)),
+                true => self.allows(tell, |allowed| *allowed == Some(true)),
                 false => entries.map(|entries| tell(&entries)),
             };
             match told {

@@ -510,6 +510,54 @@ fn helps(files: &[(&str, &str)], rule: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_default_that_the_deployment_supplies_is_not_the_value() {
+    let validated = ASGI
+        .replace("URLRouter([", "AllowedHostsOriginValidator(URLRouter([")
+        .replace("])})", "]))})");
+    let asgi =
+        format!("from channels.security.websocket import AllowedHostsOriginValidator\n{validated}");
+    let settings = format!(
+        "import os\n{}",
+        SETTINGS.replace("['*']", "os.environ.get('HOSTS', 'localhost').split(',')")
+    );
+    let nginx = conf(&format!(
+        "server {{ listen 80; server_name a.example.com; location / {{ {UPGRADE} proxy_pass http://web:9000; }} }}"
+    ));
+    for (service, expected) in [
+        ("", "nginx:80 django:9000 fails 403"),
+        (
+            "    env_file: [.env.prod]\n",
+            "nginx:80 django:9000 undecided",
+        ),
+        (
+            "    environment:\n      HOSTS: a.example.com\n",
+            "nginx:80 django:9000 undecided",
+        ),
+    ] {
+        let compose =
+            format!("services:\n{FRONT}  web:\n    build: .\n    command: {DAPHNE}\n{service}");
+        let files = [
+            ("nginx.conf", nginx.as_str()),
+            ("docker-compose.yml", compose.as_str()),
+            (
+                "manage.py",
+                "os.environ['DJANGO_SETTINGS_MODULE'] = 'site.settings'\n",
+            ),
+            ("site/settings.py", settings.as_str()),
+            ("site/asgi.py", asgi.as_str()),
+            ("news/consumers.py", NEWS),
+        ];
+        let project = Project::in_memory(files).expect("valid");
+        let context = Context::resolve(&project);
+        let ways = context.ways().iter();
+        let told: Vec<String> = ways.map(|traced| shown(traced.way.decisive())).collect();
+        assert_eq!(told, [expected], "{service}");
+        let warned = check(&project, &Selection::default()).findings;
+        assert_eq!(warned.is_empty(), !service.is_empty(), "{warned:#?}");
+    }
+}
+
+#[test]
 fn a_template_that_names_the_host_leaves_the_port() {
     let nginx = |servers: &str| {
         conf(&format!(

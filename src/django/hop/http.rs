@@ -174,7 +174,7 @@ impl Django<'_> {
             return None;
         }
         let tell = |hosts: &[String]| origin::allows_host(hosts, &request.host);
-        match origin::allows(self.settings, tell, |allowed| *allowed) {
+        match self.allows(tell, |allowed| *allowed) {
             Some(true) => return None,
             Some(false) => {}
             None => {
