@@ -232,7 +232,7 @@ impl<'a> Django<'a> {
             Some(at) if !self.is_started_elsewhere => {
                 let mut passage = self.as_websocket(at, request);
                 let message =
-                    "no server command is in the files: taken to be started by an ASGI server";
+                    "no command of an ASGI server is in the files: taken to be started by one";
                 let span = self.model.applications[at].span;
                 passage.because.insert(
                     0,
@@ -324,6 +324,9 @@ impl<'a> Django<'a> {
                 );
             }
             _ => {}
+        }
+        if let Some(why) = self.model.unloadable(command) {
+            return ends(None, here(command.span, why));
         }
         if let Some(passage) = self.mounted(Some(command), request) {
             return passage;

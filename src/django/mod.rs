@@ -84,6 +84,8 @@ pub struct Model {
     objects: BTreeMap<String, (SourceId, Object)>,
     /// The application of another framework that a command's target names, by the target.
     mounts: BTreeMap<String, Mount>,
+    /// Why a server can't load the target of its command, by the target and the server.
+    unloadable: HashMap<(String, Server), String>,
     /// Those that modules `asgi.py` name `application`.
     entry_mounts: Vec<(SourceId, Mount)>,
     /// What is wrong with the ASGI_APPLICATION of settings, by its value.
@@ -176,6 +178,14 @@ impl Model {
                 Some((target.text.clone(), objects::mount(&program, command)?))
             })
             .collect();
+        let unloadable = asked
+            .iter()
+            .filter_map(|command| {
+                let target = command.target.as_ref()?;
+                let why = objects::unloadable(&program, command)?;
+                Some(((target.text.clone(), command.program), why))
+            })
+            .collect();
         let entry_mounts = objects::mounts(project, &program);
         let plain = objects::plain(project, &program);
         let consumers = consumer::find(project, &program);
@@ -256,6 +266,7 @@ impl Model {
             entries,
             objects,
             mounts,
+            unloadable,
             entry_mounts,
             misnamed,
             urlconfs,
@@ -278,6 +289,13 @@ impl Model {
     pub fn entry(&self, command: &Command) -> Option<SourceId> {
         let (module, _) = self.objects.get(&command.target.as_ref()?.text)?;
         Some(*module)
+    }
+
+    /// Why the server of `command` can't load what it names, so that it never starts.
+    pub fn unloadable(&self, command: &Command) -> Option<&str> {
+        let target = command.target.as_ref()?.text.clone();
+        let why = self.unloadable.get(&(target, command.program))?;
+        Some(why)
     }
 
     /// What is wrong with what ASGI_APPLICATION names by this path.

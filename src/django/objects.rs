@@ -50,23 +50,53 @@ pub(super) fn mounts(project: &Project, program: &Program<'_>) -> Vec<(SourceId,
         .collect()
 }
 
-/// The module and the value of what a command's target names.
-fn value<'a>(program: &'a Program<'_>, command: &Command) -> Option<(SourceId, &'a Possible)> {
+/// The module that a command's target names, if it is one, and the name that the server looks up
+/// in it; no name where the server refuses a target without one.
+fn named(program: &Program<'_>, command: &Command) -> Option<(SourceId, Option<String>)> {
     let target = command.target.as_ref()?.text.as_str();
     let (module, attribute) = match target.split_once(':') {
-        Some((module, attribute)) => (module, attribute),
-        // gunicorn/util.py import_app and uwsgi look for `application`.
+        Some((module, attribute)) => (module, Some(attribute)),
         None => match command.program {
-            Server::Gunicorn | Server::Uwsgi => (target, "application"),
-            _ => return None,
+            // gunicorn/util.py import_app and uwsgi look for `application`, hypercorn/utils.py
+            // load_application for `app`; uvicorn/importer.py and daphne/utils.py refuse it.
+            Server::Gunicorn | Server::Uwsgi => (target, Some("application")),
+            Server::Hypercorn => (target, Some("app")),
+            Server::Uvicorn | Server::Daphne => (target, None),
+            Server::Runserver => return None,
         },
     };
-    let sources = program.modules.named(module);
-    let [source] = sources.as_slice() else {
-        return None;
+    match program.modules.named(module).as_slice() {
+        [source] => Some((source.id, attribute.map(str::to_owned))),
+        _ => None,
+    }
+}
+
+/// The module and the value of what a command's target names.
+fn value<'a>(program: &'a Program<'_>, command: &Command) -> Option<(SourceId, &'a Possible)> {
+    let (source, attribute) = named(program, command)?;
+    let binding = program.module(source)?.get(&attribute?)?;
+    Some((source, certain(&binding.values)?))
+}
+
+/// Why the server can't load what its command names, so that it never starts.
+pub(super) fn unloadable(program: &Program<'_>, command: &Command) -> Option<String> {
+    let (source, attribute) = named(program, command)?;
+    let server = command.program.name();
+    let Some(attribute) = attribute else {
+        return Some(format!(
+            "{server} does not start: it wants `module:name`, and this has no `:`"
+        ));
     };
-    let binding = program.module(source.id)?.get(attribute)?;
-    Some((source.id, certain(&binding.values)?))
+    let module = program.module(source)?;
+    let in_name = |char: char| char.is_alphanumeric() || char == '_';
+    // Nothing in the module speaks of such a name, so nothing there could make one.
+    let mut words = program.text(source).split(|char| !in_name(char));
+    let absent = module.names().next().is_some()
+        && attribute.chars().all(in_name)
+        && module.get(&attribute).is_none()
+        && module.open().is_none()
+        && !words.any(|word| word == attribute);
+    absent.then(|| format!("{server} does not start: the module has no `{attribute}`"))
 }
 
 /// What is wrong with what ASGI_APPLICATION names.

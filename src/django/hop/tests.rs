@@ -138,6 +138,42 @@ fn strawberrys_router_has_routes_of_its_own() {
 }
 
 #[test]
+fn a_server_that_can_load_nothing_opens_nothing() {
+    let settings = "ROOT_URLCONF = 'p.urls'\nALLOWED_HOSTS = ['*']\nMIDDLEWARE = []\n";
+    let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+        application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', None)])})\n";
+    for (command, expected) in [
+        ("uvicorn p.asgi:application", Some(101)),
+        ("uvicorn p.asgi:app", None),
+        ("uvicorn p.asgi", None),
+        ("daphne p.asgi", None),
+        ("hypercorn p.asgi", None),
+        ("hypercorn p.asgi:application", Some(101)),
+        ("gunicorn -k uvicorn_worker.UvicornWorker p.asgi", Some(101)),
+        ("gunicorn -k uvicorn_worker.UvicornWorker p.asgi:app", None),
+        // No module of the project, and a name that something there may make.
+        ("uvicorn asgi_of_another:app", Some(101)),
+        ("uvicorn p.asgi:path", Some(101)),
+    ] {
+        let command = format!("web: {command}\n");
+        let files = [
+            ("p/settings.py", settings),
+            ("p/asgi.py", asgi),
+            ("Procfile", command.as_str()),
+        ];
+        assert_eq!(status(&files, "/ws/", None), expected, "{command}");
+    }
+    let files = [
+        ("p/settings.py", settings),
+        ("p/asgi.py", "from elsewhere import *\napplication = 1\n"),
+        ("Procfile", "web: uvicorn p.asgi:app\n"),
+    ];
+    let project = Project::in_memory(files).unwrap();
+    let model = Model::resolve(&project);
+    assert_eq!(model.unloadable(&model.commands[0]), None);
+}
+
+#[test]
 fn every_layer_of_an_application_has_its_answer() {
     let head = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
         from django.core.asgi import get_asgi_application\nfrom django.core.wsgi import get_wsgi_application\n\
