@@ -488,11 +488,12 @@ fn shallow(depth: usize, data: impl FnOnce() -> Data) -> Data {
 pub fn join(mut a: Values, b: Values) -> Values {
     for possible in b {
         let mut budget = MAX_COMPARED;
-        let known = a.iter().any(|other| {
+        let known = a.iter_mut().find(|other| {
             other.span == possible.span && is_same(&other.data, &possible.data, &mut budget)
         });
-        if !known {
-            a.push(possible);
+        match known {
+            Some(known) => known.origin = weaker(&known.origin, &possible.origin),
+            None => a.push(possible),
         }
     }
     bounded(a)

@@ -125,6 +125,9 @@ fn descends(class: &Class, from: &Arc<Class>, depth: usize) -> bool {
             })
 }
 
+/// Settings that django/conf/global_settings.py does not hold.
+const NO_DEFAULT: [&str; 3] = ["ASGI_APPLICATION", "CHANNEL_LAYERS", "ROOT_URLCONF"];
+
 #[derive(Default)]
 struct Settings {
     names: BTreeMap<String, (Values, Span)>,
@@ -161,15 +164,13 @@ impl Settings {
             let at = base.first().map_or(span, |base| base.span);
             match certain(base).map(|base| &base.data) {
                 Some(Data::Class(base)) => {
-                    let doubtful = full || self.foreign.is_some();
                     let mut inner = Self::default();
                     inner.collect(base, at, depth + 1);
                     for (name, (values, target)) in inner.names {
-                        let values = match doubtful {
-                            true => vec![Possible::unknown(
-                                "another base may set it",
-                                values.first().map_or(target, |value| value.span),
-                            )],
+                        // Of what Django has no default for the first configuration has none.
+                        let full = full && !NO_DEFAULT.contains(&name.as_str());
+                        let values = match full || self.foreign.is_some() {
+                            true => vec![Possible::unknown("another base may set it", at)],
                             false => values,
                         };
                         self.names.entry(name).or_insert((values, target));

@@ -91,6 +91,11 @@ fn expressions_evaluate_as_python_does() {
             "from enum import StrEnum\nclass K(StrEnum):\n    X = 'x'\nA = f'{K.X}'",
             r#""x""#,
         ),
+        // The same value twice, once by a default.
+        (
+            "import os\nA = (True if x else os.environ.get('V', 'on') == 'on') and 'y'",
+            r#""y"~"#,
+        ),
         ("A = [-1, ['a', 'b'][-1]]", r#"[-1, "b"]"#),
         // What stands for the same list or dictionary changes with it.
         ("L = {}\nA = {'d': L}\nL['b'] = 1", r#"{"d": {"b": 1}}"#),

@@ -172,6 +172,29 @@ fn classes_are_settings() {
     }
 }
 
+/// configurations/base.py: a configuration holds all of Django's defaults, which go before what a
+/// later base sets; what has no default there comes from that base.
+#[test]
+fn a_base_beside_a_configuration_sets_what_django_has_no_default_of() {
+    let text = "from configurations import Configuration\nclass Common(Configuration):\n    MIDDLEWARE = []\n\
+        class Plain:\n    CHANNEL_LAYERS = {'default': {}}\n    USE_X_FORWARDED_HOST = True\n    def ALLOWED_HOSTS(self):\n        return ['a']\n\
+        class Production(Common, Plain):\n    DEBUG = False\n";
+    let project = Project::in_memory([("p/settings.py", text)]).unwrap();
+    let mut program = Program::new(&project, crate::django::evaluate::parse(&project));
+    let found = find(&project, &mut program);
+    let production = found
+        .iter()
+        .find(|settings| settings.role == Role::Production);
+    let truth = |name: &str| {
+        let setting = production.unwrap().get(name);
+        certain(&setting.values).unwrap().data.truth()
+    };
+    assert_eq!(truth("CHANNEL_LAYERS"), Some(true));
+    assert_eq!(truth("USE_X_FORWARDED_HOST"), None);
+    assert_eq!(truth("ALLOWED_HOSTS"), None);
+    assert_eq!(truth("DEBUG"), Some(false));
+}
+
 /// The chain of places, the latest first; what says the same again is none of them.
 #[test]
 fn a_value_knows_what_it_overrides() {
