@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::topology::Program;
-use super::ways::Meant;
+use super::ways::{self, Meant};
 use super::{Stack, Traced};
 use crate::context::Context;
 use crate::django::command::Command;
@@ -97,10 +97,10 @@ enum What<'a> {
 
 /// Every cause for which routes are lost, if no rule about a single file names it.
 pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
-    let ways = cx.ways();
+    let all = cx.ways();
     let mut of_route: BTreeMap<(usize, What<'_>), Vec<usize>> = BTreeMap::new();
     let mut urls: BTreeSet<&Evidence> = BTreeSet::new();
-    for (index, traced) in ways.iter().enumerate() {
+    for (index, traced) in all.iter().enumerate() {
         let what = match (&traced.application, traced.route, &traced.entrance) {
             (Some(application), Some(route), _) => What::Route(application, route),
             (None, _, Some(_)) if traced.meant != Meant::Perhaps => {
@@ -119,7 +119,7 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
     }
     // Where all handshakes open there is nothing to ask.
     of_route.retain(|_, own| {
-        let opens = |index: &usize| ways[*index].way.runs[0].verdict == Verdict::Opens;
+        let opens = |index: &usize| all[*index].way.runs[0].verdict == Verdict::Opens;
         !own.iter().any(opens)
     });
     if of_route.is_empty() {
@@ -132,12 +132,7 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
     for own in of_route.values() {
         let fates: Vec<(usize, Fate)> = own
             .iter()
-            .map(|index| {
-                (
-                    *index,
-                    fate(&stack, &ways[*index], &ways[*index].way.runs[0]),
-                )
-            })
+            .map(|index| (*index, fate(&stack, &all[*index], &all[*index].way.runs[0])))
             .collect();
         if !fates.iter().all(|(_, fate)| matches!(fate, Fate::Lost(..))) {
             continue;
@@ -145,7 +140,7 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
         let Some((index, Fate::Lost(how, step))) = fates.into_iter().next() else {
             continue;
         };
-        let traced = &ways[index];
+        let traced = &all[index];
         // The rules about single files judge what takes it first, and nobody else what is behind
         // that.
         let first = traced.way.runs[0]
@@ -155,6 +150,14 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
         let of_names = matches!(how, How::UnknownHost { .. } | How::NoName { .. });
         let is_behind = first.is_some_and(|first| step > first) && traced.meant == Meant::Path;
         if traced.route.is_none() && !of_names && !is_behind {
+            continue;
+        }
+        // A file names the beginning of what clients ask for, and a proxy that takes sockets
+        // anywhere may take what begins like that.
+        let is_shown =
+            traced.route.is_none() && !matches!(traced.evidence, Evidence::Declared { .. });
+        let takes_some = |step: &Step| step.hop.is_some_and(|hop| ways::takes_some(cx, hop));
+        if is_shown && !of_names && takes_some(&traced.way.runs[0].steps[step]) {
             continue;
         }
         let run = &traced.way.runs[0];

@@ -881,6 +881,9 @@ fn what_a_proxy_shows_for_itself_is_lost_behind_it() {
             &behind_nginx,
             vec![],
         ),
+        // What begins with it has a way.
+        (edge("/ws", ""), (caddy("inner").0, "http://inner:8080 {\n\thandle /ws/rooms/* {\n\t\treverse_proxy rails:3000\n\t}\n\tfile_server\n}\n".to_owned()), &behind_caddy, vec![]),
+        (edge("/ws", ""), nginx(&format!("location / {{ return 404; }} location ~ ^/ws/[0-9]+$ {{ {UPGRADE} proxy_pass http://rails:3000; }}")), &behind_nginx, vec![]),
         // Lines for the upgrade where nobody need ask for one.
         (edge("/", ""), nginx(plain), &behind_nginx, vec![]),
         (

@@ -308,6 +308,11 @@ struct Shown {
     pass: Span,
 }
 
+/// Whether a proxy's own files show that it takes sockets anywhere.
+pub(super) fn takes_some(cx: &Context<'_>, hop: usize) -> bool {
+    !shown(cx, hop).is_empty()
+}
+
 /// The sockets that a proxy's own files show.
 fn shown(cx: &Context<'_>, hop: usize) -> Vec<Shown> {
     // Lines for the upgrade alone stand in many places where nobody asks for one.
