@@ -196,7 +196,12 @@ impl<'a, 'p> Told<'a, 'p> {
     /// Where the application takes sockets, as `proxy` would call it, which does not dial it yet.
     fn listening(&self, stack: &Stack<'_>, proxy: usize) -> Option<(String, u16)> {
         let topology = &self.cx.topology;
-        let own = |place: &&Place| Some(&place.folder) == self.traced.application.as_ref();
+        // A service of a profile that nothing starts is no server to send anybody to.
+        let optional = |service: &usize| topology.services[*service].is_optional;
+        let own = |place: &&Place| {
+            Some(&place.folder) == self.traced.application.as_ref()
+                && (place.services.is_empty() || !place.services.iter().all(optional))
+        };
         topology.places.iter().filter(own).find_map(|place| {
             let Program::Django { commands, .. } = &place.program else {
                 return None;
