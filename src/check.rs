@@ -10,6 +10,7 @@ use crate::parallel;
 use crate::project::{Project, Suppression, Suppressions};
 use crate::rule::{Check, Rule, Severity, rules};
 use crate::source::{Kind, Source, Span};
+use crate::stack;
 
 /// Which rules to run and what of it to show; adds to what the project's configuration says.
 #[derive(Clone, Debug, Default)]
@@ -71,6 +72,8 @@ pub fn check_resolved(context: &Context<'_>, selection: &Selection) -> Outcome {
     };
     excuse_what_did_not_run(context, &early);
     context.prepare();
+    let unclear = stack::unclear(context, &outcome.undecided);
+    outcome.undecided.extend(unclear);
     for rules in [early, late] {
         let reports = parallel::map(&rules, project.pays_threads(), |rule| run(rule, context));
         for (findings, undecided) in reports {

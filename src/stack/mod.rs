@@ -13,6 +13,7 @@ pub(crate) mod redirected;
 pub(crate) mod scheme;
 mod served;
 mod topology;
+mod unclear;
 mod ways;
 
 pub use first::First;
@@ -20,6 +21,7 @@ pub use lost::{Lost, lost};
 pub(crate) use processes::processes;
 pub use served::{behind_caddy, served, served_by_caddy};
 pub use topology::Topology;
+pub use unclear::unclear;
 pub(crate) use ways::Graph;
 pub use ways::{Traced, stopped, ways};
 

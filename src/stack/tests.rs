@@ -552,8 +552,11 @@ fn a_default_that_the_deployment_supplies_is_not_the_value() {
         let ways = context.ways().iter();
         let told: Vec<String> = ways.map(|traced| shown(traced.way.decisive())).collect();
         assert_eq!(told, [expected], "{service}");
-        let warned = check(&project, &Selection::default()).findings;
+        let outcome = check(&project, &Selection::default());
+        let (warned, unclear) = (outcome.findings, outcome.undecided);
         assert_eq!(warned.is_empty(), !service.is_empty(), "{warned:#?}");
+        // Never called clean.
+        assert_eq!(unclear.is_empty(), service.is_empty(), "{unclear:#?}");
     }
 }
 
