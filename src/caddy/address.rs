@@ -1,6 +1,8 @@
 //! Site addresses, and what automatic HTTPS makes of them.
 
-use super::expand::Word;
+use std::sync::Arc;
+
+use super::expand::{By, Variable, Word};
 use crate::source::Span;
 
 /// One address of a site.
@@ -20,6 +22,8 @@ pub struct Address {
     pub path: String,
     /// The environment or a template decides a part of it.
     pub unknown: bool,
+    /// The variable that gives a part of it.
+    pub variable: Option<Arc<Variable>>,
 }
 
 impl Address {
@@ -42,8 +46,15 @@ impl Address {
             path: path.to_owned(),
             span: word.span,
             unknown: word.unknown.is_some() || odd || text.contains(['{', '}']),
+            variable: word.variable.clone(),
             text,
         }
+    }
+
+    /// The variable that may make it another one: no file says that it is set, or to what.
+    pub fn varies(&self) -> Option<&Variable> {
+        let variable = self.variable.as_deref();
+        variable.filter(|variable| !matches!(variable.by, By::Deployment(_)))
     }
 
     /// The port that it listens on.
@@ -175,7 +186,7 @@ mod tests {
             quote: Quote::None,
             span: Span::new(SourceId(0), 0..text.len()),
             unknown: None,
-            defaulted: false,
+            variable: None,
         })
     }
 

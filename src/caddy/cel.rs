@@ -337,7 +337,7 @@ mod tests {
             quote: Quote::Backtick,
             span: Span::new(SourceId(0), 0..text.len()),
             unknown: None,
-            defaulted: false,
+            variable: None,
         };
         let request = Request::handshake(Browser::Chrome, false, "a.test", 80, "/ws/x?a=1");
         super::super::matcher::decide_all(&read(text, &word), &request)

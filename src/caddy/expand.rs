@@ -3,10 +3,13 @@
 
 use std::collections::HashMap;
 use std::rc::Rc;
+use std::sync::Arc;
 
+use super::environment::Supplies;
 use super::import::{Found, find};
 use super::model::CURRENT;
 use super::refused::{self, Refusal};
+use crate::deploy::Supplied;
 use crate::finding::Undecided;
 use crate::project::{Project, Version};
 use crate::source::{SourceId, Span};
@@ -28,7 +31,7 @@ const MAX_WORD: usize = 1 << 16;
 /// A word after expansion.
 #[derive(Clone, Debug)]
 pub struct Word {
-    /// Its value; where `unknown` says that a part cannot be known, as it is written.
+    /// Its value; where `unknown` says that a part cannot be known, as it is written, or by default.
     pub text: String,
     /// How it was written.
     pub quote: Quote,
@@ -36,8 +39,32 @@ pub struct Word {
     pub span: Span,
     /// What supplies a part of it that the files do not show: `{$NAME}`, a template.
     pub unknown: Option<String>,
-    /// The environment may supply another value than the written default, which this is.
-    pub defaulted: bool,
+    /// The variable of the environment that gives a part of it; of several, one with its default.
+    pub variable: Option<Arc<Variable>>,
+}
+
+/// A variable of the environment in a Caddyfile.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// How it is written: `{$NAME:default}`.
+    pub written: String,
+    /// What it is taken to be.
+    pub value: String,
+    /// What decides about that.
+    pub by: By,
+}
+
+/// What gives a variable its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The written default, as no file sets the variable.
+    Default,
+    /// The deployment, here.
+    Deployment(Span),
+    /// Something that the files do not show.
+    Hidden,
 }
 
 impl Word {
@@ -111,6 +138,7 @@ struct Snippet<'a> {
 pub(super) struct Expander<'a> {
     project: &'a Project,
     trees: &'a Trees,
+    supplies: &'a Supplies<'a, 'a>,
     snippets: HashMap<String, Snippet<'a>>,
     /// What could not be resolved.
     pub(super) undecided: Vec<Undecided>,
@@ -133,10 +161,15 @@ pub(super) struct Expander<'a> {
 }
 
 impl<'a> Expander<'a> {
-    pub(super) fn new(project: &'a Project, trees: &'a Trees) -> Self {
+    pub(super) fn new(
+        project: &'a Project,
+        trees: &'a Trees,
+        supplies: &'a Supplies<'a, 'a>,
+    ) -> Self {
         Self {
             project,
             trees,
+            supplies,
             snippets: HashMap::new(),
             undecided: Vec::new(),
             refused: Vec::new(),
@@ -334,7 +367,7 @@ impl<'a> Expander<'a> {
             }
         }
         let from = words.len();
-        environment(word, words);
+        environment(word, self.supplies, words);
         for word in &mut words[from..] {
             arguments(word, &given.args);
         }
@@ -344,7 +377,7 @@ impl<'a> Expander<'a> {
     fn cycle(&mut self, target: &Word, what: String) {
         let message = format!("{what} imports itself");
         self.note(target.span, message.as_str());
-        if self.perhaps == 0 && !target.defaulted {
+        if self.perhaps == 0 && target.variable.is_none() {
             self.refused.push(refused::cycle(target.span, &message));
         }
     }
@@ -435,7 +468,7 @@ impl<'a> Expander<'a> {
                 let later = tree.top().find(|top| top.name() == name);
                 if let Some(later) = later
                     && self.perhaps == 0
-                    && !target.defaulted
+                    && target.variable.is_none()
                 {
                     let one = refused::defined_later(target.span, &target.text, later.head());
                     self.refused.push(one);
@@ -492,15 +525,16 @@ fn fragment(tree: &Tree) -> Vec<u32> {
     nodes
 }
 
-/// Replaces `{$NAME:default}` in a word: the written default, or unknown without one. Caddy does
-/// so before it cuts the text into words, hence a bare word may become several, or none.
-fn environment(word: &syntax::Word, out: &mut Vec<Word>) {
+/// Replaces `{$NAME:default}` in a word: by what the deployment supplies, or else by the written
+/// default; unknown without one. Caddy does so before it cuts the text into words, hence a bare word
+/// may become several, or none.
+fn environment(word: &syntax::Word, supplies: &Supplies<'_, '_>, out: &mut Vec<Word>) {
     let mut plain = Word {
         text: word.text.clone(),
         quote: word.quote,
         span: word.span,
         unknown: word.templated.then(|| "a template expression".to_owned()),
-        defaulted: false,
+        variable: None,
     };
     if !word.text.contains("{$") {
         out.push(plain);
@@ -515,22 +549,37 @@ fn environment(word: &syntax::Word, out: &mut Vec<Word>) {
             rest = from;
             break;
         };
-        let body = &from[2..end];
-        match body.split_once(':') {
-            Some((_, default)) => {
-                text.push_str(default);
-                plain.defaulted = true;
-            }
-            None => {
-                text.push_str(&from[..=end]);
-                if !body.is_empty() {
-                    plain
-                        .unknown
-                        .get_or_insert_with(|| format!("the environment variable {body}"));
-                }
-            }
-        }
+        let written = &from[..=end];
         rest = &from[end + 1..];
+        let (name, default) = match from[2..end].split_once(':') {
+            Some((name, default)) => (name, Some(default)),
+            None => (&from[2..end], None),
+        };
+        if name.is_empty() {
+            // `{$}` is none, and a default alone stands for nothing else.
+            text.push_str(default.unwrap_or(written));
+            continue;
+        }
+        let (value, by) = match (supplies.variable(name), default) {
+            (Supplied::Literal(value, span), _) => (value, By::Deployment(span)),
+            (Supplied::Nothing, Some(default)) => (default.to_owned(), By::Default),
+            (_, default) => (default.unwrap_or(written).to_owned(), By::Hidden),
+        };
+        text.push_str(&value);
+        if by == By::Hidden {
+            plain
+                .unknown
+                .get_or_insert_with(|| format!("the environment variable {name}"));
+        }
+        let known = plain.variable.as_ref();
+        if known.is_none_or(|known| known.by != By::Default && by != By::Hidden) {
+            plain.variable = Some(Arc::new(Variable {
+                name: name.to_owned(),
+                written: written.to_owned(),
+                value,
+                by,
+            }));
+        }
     }
     text.push_str(rest);
     if word.quote != Quote::None {
@@ -579,7 +628,7 @@ fn arguments(word: &mut Word, args: &[Word]) {
                 if word.unknown.is_none() {
                     word.unknown.clone_from(&arg.unknown);
                 }
-                word.defaulted |= arg.defaulted;
+                word.variable = word.variable.take().or_else(|| arg.variable.clone());
                 if from.len() == word.text.len() && end + 1 == from.len() {
                     whole = Some(arg.span);
                 }
@@ -620,7 +669,9 @@ mod tests {
         let project = Project::in_memory(files.iter().copied()).expect("project");
         let trees = super::super::parse_all(&project);
         let root = project.by_path("Caddyfile").expect("a root").id;
-        let mut expander = Expander::new(&project, &trees);
+        let deployment = super::super::environment::Deployment::read(&project);
+        let supplies = deployment.of(&project, project.source(root));
+        let mut expander = Expander::new(&project, &trees, &supplies);
         let out = expander.file(&trees[&root]);
         (out, expander.undecided)
     }
@@ -659,7 +710,7 @@ mod tests {
         let (out, _) = expand(&[("Caddyfile", file)]);
         let proxy = &out[0].children()[0];
         assert_eq!(proxy.args().len(), 3);
-        assert!(proxy.args()[0].defaulted);
+        assert!(proxy.args()[0].variable.is_some());
         assert!(proxy.args()[2].unknown.is_some());
     }
 

@@ -44,11 +44,15 @@ pub(super) struct Folders {
     found: HashMap<String, Option<Folder>>,
 }
 
-/// The containers of a project in which Caddy may run, if some Caddyfile names a root.
+/// The containers of a project in which Caddy may run, if some Caddyfile names a root or a variable.
 pub(super) fn containers(project: &Project) -> Vec<deploy::Container> {
     let mut files = project.of_kind(Kind::Caddyfile);
-    match files.any(|source| source.text.contains("root")) {
-        true => deploy::containers(project, "caddy"),
+    let asks = |source: &Source| source.text.contains("root") || source.text.contains("{$");
+    match files.any(asks) {
+        // A service need not say what the image is that it builds.
+        true => deploy::containers(project, |source| {
+            deploy::is_compose(source) || source.text.contains("addy")
+        }),
         false => Vec::new(),
     }
 }

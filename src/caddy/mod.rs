@@ -1,12 +1,14 @@
 //! Caddy: Caddyfiles adapted as Caddy does, and the handshake's way through their sites.
 //!
-//! [`expand`] replaces environment values, snippets and imports; [`order`] sorts the directives;
+//! [`environment`] says what a deployment supplies; [`expand`] replaces such values, snippets and
+//! imports; [`order`] sorts the directives;
 //! [`matcher`], [`handler`] and [`proxy`] give them their meaning; [`server`] chooses the site,
 //! [`walk`] and [`hop`] let a handshake through, [`response`] its answer back; [`route`] says where handshakes arrive and how we know; [`checks`] name a loss.
 
 mod address;
 mod cel;
 pub mod checks;
+mod environment;
 mod expand;
 mod files;
 pub mod handler;
@@ -29,7 +31,7 @@ pub mod syntax;
 mod walk;
 
 pub use address::{Address, Ports};
-pub use expand::{Directive, Word};
+pub use expand::{By, Directive, Variable, Word};
 pub use list::List;
 pub use map::Map;
 pub use matcher::{Candidates, Doubt, Expression, Matcher, Test};

@@ -4,8 +4,9 @@
 use std::collections::{BTreeSet, HashMap, HashSet};
 
 use super::address::{Address, Ports};
+use super::environment::Deployment;
 use super::expand::{Directive, Expander, Trees, Word};
-use super::files::{self, Folders};
+use super::files::Folders;
 use super::handler::{Builder, Handlers};
 use super::import::{Found, find};
 use super::order::{self, Order};
@@ -14,7 +15,6 @@ use super::refused::{self, Refusal};
 use super::route::{self, Route, Served};
 use super::server::sorted;
 use super::syntax;
-use crate::deploy::Container;
 use crate::finding::Undecided;
 use crate::parallel;
 use crate::project::{Project, Version};
@@ -183,9 +183,9 @@ impl Model {
             .filter(|source| !imported.contains(&source.id) && is_root(project, source))
             .filter_map(|source| trees.get(&source.id))
             .collect();
-        let containers = files::containers(project);
+        let deployment = Deployment::read(project);
         let read = parallel::map(&roots, project.pays_threads(), |tree| {
-            adapt(project, &containers, &trees, tree)
+            adapt(project, &deployment, &trees, tree)
         });
         let mut model = Self::default();
         let mut reached = HashSet::new();
@@ -202,7 +202,7 @@ impl Model {
             reached.insert(config.source);
             reached.extend(&config.imported);
             if config.refusals.is_empty()
-                && let Some((glued, said)) = read_literally(project, &containers, &trees, &config)
+                && let Some((glued, said)) = read_literally(project, &deployment, &trees, &config)
             {
                 config.refusals = vec![refused::glued(glued, &said)];
             }
@@ -338,7 +338,7 @@ fn names(glob: &str, path: &str) -> bool {
 /// Where a brace has no blank before it: what Caddy refuses for reading it as a part of its word.
 fn read_literally<'t>(
     project: &Project,
-    containers: &[Container],
+    deployment: &Deployment<'_>,
     trees: &'t Trees,
     config: &Config,
 ) -> Option<(&'t SyntaxError, Refusal)> {
@@ -355,7 +355,7 @@ fn read_literally<'t>(
     for (id, _) in &with {
         literal.insert(*id, syntax::parse_literally(project.source(*id)));
     }
-    let (read, _) = adapt(project, containers, &literal, literal.get(&config.source)?);
+    let (read, _) = adapt(project, deployment, &literal, literal.get(&config.source)?);
     let own = std::iter::once(read.source).chain(read.imported.iter().copied());
     let own = own.filter_map(|id| literal.get(&id));
     let said = refused::unreadable(own, read.options.version);
@@ -368,11 +368,12 @@ fn read_literally<'t>(
 /// Adapts one root: the configuration, and what is undecided about it.
 fn adapt(
     project: &Project,
-    containers: &[Container],
+    deployment: &Deployment<'_>,
     trees: &Trees,
     tree: &Tree,
 ) -> (Config, Vec<Undecided>) {
-    let mut expander = Expander::new(project, trees);
+    let supplies = deployment.of(project, project.source(tree.source));
+    let mut expander = Expander::new(project, trees, &supplies);
     let directives = expander.file(tree);
     let mut options = Options {
         version: project.config.targets.caddy.unwrap_or(CURRENT),
@@ -402,14 +403,14 @@ fn adapt(
             }
             named_routes.insert(name.to_owned(), directive);
         } else if let ([word], None) = (directive.words.as_slice(), &directive.block)
-            && word.unknown.is_some()
-            && word.text.starts_with("{$")
+            && let (Some(_), Some(variable)) = (&word.unknown, &word.variable)
+            && project.slice(word.span).starts_with("{$")
         {
             expander.undecided.push(Undecided {
                 span: directive.head,
                 message: format!(
                     "`{}` may bring options or sites, which the files do not show",
-                    word.text
+                    variable.written
                 ),
                 alike: None,
             });
@@ -476,7 +477,8 @@ fn adapt(
             certificates: Certificates::default(),
         });
     } else {
-        let mut folders = Folders::new(project, containers, project.source(tree.source));
+        let mut folders =
+            Folders::new(project, &deployment.containers, project.source(tree.source));
         for site in &sites {
             let mut handlers = Builder::new(&config.options, &named_routes).site(site.children());
             handlers.find_folders(&mut folders);
@@ -606,10 +608,8 @@ fn server_options(line: &Directive, options: &mut Options) {
 }
 
 fn read_options(block: &Directive, options: &mut Options) {
-    let port = |word: Option<&Word>| {
-        word.and_then(Word::known)
-            .and_then(|text| text.parse().ok())
-    };
+    // Where the environment decides, by the default that is written.
+    let port = |word: Option<&Word>| word.and_then(|word| word.text.parse().ok());
     for line in block.children() {
         match line.name() {
             "http_port" => {

@@ -562,7 +562,7 @@ mod tests {
             quote: Quote::None,
             span: Span::new(SourceId(0), 0..text.len()),
             unknown: None,
-            defaulted: false,
+            variable: None,
         }
     }
 

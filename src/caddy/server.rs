@@ -6,6 +6,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use super::address::{Address, host_matches};
+use super::expand::{By, Variable};
 use super::handler::{Action, HandlerId};
 use super::hop::{End, Journey, SiteHop, upstreams};
 use super::model::{AutoHttps, Certificates, Config, ServerOptions, Site};
@@ -34,14 +35,67 @@ impl Config {
         if let Some(refusal) = self.refusals.first() {
             return lost(None, Some(refusal.span), &refusal.message);
         }
+        let mut arrival = self.arrive_as_written(request);
+        // Another site may be the one that is asked for: it is as its variable is set.
+        if let Outcome::Answers { .. } = arrival.outcome
+            && let Some((span, variable)) = self.varying(request, arrival.site)
+        {
+            let name = &variable.name;
+            let (message, why) = match variable.by {
+                By::Default => (
+                    format!("a default: no file here sets {name}"),
+                    format!(
+                        "`{}` is taken to be `{}`, as no file here sets {name}",
+                        variable.written, variable.value
+                    ),
+                ),
+                _ => (
+                    format!("the environment variable {name} decides for whom this site is"),
+                    format!("the environment variable {name} decides"),
+                ),
+            };
+            arrival.because.push(Because { span, message });
+            arrival.outcome = Outcome::Undecided { why };
+        }
+        arrival
+    }
+
+    /// A variable that no file sets to a value, and that is the address of a site other than `taken`;
+    /// `None` where the host that is asked for has a site of its own.
+    fn varying(&self, request: &Request, taken: Option<usize>) -> Option<(Span, &Variable)> {
+        let addresses = || {
+            let sites = self.sites.iter().enumerate();
+            sites.flat_map(|(index, site)| site.addresses.iter().map(move |one| (index, one)))
+        };
+        let is_own = |address: &Address| {
+            !address.unknown && !address.host.is_empty() && address.takes(&request.host)
+        };
+        if addresses().any(|(_, address)| is_own(address)) {
+            return None;
+        }
+        addresses()
+            .filter(|(index, _)| Some(*index) != taken)
+            .find_map(|(_, address)| Some((address.span, address.varies()?)))
+    }
+
+    /// The same, where the defaults of variables are what these are.
+    fn arrive_as_written(&self, request: &Request) -> Arrival {
         let mine = self.listening(request.port);
         let redirects = request.port == self.options.ports.http && self.redirects();
         let found = self.found(request, &mine);
         if found.is_none()
             && let Some((index, span)) = self.perhaps()
         {
-            let message = "this site takes it, if its address, which the environment or a template gives, is the one that is asked for";
-            return self.enter(index, span, message.to_owned(), request);
+            let mut addresses = self.sites[index].addresses.iter();
+            let own = addresses.find(|address| address.span == span);
+            let given = match own.and_then(|address| address.variable.as_ref()) {
+                Some(variable) => format!("the environment variable {}", variable.name),
+                None => "the environment or a template".to_owned(),
+            };
+            let message = format!(
+                "this site takes it, if its address, which {given} gives, is the one that is asked for"
+            );
+            return self.enter(index, span, message, request);
         }
         let Some((_, _, first)) = mine.first() else {
             return match redirects {
@@ -140,7 +194,18 @@ impl Config {
             true => "this site takes every host".to_owned(),
             false => format!("this site takes `{}`", request.host),
         };
-        let arrival = self.enter(index, span, message, request);
+        let mut arrival = self.enter(index, span, message, request);
+        let variable = address.and_then(|address| address.variable.as_ref());
+        if let Some(variable) = variable
+            && let By::Deployment(place) = variable.by
+        {
+            let message = format!("`{}` is `{}`", variable.written, variable.value);
+            let because = Because {
+                span: place,
+                message,
+            };
+            arrival.because.insert(0, because);
+        }
         // A site alone on its listener, for every host, is not wrapped, unless one of its matchers
         // names hosts, and what its handlers leave over goes on (httptype.go,
         // appendSubrouteToRouteList).

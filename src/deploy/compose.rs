@@ -451,6 +451,7 @@ impl<'p> Files<'p> {
                 let command = layer.file.yaml.command(command);
                 container.altered |= alters(&command);
                 container.removed |= removes(&command);
+                container.note_command(&command);
             }
         }
         let has = |key: &str| first(layers, key).is_some();
@@ -458,6 +459,16 @@ impl<'p> Files<'p> {
             layer.file.yaml.get(layer.node, "extends").is_some() && self.extended(*layer).is_none()
         });
         container.altered |= unknown || has("configs") || has("develop");
+        // `environment` counts before `env_file`, and both before the image's own.
+        if unknown || has("env_file") {
+            container.environment.read_file();
+        }
+        for Layer { file, node } in layers.iter().rev() {
+            if let Some(environment) = file.yaml.get(*node, "environment") {
+                let container = &mut container.environment;
+                container.compose(file.source, file.yaml, environment);
+            }
+        }
         container
     }
 }

@@ -243,6 +243,7 @@ pub(super) fn container(
         }
     }
     let mut container = Container::of_image(&stages[at].written, &stages[at].base);
+    container.dockerfile = Some(source.id);
     let mut folder = "/".to_owned();
     let mut links = false;
     for instruction in chain.iter().rev().flat_map(|stage| &stage.instructions) {
@@ -262,8 +263,10 @@ pub(super) fn container(
             "CMD" | "ENTRYPOINT" => {
                 container.altered |= alters(rest);
                 container.removed |= removes(rest);
+                container.note_command(rest);
                 container.starts.push(rest.clone());
             }
+            "ENV" => container.environment.dockerfile(source, rest),
             _ => {}
         }
     }

@@ -3,13 +3,16 @@
 
 mod compose;
 mod dockerfile;
+mod environment;
 mod invoked;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::finding::Undecided;
 use crate::project::{Project, Version, join, parse_version};
 use crate::source::{Kind, Source, SourceId, Span};
+
+pub use environment::{Environment, Supplied};
 
 /// Containers of one project. Real ones have a few; a generated bomb ends here.
 const MAX_CONTAINERS: usize = 200;
@@ -58,6 +61,12 @@ pub struct Container {
     pub removed: bool,
     /// What its image starts: the ENTRYPOINT and CMD lines.
     pub starts: Vec<String>,
+    /// Its variables.
+    pub environment: Environment,
+    /// The Dockerfile that builds its image.
+    pub dockerfile: Option<SourceId>,
+    /// It is but an image, for which a service says more.
+    pub is_image: bool,
 }
 
 /// A port of a container that its machine publishes.
@@ -157,10 +166,10 @@ impl Deployment {
     }
 }
 
-/// The containers that those compose files and Dockerfiles of `project` describe which speak of
-/// `server`.
-pub fn containers(project: &Project, server: &str) -> Vec<Container> {
-    let named = |source: &&Source| source.text.contains(server);
+/// The containers that those compose files and Dockerfiles of `project` describe which concern a
+/// server.
+pub fn containers(project: &Project, concerns: impl Fn(&Source) -> bool) -> Vec<Container> {
+    let named = |source: &&Source| concerns(source);
     let commands = || project.of_kind(Kind::Command);
     // A service of a file that never says so may extend one that does.
     let files = match commands().filter(named).any(is_compose) {
@@ -171,14 +180,26 @@ pub fn containers(project: &Project, server: &str) -> Vec<Container> {
         .filter(named)
         .filter(|file| is_dockerfile(file) && !is_compose(file))
         .filter_map(|file| dockerfile::container(project, file, None, None))
-        .filter(|container| !container.mounts.is_empty());
+        .filter(|container| !container.mounts.is_empty())
+        .map(|container| Container {
+            is_image: true,
+            ..container
+        });
     let mut containers: Vec<Container> = files
         .containers()
         .chain(built)
         .take(MAX_CONTAINERS)
         .collect();
+    let services = |container: &&Container| !container.is_image;
+    let in_services: BTreeSet<SourceId> = containers
+        .iter()
+        .filter(services)
+        .filter_map(|container| container.dockerfile)
+        .collect();
     for container in &mut containers {
         container.mounts.truncate(MAX_MOUNTS);
+        let dockerfile = container.dockerfile.as_ref();
+        container.is_image &= dockerfile.is_some_and(|file| in_services.contains(file));
     }
     containers
 }
@@ -249,7 +270,7 @@ pub(crate) fn is_compose(source: &Source) -> bool {
     yaml && (source.name().contains("compose") || said())
 }
 
-fn is_dockerfile(source: &Source) -> bool {
+pub(crate) fn is_dockerfile(source: &Source) -> bool {
     let name = source.name().to_ascii_lowercase();
     let other = [".dockerignore", ".yml", ".yaml"];
     name.contains("dockerfile") && !other.iter().any(|end| name.ends_with(end))
@@ -493,7 +514,7 @@ mod tests {
             .map(|(index, source)| (source.path.as_str(), index))
             .collect();
         paths.sort_unstable();
-        containers(&project, "nginx")
+        containers(&project, |source| source.text.contains("nginx"))
             .iter()
             .map(|container| {
                 let placed = container.placed(&paths).into_iter();
@@ -605,7 +626,7 @@ mod tests {
             for (path, text) in [("compose.yml", compose), ("Dockerfile", dockerfile)] {
                 let files = [(path, text.as_str()), ("a.conf", "server { }")];
                 let project = Project::in_memory(files).expect("valid");
-                let versions: Vec<_> = containers(&project, "nginx")
+                let versions: Vec<_> = containers(&project, |source| source.text.contains("nginx"))
                     .iter()
                     .map(|container| container.version)
                     .collect();

@@ -278,7 +278,7 @@ impl<'a> Files<'a> {
         }
         files.paths.sort_unstable();
         files.mains.sort_unstable();
-        files.containers = deploy::containers(project, "nginx")
+        files.containers = deploy::containers(project, |source| source.text.contains("nginx"))
             .into_iter()
             .map(|container| Placed {
                 base: container.base,

@@ -25,7 +25,9 @@ pub fn https_redirect(cx: &Context<'_>, report: &mut Report<'_>) {
         let config = &cx.caddy.configs[config];
         let site = &config.sites[at];
         for address in &site.addresses {
-            if address.unknown && !address.is_public() {
+            // Behind an edge many set `http://…`.
+            let is_set = || address.variable.is_some();
+            if address.unknown && (!address.is_public() || is_set()) {
                 if address.scheme.is_none() && address.port.is_none() {
                     report.undecided(
                         address.span,

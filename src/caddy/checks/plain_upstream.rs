@@ -137,6 +137,9 @@ impl<'a> Sites<'a> {
                 }
                 continue;
             }
+            if address.varies().is_some() {
+                continue;
+            }
             // A TLS site on any port redirects on the HTTP port.
             let redirects = port == 80 && ports.http == 80;
             if (listens == port || redirects) && matches!(shown, Shown::Nothing) {

@@ -105,7 +105,9 @@ fn unknown_host(
         .iter()
         .flat_map(|site| &site.addresses)
         .filter(listening);
-    if addresses.any(|address| address.unknown || address.takes(&sent)) {
+    let may_take =
+        |address: &Address| address.unknown || address.varies().is_some() || address.takes(&sent);
+    if addresses.any(may_take) {
         return;
     }
     let line = proxy
@@ -183,7 +185,10 @@ fn sent_host(
         let (Some(only), None) = (addresses.next(), addresses.next()) else {
             return None;
         };
-        let certain = !only.unknown && !only.host.is_empty() && !only.host.contains('*');
+        let certain = !only.unknown
+            && only.varies().is_none()
+            && !only.host.is_empty()
+            && !only.host.contains('*');
         certain.then(|| only.host.clone())
     };
     let text = match line.map(|line| &line.change) {

@@ -17,7 +17,7 @@ use crate::syntax::Quote;
 
 /// Whether a word is what stands in the file, whatever the environment says.
 pub(super) fn is_plain(word: &Word) -> bool {
-    word.unknown.is_none() && !word.defaulted
+    word.unknown.is_none() && word.variable.is_none()
 }
 
 /// What Caddy refuses of these sites.

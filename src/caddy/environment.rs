@@ -1,0 +1,328 @@
+//! What the deployment supplies for the `{$NAME}` of a Caddyfile: the compose service, the image or
+//! the unit that runs Caddy with it.
+
+use std::collections::{HashMap, HashSet};
+
+use super::files;
+use crate::deploy::{self, Container, Environment, Supplied};
+use crate::project::Project;
+use crate::source::{Kind, Source};
+
+/// The deployment of a project, as far as it concerns Caddy.
+#[derive(Debug, Default)]
+pub(super) struct Deployment<'a> {
+    /// The containers in which Caddy may run.
+    pub(super) containers: Vec<Container>,
+    /// The units that start Caddy, each with the name of the file that it reads, if it says so.
+    units: Vec<(Option<&'a str>, Environment)>,
+    /// The names that Caddyfiles ask for and other files speak of.
+    named: HashMap<&'a str, Named>,
+    /// Something is started with a file of variables.
+    has_files: bool,
+}
+
+/// Who speaks of a variable.
+#[derive(Clone, Copy, Debug, Default)]
+struct Named {
+    /// A script, or the like.
+    by_script: bool,
+}
+
+/// What is supplied for the variables of one Caddyfile.
+#[derive(Debug)]
+pub(super) struct Supplies<'d, 'a> {
+    deployment: &'d Deployment<'a>,
+    /// Of each container and unit that runs it.
+    running: Vec<&'d Environment>,
+}
+
+/// What starts a variable in a Caddyfile (caddyconfig/caddyfile/parse.go, replaceEnvVars).
+const OPENING: &str = "{$";
+
+impl<'a> Deployment<'a> {
+    pub(super) fn read(project: &'a Project) -> Self {
+        let mut read = Self {
+            containers: files::containers(project),
+            ..Self::default()
+        };
+        let mut asked: HashSet<&str> = HashSet::new();
+        for source in project.of_kind(Kind::Caddyfile) {
+            let parts = source.text.split(OPENING).skip(1);
+            asked.extend(parts.map(|part| &part[..length(part)]));
+        }
+        asked.remove("");
+        if asked.is_empty() {
+            return read;
+        }
+        let commands = project.of_kind(Kind::Command);
+        for source in commands.chain(project.of_kind(Kind::Tasks)) {
+            let text = source.text.as_str();
+            let is_unit = source.name().ends_with(".service");
+            if is_unit && let Some(file) = started(text) {
+                read.units.push((file, Environment::unit(source)));
+            }
+            let files = ["env_file", "EnvironmentFile=", "env-file", "envfile"];
+            read.has_files |= text.contains("addy") && files.iter().any(|mark| text.contains(mark));
+            let is_read = is_unit || deploy::is_compose(source) || deploy::is_dockerfile(source);
+            let words = text.split(|c: char| !is_part(c));
+            for name in words.filter(|word| asked.contains(word)) {
+                read.named.entry(name).or_default().by_script |= !is_read;
+            }
+        }
+        read
+    }
+
+    /// What is supplied for the Caddyfile `source`.
+    pub(super) fn of<'d>(&'d self, project: &Project, source: &Source) -> Supplies<'d, 'a> {
+        let containers = self.containers.iter();
+        let running = containers
+            .filter(|container| !container.is_image && runs(container, source))
+            .map(|container| &container.environment);
+        // One file among several of its name is not the unit's for certain.
+        let mut files = project.of_kind(Kind::Caddyfile);
+        let is_only = files.all(|other| other.id == source.id || other.name() != source.name());
+        let units = self
+            .units
+            .iter()
+            .filter(|(file, _)| is_only && file.is_none_or(|file| file == source.name()));
+        Supplies {
+            deployment: self,
+            running: running.chain(units.map(|(_, unit)| unit)).collect(),
+        }
+    }
+}
+
+impl Supplies<'_, '_> {
+    /// What is supplied for the variable `name`. What several that run the file do not agree about
+    /// nobody knows, nor what a script sets.
+    pub(super) fn variable(&self, name: &str) -> Supplied {
+        let named = self.deployment.named.get(name);
+        let mut told = self.running.iter().map(|one| one.supplies(name));
+        let Some(first) = told.next() else {
+            return match named.is_some() || self.deployment.has_files {
+                true => Supplied::Hidden,
+                false => Supplied::Nothing,
+            };
+        };
+        let value = |told: &Supplied| match told {
+            Supplied::Literal(value, _) => Some(value.clone()),
+            _ => None,
+        };
+        let is_same = |other: Supplied| match first {
+            Supplied::Literal(..) => value(&other) == value(&first),
+            _ => other == first,
+        };
+        match told.all(is_same) {
+            false => Supplied::Hidden,
+            true if first == Supplied::Nothing && named.is_some_and(|named| named.by_script) => {
+                Supplied::Hidden
+            }
+            true => first,
+        }
+    }
+}
+
+/// Whether a container runs Caddy with `source`: it is put there by its own name, or where a Caddy
+/// looks. An application's image that holds all of the project does not.
+fn runs(container: &Container, source: &Source) -> bool {
+    let path = source.path.as_str();
+    let mut mounts = container.mounts.iter();
+    let is_own = mounts.any(|mount| mount.from.as_deref() == Some(path));
+    let placed = container.placed(&[(path, 0)]);
+    let looks = |(place, _): &(String, u32)| {
+        let folder = place.rsplit_once('/').map_or("", |(folder, _)| folder);
+        folder.contains("caddy") || folder.contains("frankenphp")
+    };
+    !placed.is_empty() && (is_own || placed.iter().any(looks))
+}
+
+/// If a unit starts Caddy: the name of the file that it reads, where it says so.
+fn started(unit: &str) -> Option<Option<&str>> {
+    let mut lines = unit.lines().map(str::trim);
+    let mut words = lines
+        .find(|line| line.starts_with("ExecStart=") && line.contains("caddy"))?
+        .split_whitespace();
+    let config = words.find(|word| word.trim_start_matches('-').starts_with("config"));
+    let path = config.and_then(|word| match word.split_once('=') {
+        Some((_, path)) => Some(path),
+        None => words.next(),
+    });
+    Some(path.and_then(|path| path.rsplit('/').next()))
+}
+
+fn is_part(c: char) -> bool {
+    c.is_ascii_alphanumeric() || c == '_'
+}
+
+/// How long the name is with which `text` starts.
+fn length(text: &str) -> usize {
+    text.find(|c: char| !is_part(c)).unwrap_or(text.len())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::caddy::{Caddy, Model};
+    use crate::handshake::{Browser, Hop as _, Outcome, Request};
+
+    /// What a Caddyfile with the site `{$DOMAIN:localhost}` makes of a handshake for app.test.
+    fn passes(files: &[(&str, &str)]) -> String {
+        let site = "{$DOMAIN:localhost} {\n\treverse_proxy app:8000\n}\n";
+        asked("deploy/Caddyfile", site, files)
+    }
+
+    fn asked(path: &str, caddyfile: &str, files: &[(&str, &str)]) -> String {
+        let all = files.iter().copied().chain([(path, caddyfile)]);
+        let project = Project::in_memory(all).expect("a project");
+        let model = Model::resolve(&project);
+        let config = &model.configs[0];
+        let request = Request::handshake(Browser::Chrome, true, "app.test", 443, "/ws");
+        let passage = Caddy { config }.receive(&request);
+        match passage.outcome {
+            Outcome::Undecided { why } => why,
+            Outcome::Answers { status } => format!("{status:?}"),
+            Outcome::Forwards { .. } => {
+                let mut lines = passage.because.iter();
+                let known = lines.find(|line| line.message.contains("is `app.test`"));
+                match known {
+                    Some(line) => project.slice(line.span).to_owned(),
+                    None => "perhaps".to_owned(),
+                }
+            }
+        }
+    }
+
+    const MOUNT: &str = "    image: caddy:2\n    volumes: [./Caddyfile:/etc/caddy/Caddyfile]\n";
+
+    /// The same with a compose service that has these lines.
+    fn service(lines: &str) -> String {
+        let compose = format!("services:\n  caddy:\n{MOUNT}{lines}");
+        passes(&[("deploy/compose.yml", &compose)])
+    }
+
+    const DEFAULT: &str =
+        "`{$DOMAIN:localhost}` is taken to be `localhost`, as no file here sets DOMAIN";
+
+    #[test]
+    fn a_literal_of_the_service_is_the_value() {
+        assert_eq!(
+            service("    environment:\n      DOMAIN: app.test\n"),
+            "DOMAIN"
+        );
+        assert_eq!(
+            service("    environment:\n      - DOMAIN=app.test\n"),
+            "DOMAIN=app.test"
+        );
+        // It comes over the file.
+        let both = "    env_file: .env\n    environment: {DOMAIN: app.test}\n";
+        assert_eq!(service(both), "DOMAIN");
+        // Another value is one, too.
+        assert_eq!(service("    environment: {DOMAIN: other.test}\n"), "None");
+        let merged = format!(
+            "x-env: &env\n  DOMAIN: app.test\nservices:\n  caddy:\n{MOUNT}    environment:\n      <<: *env\n      B: c\n"
+        );
+        assert_eq!(passes(&[("deploy/compose.yml", &merged)]), "DOMAIN");
+    }
+
+    #[test]
+    fn what_is_supplied_elsewhere_is_hidden() {
+        for lines in [
+            "    environment:\n      DOMAIN: ${DOMAIN}\n",
+            "    environment:\n      DOMAIN: ${DOMAIN:-app.test}\n",
+            "    environment:\n      - DOMAIN\n",
+            "    environment:\n      DOMAIN:\n",
+            "    env_file: .env\n",
+            "    command: caddy run --envfile /run/env\n",
+            "    extends: {service: base, file: gone.yml}\n",
+        ] {
+            assert_eq!(service(lines), "perhaps", "{lines}");
+        }
+    }
+
+    #[test]
+    fn services_that_differ_leave_it_open() {
+        let with = |domain: &str| {
+            format!("services:\n  caddy:\n{MOUNT}    environment: {{DOMAIN: {domain}}}\n")
+        };
+        let (one, same, other) = (with("app.test"), with("app.test"), with("other.test"));
+        let two = |second: &str| {
+            passes(&[
+                ("deploy/compose.yml", &one),
+                ("deploy/compose.prod.yml", second),
+            ])
+        };
+        assert_eq!(two(&same), "DOMAIN");
+        assert_eq!(two(&other), "perhaps");
+        assert_eq!(two(&format!("services:\n  caddy:\n{MOUNT}")), "perhaps");
+    }
+
+    #[test]
+    fn an_image_and_a_unit_supply_it_as_well() {
+        let image = "FROM caddy:2\nENV A=b DOMAIN=app.test\nCOPY Caddyfile /etc/caddy/\n";
+        assert_eq!(passes(&[("deploy/Dockerfile", image)]), "DOMAIN");
+        let old = "FROM caddy:2\nENV DOMAIN app.test\nCOPY Caddyfile /etc/caddy/\n";
+        assert_eq!(passes(&[("deploy/Dockerfile", old)]), "DOMAIN");
+        let argument = "FROM caddy:2\nARG X\nENV DOMAIN=$X\nCOPY Caddyfile /etc/caddy/\n";
+        assert_eq!(passes(&[("deploy/Dockerfile", argument)]), "perhaps");
+        // The service that builds it says more.
+        let bare = "FROM caddy:2\nCOPY Caddyfile /etc/caddy/\n";
+        let compose = "services:\n  web:\n    build: .\n    environment: {DOMAIN: app.test}\n";
+        let built = [("deploy/Dockerfile", bare), ("deploy/compose.yml", compose)];
+        assert_eq!(passes(&built), "DOMAIN");
+        let unit = |lines: &str| {
+            let start = "ExecStart=/usr/bin/caddy run --config /etc/caddy/Caddyfile";
+            let text = format!("[Service]\n{lines}\n{start}\n");
+            passes(&[("deploy/caddy.service", &text)])
+        };
+        assert_eq!(unit("Environment=\"A=b c\" DOMAIN=app.test"), "DOMAIN");
+        assert_eq!(unit("EnvironmentFile=/etc/caddy/env"), "perhaps");
+        assert_eq!(unit("PassEnvironment=DOMAIN"), "perhaps");
+        assert_eq!(unit("User=caddy"), DEFAULT);
+    }
+
+    #[test]
+    fn what_nobody_supplies_is_the_default() {
+        assert_eq!(passes(&[]), DEFAULT);
+        assert_eq!(service("    environment: {OTHER: app.test}\n"), DEFAULT);
+        // Another service's variable is not Caddy's, nor is the image of an application that holds
+        // the Caddyfile with everything else.
+        let other = format!(
+            "services:\n  caddy:\n{MOUNT}  web:\n    build: .\n    environment: {{DOMAIN: app.test}}\n"
+        );
+        let web = "FROM python:3.13\nCOPY . /app\n";
+        let files = [
+            ("deploy/compose.yml", other.as_str()),
+            ("deploy/Dockerfile", web),
+        ];
+        assert_eq!(passes(&files), DEFAULT);
+        // A script may set it, and who runs the file is not known here.
+        let script = "#!/bin/sh\nexport DOMAIN=app.test\nexec caddy run\n";
+        assert_eq!(passes(&[("deploy/start.sh", script)]), "perhaps");
+    }
+
+    #[test]
+    fn a_site_of_its_own_is_certain_all_the_same() {
+        let file = |more: &str| format!("{{$DOMAIN:localhost}} {{\n\trespond x\n}}\n{more}");
+        let told = |more: &str| asked("Caddyfile", &file(more), &[]);
+        assert_eq!(told("app.test {\n\trespond 403\n}\n"), "Some(403)");
+        assert_eq!(told(":443 {\n\trespond 403\n}\n"), DEFAULT);
+        // Its own site is the one that takes it.
+        let any = "{$SITE::443} {\n\ttls /a /b\n\trespond 403\n}\n";
+        assert_eq!(asked("Caddyfile", any, &[]), "Some(403)");
+    }
+
+    #[test]
+    fn a_literal_without_a_default_is_known() {
+        let compose =
+            format!("services:\n  caddy:\n{MOUNT}    environment: {{UP: 'app:1 app:2'}}\n");
+        let files = [
+            ("compose.yml", compose.as_str()),
+            ("Caddyfile", ":80 {\n\treverse_proxy /ws {$UP}\n}\n"),
+        ];
+        let project = Project::in_memory(files).expect("a project");
+        let model = Model::resolve(&project);
+        let proxies = model.configs[0].sites[0].handlers.proxies();
+        let upstreams: Vec<usize> = proxies.map(|(_, _, proxy)| proxy.upstreams.len()).collect();
+        assert_eq!(upstreams, [2]);
+    }
+}
