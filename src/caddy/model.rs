@@ -438,7 +438,8 @@ fn adapt(
         true => Vec::new(),
         false => {
             let misplaced = misplaced_options.map(refused::misplaced);
-            let written = refused::written(&options, &globals, &sites, &named_routes);
+            let given = project.config.targets.caddy;
+            let written = refused::written(given, &options, &globals, &sites, &named_routes);
             let templated = |span: &Span| project.source(span.source).is_template();
             let imports = std::mem::take(&mut expander.refused).into_iter();
             let imports = imports.filter(|refusal| !templated(&refusal.span));

@@ -1,9 +1,11 @@
 //! What Caddy itself refuses to load: then nothing of the configuration runs.
 //!
-//! [`site`] judges what is written in the sites, [`proxy`] the proxies; [`lines`] says what their
+//! [`site`] judges what is written in the sites, [`certificates`] where these are from, [`proxy`] the
+//! proxies; [`lines`] says what their
 //! lines take. Only what no plugin could change is told.
 
 mod blocks;
+mod certificates;
 mod lines;
 mod proxy;
 mod site;
@@ -149,6 +151,7 @@ pub(super) fn misplaced(block: Span) -> Refusal {
 
 /// What Caddy refuses of the lines that are written in its sites, once they are expanded.
 pub(super) fn written(
+    given: Option<Version>,
     options: &Options,
     globals: &[Directive],
     sites: &[Directive],
@@ -159,6 +162,7 @@ pub(super) fn written(
         let all = globals.iter().chain(sites);
         found.extend(all.filter_map(heredoc).next());
     }
+    found.extend(certificates::on_demand(given, options, globals, sites));
     let mut options_lines = globals.iter().flat_map(Directive::children);
     if let Some(site) = sites.last()
         && matches!(site.words.as_slice(), [only] if only.text == "}" && only.quote == Quote::None)

@@ -334,3 +334,60 @@ fn a_whole_file_of_caddy_1_is_undecided() {
         Project::in_memory([("Caddyfile", file), ("wslint.toml", toml)]).expect("project");
     assert_eq!(check(&project, &Selection::default()).findings.len(), 1);
 }
+
+#[test]
+fn certificates_for_any_name_need_a_permission() {
+    let site = |address: &str, tls: &str| {
+        format!("{address} {{\n\ttls{tls}\n\treverse_proxy /ws app:8000\n}}\n")
+    };
+    let demands = " {\n\t\ton_demand\n\t}";
+    let global = |line: &str| format!("{{\n\t{line}\n}}\n{}", site(":443", demands));
+    let more = |other: &str| format!("{}{other}", site(":443", demands));
+    // Each by what `caddy validate` of 2.11.7 says of it.
+    for (file, is_told) in [
+        (site(":443", demands), true),
+        (site("https://", demands), true),
+        (site("*.example.com", demands), true),
+        (site(":443, :8443", demands), true),
+        (site(":443", " a@b.test {\n\t\ton_demand\n\t}"), true),
+        (global("email a@b.test"), true),
+        (global("auto_https off"), true),
+        (more("example.com {\n\trespond x\n}\n"), true),
+        (site("example.com", demands), false),
+        (site("example.com, https://", demands), false),
+        (site("http://", demands), false),
+        (site(":80", demands), false),
+        (site("{$SITE::443}", demands), false),
+        (site(":443", " internal {\n\t\ton_demand\n\t}"), false),
+        (
+            site(":443", " {\n\t\ton_demand\n\t\tissuer internal\n\t}"),
+            false,
+        ),
+        (
+            site(
+                ":443",
+                " {\n\t\ton_demand\n\t\tget_certificate http http://a/x\n\t}",
+            ),
+            false,
+        ),
+        (global("local_certs"), false),
+        (global("cert_issuer internal"), false),
+        (global("on_demand_tls {\n\t\task http://a/x\n\t}"), false),
+        (
+            more(":8443 {\n\ttls {\n\t\tget_certificate http http://a/x\n\t}\n\trespond x\n}\n"),
+            false,
+        ),
+    ] {
+        let told = refused(&file);
+        let found = told.iter().any(|one| one.contains("who permits it"));
+        assert_eq!(found, is_told, "{file}: {told:?}");
+    }
+    for (version, is_told) in [("2.6.2", false), ("2.8.4", true)] {
+        let toml = format!("[targets]\ncaddy = \"{version}\"\n");
+        let file = site(":443", demands);
+        let files = [("Caddyfile", file.as_str()), ("wslint.toml", &toml)];
+        let project = Project::in_memory(files).expect("project");
+        let found = check(&project, &Selection::default()).findings;
+        assert_eq!(found.len(), usize::from(is_told), "{version}: {found:#?}");
+    }
+}
