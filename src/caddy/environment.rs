@@ -201,7 +201,7 @@ mod tests {
     }
 
     const DEFAULT: &str =
-        "`{$DOMAIN:localhost}` is taken to be `localhost`, as no file here sets DOMAIN";
+        "`{$DOMAIN:localhost}` is taken to be `localhost`, as no file here sets DOMAIN for Caddy";
 
     #[test]
     fn a_literal_of_the_service_is_the_value() {

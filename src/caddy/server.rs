@@ -43,9 +43,9 @@ impl Config {
             let name = &variable.name;
             let (message, why) = match variable.by {
                 By::Default => (
-                    format!("a default: no file here sets {name}"),
+                    format!("a default: no file here sets {name} for Caddy"),
                     format!(
-                        "`{}` is taken to be `{}`, as no file here sets {name}",
+                        "`{}` is taken to be `{}`, as no file here sets {name} for Caddy",
                         variable.written, variable.value
                     ),
                 ),

@@ -292,6 +292,11 @@ pub(super) fn confirms(path: &str, kind: Kind, bytes: &[u8]) -> bool {
             "COMPOSE_PROFILES=",
             "docker compose -",
             "docker-compose -",
+            // What starts Caddy may set the variables of its Caddyfile.
+            "caddy run",
+            "caddy start",
+            "frankenphp run",
+            "/etc/caddy",
         ]
         .iter()
         .any(|server| memmem::find(bytes, server.as_bytes()).is_some()),
@@ -454,6 +459,8 @@ mod tests {
 
     #[test]
     fn content_tells_compose_files() {
+        let unit = b"[Service]\nExecStart=/usr/bin/caddy run --config /etc/caddy/Caddyfile\n";
+        assert!(confirms("caddy.service", Kind::Command, unit));
         let tells = |text: &str| confirms("local.yml", Kind::Command, text.as_bytes());
         assert!(tells("version: '3'\n\nservices:\n  web:\n    build: .\n"));
         assert!(tells(
