@@ -11,6 +11,9 @@ use crate::django::data::{Call, Data, Origin, Possible, Values, bounded, certain
 use crate::django::syntax::{Argument, Expression, Item, Kind, Piece};
 use crate::source::Span;
 
+/// Why what `%`, `format`, `str` or an f-string makes of a member of an Enum is not known.
+const MEMBER: &str = "how a member of an Enum is written depends on the version of Python";
+
 impl Frame<'_, '_> {
     /// Whether a test holds, where the code decides it.
     pub(super) fn test(&mut self, test: &Expression) -> Option<bool> {
@@ -199,6 +202,10 @@ impl Frame<'_, '_> {
                 let test = matches!(operator.as_str(), "and" | "or");
                 let is_debug = matches!(&left.kind, Kind::Name(name) if name == "DEBUG");
                 let left = self.expression(left);
+                let is_text = |possible: &Possible| matches!(possible.data, Data::Text(_));
+                if operator == "%" && left.iter().any(is_text) && self.holds_member(right) {
+                    return vec![Possible::unknown(MEMBER, span)];
+                }
                 let holds = match is_debug {
                     true => Some(self.debug()),
                     false => holds(&left),
@@ -344,6 +351,18 @@ impl Frame<'_, '_> {
             .any(|base| base == "enum.Enum")
     }
 
+    /// Whether such a member is among what `%`, `format` or `str` writes.
+    fn holds_member(&mut self, written: &Expression) -> bool {
+        match &written.kind {
+            Kind::Sequence { items, .. } => items.iter().any(|item| match item {
+                Item::One(item) => self.is_member(item),
+                Item::Splice(_) => false,
+            }),
+            Kind::Dictionary(pairs) => pairs.iter().any(|(_, value)| self.is_member(value)),
+            _ => self.is_member(written),
+        }
+    }
+
     pub(super) fn text(&mut self, pieces: &[Piece], span: Span) -> Values {
         let mut text = String::new();
         let mut origin = Origin::Literal;
@@ -351,8 +370,7 @@ impl Frame<'_, '_> {
             match piece {
                 Piece::Text(part) => text.push_str(part),
                 Piece::Value(value) if self.is_member(value) => {
-                    let why = "how a member of an Enum is written depends on the version of Python";
-                    return vec![Possible::unknown(why, span)];
+                    return vec![Possible::unknown(MEMBER, span)];
                 }
                 Piece::Value(value) => {
                     let values = self.expression(value);
@@ -453,6 +471,23 @@ impl Frame<'_, '_> {
         arguments: &[Argument],
         span: Span,
     ) -> Values {
+        let writes = match &function.kind {
+            Kind::Attribute(_, method) => method == "format",
+            Kind::Name(name) => name == "str",
+            _ => false,
+        };
+        if writes {
+            let mut given = arguments.iter();
+            let written = given.any(|argument| match argument {
+                Argument::Positional(value) | Argument::Keyword(_, value) => {
+                    self.holds_member(value)
+                }
+                Argument::Splice => false,
+            });
+            if written {
+                return vec![Possible::unknown(MEMBER, span)];
+            }
+        }
         // A method of a plain value.
         let mut functions = match &function.kind {
             Kind::Attribute(object, method) => {

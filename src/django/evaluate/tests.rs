@@ -88,6 +88,10 @@ fn expressions_evaluate_as_python_does() {
             r#"[?, "x", "x"]"#,
         ),
         (
+            "from enum import Enum\nclass K(str, Enum):\n    X = 'x'\nA = ['%s' % K.X, '%s-%s' % (1, K.X), '{}'.format(K.X), '{k}'.format(k=K.X), str(K.X), str(K.X.value)]",
+            r#"[?, ?, ?, ?, ?, "x"]"#,
+        ),
+        (
             "from enum import StrEnum\nclass K(StrEnum):\n    X = 'x'\nA = f'{K.X}'",
             r#""x""#,
         ),
