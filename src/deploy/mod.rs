@@ -267,7 +267,9 @@ pub(crate) fn is_compose(source: &Source) -> bool {
             .lines()
             .any(|line| line.starts_with("services:"))
     };
-    yaml && (source.name().contains("compose") || said())
+    // Render's list of services is another one.
+    let platform = crate::project::is_platform(source.name());
+    yaml && !platform && (source.name().contains("compose") || said())
 }
 
 pub(crate) fn is_dockerfile(source: &Source) -> bool {

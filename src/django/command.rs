@@ -6,6 +6,7 @@
 
 mod words;
 
+use crate::project::is_platform;
 use crate::source::{Source, Span};
 
 /// A server program.
@@ -21,18 +22,26 @@ pub enum Program {
     Hypercorn,
     /// uwsgi.
     Uwsgi,
+    /// waitress, which serves WSGI alone.
+    Waitress,
+    /// granian, whose `--interface` says what it serves.
+    Granian,
     /// `manage.py runserver`.
     Runserver,
 }
 
 impl Program {
-    const ALL: [(&'static str, Self); 6] = [
+    const ALL: [(&'static str, Self); 9] = [
         ("gunicorn", Self::Gunicorn),
         ("uvicorn", Self::Uvicorn),
         ("daphne", Self::Daphne),
         ("hypercorn", Self::Hypercorn),
         ("uwsgi", Self::Uwsgi),
         ("runserver", Self::Runserver),
+        ("waitress-serve", Self::Waitress),
+        // `python -m waitress`.
+        ("waitress", Self::Waitress),
+        ("granian", Self::Granian),
     ];
 
     /// The one that a word of a command starts.
@@ -153,8 +162,15 @@ impl Command {
             Program::Gunicorn => self.worker_class().is_some_and(|class| {
                 class.to_ascii_lowercase().contains("uvicorn") || class.contains("asgi")
             }),
-            Program::Uwsgi | Program::Runserver => false,
+            Program::Granian => matches!(self.interface(), Some("asgi" | "asginl")),
+            Program::Uwsgi | Program::Runserver | Program::Waitress => false,
         }
+    }
+
+    /// What granian calls the application by; its default is `rsgi`, which nothing of Django speaks,
+    /// unless GRANIAN_INTERFACE names another (granian/cli.py).
+    fn interface(&self) -> Option<&str> {
+        self.option(&["--interface"])
     }
 
     /// Whether gunicorn runs a worker of the project itself, which may be set up in any way.
@@ -170,10 +186,15 @@ impl Command {
 
     /// Whether something that was not read may make it speak ASGI.
     pub fn may_speak_asgi(&self) -> bool {
-        self.program == Program::Gunicorn
-            && (self.has_own_worker()
-                || self.worker_is_open
-                || self.worker_class().is_none() && self.is_configured_elsewhere())
+        match self.program {
+            Program::Gunicorn => {
+                self.has_own_worker()
+                    || self.worker_is_open
+                    || self.worker_class().is_none() && self.is_configured_elsewhere()
+            }
+            Program::Granian => !matches!(self.interface(), Some("asgi" | "asginl" | "wsgi")),
+            _ => false,
+        }
     }
 
     /// Whether it runs uvicorn, by itself or as gunicorn's worker.
@@ -203,12 +224,22 @@ impl Command {
                 Some(bind) => last(bind),
                 None => (!self.on_platform).then_some(8000),
             },
-            Program::Uvicorn if self.option(&["--uds", "--fd"]).is_some() => None,
-            Program::Daphne if self.option(&["-u", "--unix-socket"]).is_some() => None,
-            Program::Uvicorn | Program::Daphne => match self.option(&["--port", "-p"]) {
-                Some(port) => port.parse().ok(),
-                None => Some(8000),
+            Program::Uvicorn | Program::Granian if self.option(&["--uds", "--fd"]).is_some() => {
+                None
+            }
+            Program::Waitress if self.option(&["--unix-socket"]).is_some() => None,
+            // waitress/adjustments.py.
+            Program::Waitress => match self.option(&["--listen", "--port"]) {
+                Some(listen) => last(listen),
+                None => Some(8080),
             },
+            Program::Daphne if self.option(&["-u", "--unix-socket"]).is_some() => None,
+            Program::Uvicorn | Program::Daphne | Program::Granian => {
+                match self.option(&["--port", "-p"]) {
+                    Some(port) => port.parse().ok(),
+                    None => Some(8000),
+                }
+            }
             Program::Uwsgi => last(self.option(&["--http", "--http-socket", "--https"])?),
             Program::Runserver => self
                 .words
@@ -225,6 +256,7 @@ impl Command {
             "-p",
             "--bind",
             "-b",
+            "--listen",
             "--http",
             "--http-socket",
             "--https",
@@ -243,7 +275,8 @@ impl Command {
         };
         match self.program {
             Program::Gunicorn | Program::Hypercorn => bound(&["--bind", "-b"]),
-            Program::Uvicorn => named(&["--uds"]),
+            Program::Uvicorn | Program::Granian => named(&["--uds"]),
+            Program::Waitress => named(&["--unix-socket"]),
             Program::Daphne => named(&["-u", "--unix-socket"]),
             Program::Uwsgi => {
                 named(&["--http-socket", "--socket"]).filter(|socket| !socket.contains(':'))
@@ -277,6 +310,9 @@ impl Command {
             Program::Daphne => self.words.iter().any(|word| word.text.starts_with("ssl:")),
             Program::Hypercorn => self.option(&["--certfile"]).is_some(),
             Program::Uwsgi => self.words.iter().any(|word| word.text.contains("https")),
+            Program::Granian => self.option(&["--ssl-certificate"]).is_some(),
+            // It ends none; the option says what Django is told.
+            Program::Waitress => self.option(&["--url-scheme"]) == Some("https"),
             Program::Runserver => false,
         }
     }
@@ -314,7 +350,9 @@ impl Command {
             // uwsgi takes it from every peer (plugins/http and core/protocol.c set UWSGI_SCHEME).
             Program::Uwsgi => true,
             Program::Daphne => self.flag("--proxy-headers"),
-            Program::Hypercorn | Program::Runserver => false,
+            // waitress/proxy_headers.py: from a trusted proxy alone.
+            Program::Waitress => self.option(&["--trusted-proxy"]).is_some(),
+            Program::Hypercorn | Program::Runserver | Program::Granian => false,
             Program::Gunicorn | Program::Uvicorn => {
                 match self.option(&["--forwarded-allow-ips"]).or(allowed) {
                     // A list of addresses or networks may well hold the proxy's; we can't tell.
@@ -376,7 +414,8 @@ pub fn commands(source: &Source) -> Vec<Command> {
                 words: arguments,
                 span,
                 config_is_read: false,
-                on_platform: source.name().eq_ignore_ascii_case("procfile"),
+                on_platform: source.name().eq_ignore_ascii_case("procfile")
+                    || is_platform(source.name()),
                 worker_is_open: source.text.contains("GUNICORN_CMD_ARGS"),
                 is_for_development: profiles.iter().any(|(service, profiles)| {
                     let named = |name: &String| super::evaluate::is_development(name);
@@ -443,6 +482,7 @@ pub(super) fn modules(text: &str) -> Vec<String> {
         text.split(|char: char| !(char.is_ascii_alphanumeric() || matches!(char, '_' | '.' | ':')))
     {
         let word = word.trim_matches(['.', ':']);
+        let word = word.strip_prefix("asgi:").unwrap_or(word);
         let module = word.split(':').next().unwrap_or_default();
         let named = module.ends_with(".asgi")
             || module.ends_with(".wsgi")
@@ -522,6 +562,16 @@ fn target(program: Program, words: &[Word]) -> Option<Word> {
     }
     let mut skip = false;
     for word in words {
+        // hypercorn/utils.py load_application: `asgi:` and `wsgi:` may stand before the module.
+        let prefixed = (program == Program::Hypercorn)
+            .then(|| word.text.strip_prefix("asgi:"))
+            .flatten();
+        if let Some(text) = prefixed.filter(|text| is_target(text)) {
+            return Some(Word {
+                text: text.to_owned(),
+                span: word.span,
+            });
+        }
         // The value of an option is no target; `-k module:class` looks like one.
         let is_value = std::mem::take(&mut skip);
         if word.text.starts_with('-') {
@@ -544,133 +594,4 @@ fn target(program: Program, words: &[Word]) -> Option<Word> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::source::{Kind, SourceId};
-
-    fn source(path: &str, text: &str) -> Source {
-        Source::new(
-            SourceId(0),
-            path.into(),
-            path.into(),
-            Kind::Command,
-            text.into(),
-            None,
-        )
-    }
-
-    fn only(path: &str, text: &str) -> Command {
-        let found = commands(&source(path, text));
-        assert_eq!(found.len(), 1, "{text}: {found:?}");
-        found.into_iter().next().unwrap()
-    }
-
-    #[test]
-    fn commands_are_found_in_every_format() {
-        for (path, text, program, target) in [
-            (
-                "Procfile",
-                "web: gunicorn proj.wsgi --log-file - # x\n",
-                Program::Gunicorn,
-                "proj.wsgi",
-            ),
-            (
-                "Procfile",
-                "web: daphne -b 0.0.0.0 -p $PORT proj.asgi:application\n",
-                Program::Daphne,
-                "proj.asgi:application",
-            ),
-            (
-                "Dockerfile",
-                "RUN pip install gunicorn\nCMD [\"gunicorn\", \"--bind\", \"0.0.0.0:80\", \"proj.wsgi:application\"]\n",
-                Program::Gunicorn,
-                "proj.wsgi:application",
-            ),
-            (
-                "Dockerfile",
-                "CMD python manage.py migrate && \\\n    exec /venv/bin/uvicorn --host 0.0.0.0 \\\n    proj.asgi:app\n",
-                Program::Uvicorn,
-                "proj.asgi:app",
-            ),
-            (
-                "Dockerfile",
-                "ENTRYPOINT [\"gunicorn\", \"--bind\", \"0.0.0.0:80\"]\n\nCMD [\"proj.wsgi:application\"]\n",
-                Program::Gunicorn,
-                "proj.wsgi:application",
-            ),
-            (
-                "docker-compose.yml",
-                "services:\n  web:\n    command: >\n      gunicorn\n      proj.asgi:application\n      -k uvicorn.workers.UvicornWorker\n    ports: []\n",
-                Program::Gunicorn,
-                "proj.asgi:application",
-            ),
-            (
-                "compose.yaml",
-                "services:\n  web:\n    command:\n      - hypercorn\n      - proj.asgi:application\n",
-                Program::Hypercorn,
-                "proj.asgi:application",
-            ),
-            (
-                "start.sh",
-                "#!/bin/sh\nset -e; uwsgi --http :80 --module proj.wsgi:application\n",
-                Program::Uwsgi,
-                "proj.wsgi:application",
-            ),
-            (
-                "web.service",
-                "[Service]\nExecStart=/opt/venv/bin/gunicorn -k uvicorn_worker.UvicornWorker proj.asgi:application\n",
-                Program::Gunicorn,
-                "proj.asgi:application",
-            ),
-        ] {
-            let command = only(path, text);
-            assert_eq!(
-                (command.program, command.target.unwrap().text.as_str()),
-                (program, target),
-                "{text}"
-            );
-        }
-        assert_eq!(
-            only("run.sh", "python manage.py runserver 0.0.0.0:8000\n").program,
-            Program::Runserver
-        );
-        assert!(
-            commands(&source(
-                "Dockerfile",
-                "RUN pip install uvicorn daphne\nRUN apt-get install -y uwsgi\n"
-            ))
-            .is_empty()
-        );
-    }
-
-    #[test]
-    fn options_have_values() {
-        let command = only(
-            "Procfile",
-            "web: gunicorn -k uvicorn.workers.UvicornWorker --forwarded-allow-ips='*' -w4 a.asgi:app\n",
-        );
-        assert_eq!(
-            command.worker_class(),
-            Some("uvicorn.workers.UvicornWorker")
-        );
-        assert_eq!(command.option(&["-w", "--workers"]), Some("4"));
-        assert!(command.speaks_asgi() && command.trusts_forwarded_proto(None));
-        let plain = only("Procfile", "web: gunicorn a.wsgi --bind 0.0.0.0:80\n");
-        assert!(!plain.speaks_asgi() && !plain.trusts_forwarded_proto(None));
-    }
-
-    #[test]
-    fn the_environment_is_read() {
-        for text in [
-            "ENV DJANGO_SETTINGS_MODULE=a.b FORWARDED_ALLOW_IPS=*\n",
-            "ENV DJANGO_SETTINGS_MODULE a.b\nENV FORWARDED_ALLOW_IPS \"*\"\n",
-            "  environment:\n    - DJANGO_SETTINGS_MODULE=a.b\n    - FORWARDED_ALLOW_IPS=*\n",
-            "  environment:\n    DJANGO_SETTINGS_MODULE: \"a.b\"\n    FORWARDED_ALLOW_IPS: '*'\n",
-        ] {
-            let environment = environment(&source("Dockerfile", text));
-            assert_eq!(environment.settings[0].text, "a.b", "{text}");
-            assert_eq!(environment.forwarded_allow_ips[0].text, "*", "{text}");
-        }
-        assert_eq!(modules("web: uvicorn proj.asgi:application"), ["proj.asgi"]);
-    }
-}
+mod tests;

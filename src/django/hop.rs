@@ -172,6 +172,14 @@ fn ends(status: Option<u16>, because: Vec<Because>) -> Passage {
     }
 }
 
+/// Whether the server takes away the headers by which proxies tell of the client, as waitress does
+/// with all that no trusted proxy sends (waitress/adjustments.py `clear_untrusted_proxy_headers`).
+fn clears_forwarded(command: &Command) -> bool {
+    command.program == Program::Waitress
+        && command.option(&["--trusted-proxy"]).is_none()
+        && !command.flag("--no-clear-untrusted-proxy-headers")
+}
+
 /// What the routes of another framework decide.
 fn foreign(span: Span) -> Passage {
     undecided(
@@ -295,7 +303,26 @@ impl<'a> Django<'a> {
                 message: message.to_owned(),
             }]
         };
+        let cleared;
+        let request = match clears_forwarded(command) {
+            true => {
+                let mut clear = request.clone();
+                clear.headers.retain(|header| {
+                    let name = header.name.to_ascii_lowercase();
+                    name != "forwarded" && !name.starts_with("x-forwarded-")
+                });
+                cleared = clear;
+                &cleared
+            }
+            false => request,
+        };
         match (command.speaks_asgi(), object) {
+            (false, _) if command.program == Program::Granian && command.may_speak_asgi() => {
+                return undecided(
+                    "granian calls by `rsgi`, which Django does not speak, unless `--interface` or GRANIAN_INTERFACE says `asgi`",
+                    here(command.span, "names no interface that Django speaks"),
+                );
+            }
             (false, Some(object @ (Object::Application(_) | Object::Asgi(_))))
                 if command.program != Program::Runserver =>
             {
@@ -305,12 +332,15 @@ impl<'a> Django<'a> {
                 };
                 let because = here(span, "an ASGI application, which a WSGI server can't call");
                 // uwsgi closes the connection without an answer.
-                let status = (command.program == Program::Gunicorn).then_some(500);
+                let status = (command.program != Program::Uwsgi).then_some(500);
                 return ends(status, because);
             }
-            // hypercorn serves a WSGI application, and closes its WebSockets.
+            // hypercorn serves a WSGI application, and closes its WebSockets; granian closes them as it
+            // does where any application fails.
             (true, Some(Object::Wsgi(span)))
-                if command.program == Program::Hypercorn && is_handshake(request) =>
+                if matches!(command.program, Program::Hypercorn | Program::Granian)
+                    && !command.flag("--no-ws")
+                    && is_handshake(request) =>
             {
                 return answers(
                     403,
@@ -372,7 +402,7 @@ impl<'a> Django<'a> {
             };
         }
         let below;
-        let request = match command.option(&["--root-path"]) {
+        let request = match command.option(&["--root-path", "--url-path-prefix"]) {
             None | Some("") => request,
             Some(root) => match root_path::routed(command, &installed, root, &request.path) {
                 Err(why) => return undecided(why, here(command.span, "it runs below a path")),

@@ -150,7 +150,8 @@ impl Model {
         if commands.is_empty() {
             // What developers run by hand speaks only where nothing says what production runs.
             let packages = project.of_kind(Kind::Requirements);
-            let packages = packages.filter(|source| source.name() == "pyproject.toml");
+            let packages = packages
+                .filter(|source| matches!(source.name(), "pyproject.toml" | "package.json"));
             commands.extend(packages.flat_map(command::commands));
         }
         configure(project, &program, &mut commands);
@@ -182,7 +183,7 @@ impl Model {
             .iter()
             .filter_map(|command| {
                 let target = command.target.as_ref()?;
-                let why = objects::unloadable(&program, command)?;
+                let why = objects::unloadable(project, &program, command)?;
                 Some(((target.text.clone(), command.program), why))
             })
             .collect();

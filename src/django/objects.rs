@@ -6,7 +6,7 @@ use super::evaluate::Program;
 use super::mounts::{Mount, behind};
 use super::routes::{Application, protocol_router};
 use crate::project::Project;
-use crate::source::{SourceId, Span};
+use crate::source::{Kind, SourceId, Span};
 
 /// Wrappers around one object that are followed.
 const MAX_WRAPPERS: usize = 8;
@@ -60,9 +60,11 @@ fn named(program: &Program<'_>, command: &Command) -> Option<(SourceId, Option<S
             // gunicorn/util.py import_app and uwsgi look for `application`, hypercorn/utils.py
             // load_application for `app`; uvicorn/importer.py and daphne/utils.py refuse it.
             Server::Gunicorn | Server::Uwsgi => (target, Some("application")),
-            Server::Hypercorn => (target, Some("app")),
+            // granian/_internal.py load_target as well.
+            Server::Hypercorn | Server::Granian => (target, Some("app")),
             Server::Uvicorn | Server::Daphne => (target, None),
-            Server::Runserver => return None,
+            // waitress serves the module then, and every request fails.
+            Server::Runserver | Server::Waitress => return None,
         },
     };
     match program.modules.named(module).as_slice() {
@@ -79,9 +81,29 @@ fn value<'a>(program: &'a Program<'_>, command: &Command) -> Option<(SourceId, &
 }
 
 /// Why the server can't load what its command names, so that it never starts.
-pub(super) fn unloadable(program: &Program<'_>, command: &Command) -> Option<String> {
-    let (source, attribute) = named(program, command)?;
+pub(super) fn unloadable(
+    project: &Project,
+    program: &Program<'_>,
+    command: &Command,
+) -> Option<String> {
     let server = command.program.name();
+    let path = module_path(command)?;
+    if is_absent(project, program, &path) {
+        let module = path.replace('/', ".");
+        return Some(format!(
+            "{server} does not start: there is no module `{module}`"
+        ));
+    }
+    let (source, attribute) = named(program, command)?;
+    // The module that is meant may be another one, from where the server starts.
+    let file = project.source(source).path.as_str();
+    let base = file
+        .strip_suffix("/__init__.py")
+        .or_else(|| file.strip_suffix(".py"))?
+        .strip_suffix(path.as_str())?;
+    if !base.is_empty() && project.files.contains(&format!("{base}__init__.py")) {
+        return None;
+    }
     let Some(attribute) = attribute else {
         return Some(format!(
             "{server} does not start: it wants `module:name`, and this has no `:`"
@@ -97,6 +119,39 @@ pub(super) fn unloadable(program: &Program<'_>, command: &Command) -> Option<Str
         && module.open().is_none()
         && !words.any(|word| word == attribute);
     absent.then(|| format!("{server} does not start: the module has no `{attribute}`"))
+}
+
+/// The path of the module that a command's target names.
+fn module_path(command: &Command) -> Option<String> {
+    let target = command.target.as_ref()?.text.as_str();
+    Some(target.split(':').next()?.replace('.', "/"))
+}
+
+/// Whether the module `path` is surely not there: the only package of its name is the project's and
+/// holds no such file, and nothing that is built or started speaks of one.
+fn is_absent(project: &Project, program: &Program<'_>, path: &str) -> bool {
+    let Some((parent, name)) = path.rsplit_once('/') else {
+        return false;
+    };
+    let init = format!("{parent}/__init__.py");
+    let mut packages = project.files.iter().filter_map(|file| {
+        let base = file.strip_suffix(init.as_str())?;
+        (base.is_empty() || base.ends_with('/')).then_some(base)
+    });
+    let (Some(base), None) = (packages.next(), packages.next()) else {
+        return false;
+    };
+    let top = parent.split('/').next().unwrap_or(parent);
+    let is_whole = parent == top || project.files.contains(&format!("{base}{top}/__init__.py"));
+    let (file, folder) = (format!("{base}{path}."), format!("{base}{path}/"));
+    let there = |known: &str| known.starts_with(&file) || known.starts_with(&folder);
+    let made = format!("{name}.py");
+    is_whole
+        && program.modules.named(&path.replace('/', ".")).is_empty()
+        && !project.files.iter().any(there)
+        && !project
+            .of_kind(Kind::Command)
+            .any(|source| source.text.contains(&made))
 }
 
 /// What is wrong with what ASGI_APPLICATION names.

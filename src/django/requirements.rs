@@ -141,7 +141,11 @@ impl Requirements {
             .collect();
         let mut packages = Vec::new();
         let mut libraries = Vec::new();
-        for source in project.of_kind(Kind::Requirements) {
+        // That of JavaScript is read for its scripts alone.
+        let of_python = project
+            .of_kind(Kind::Requirements)
+            .filter(|source| source.name() != "package.json");
+        for source in of_python {
             let mut found = scan(source);
             // A lock file knows what the files behind it ask for; a list of pins may not.
             let complete = is_lock(source) || (unread.is_empty() && is_frozen(source, &found));

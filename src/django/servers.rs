@@ -334,9 +334,19 @@ impl Model {
     }
 }
 
-/// How a handshake arrives through uvicorn where it has no library for it; `None` where it has,
-/// or another server takes it.
+/// How a handshake arrives through uvicorn where it has no library for it, or through granian where
+/// it is told to take none; `None` where it has, or another server takes it.
 pub(super) fn without_library<'a>(command: &Command, library: &Library<'_>) -> Option<Arrival<'a>> {
+    if command.program == Program::Granian && command.flag("--no-ws") {
+        return Some(Arrival::Http {
+            because: command
+                .word("--no-ws")
+                .map_or(command.span, |word| word.span),
+            how: "with `--no-ws` granian hands every handshake to Django as a plain HTTP request"
+                .to_owned(),
+            sure: true,
+        });
+    }
     if !command.is_uvicorn() {
         return None;
     }

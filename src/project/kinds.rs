@@ -58,6 +58,13 @@ const FOREIGN_SUFFIXES: &[&str] = &[
 pub(super) fn guess(path: &str) -> Option<Guess> {
     use Guess::{Certain, Perhaps};
     let name = path.rsplit('/').next().unwrap_or(path);
+    if is_platform(name) {
+        return Some(Perhaps(Kind::Command));
+    }
+    // The scripts of one are a package's tasks.
+    if name == "package.json" {
+        return Some(Perhaps(Kind::Requirements));
+    }
     // Most files of a large repository end here, before anything is allocated.
     if let Some((_, suffix)) = name.rsplit_once('.')
         && FOREIGN_SUFFIXES.contains(&suffix)
@@ -164,6 +171,22 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
         return Some(Perhaps(Kind::Command));
     }
     None
+}
+
+/// Whether the name is that of a file that tells a platform how to start an application: Render's,
+/// Railway's, Fly's, App Engine's and DigitalOcean's, Nixpacks', Heroku's.
+pub(crate) fn is_platform(name: &str) -> bool {
+    matches!(
+        name,
+        "render.yaml"
+            | "render.yml"
+            | "railway.json"
+            | "railway.toml"
+            | "app.yaml"
+            | "app.yml"
+            | "nixpacks.toml"
+            | "heroku.yml"
+    ) || name.starts_with("fly.") && name.ends_with(".toml")
 }
 
 /// Whether a YAML file may be one of compose's under another name: at the root, in a folder for such
@@ -278,7 +301,16 @@ pub(super) fn confirms(path: &str, kind: Kind, bytes: &[u8]) -> bool {
     match kind {
         Kind::Nginx => is_nginx(bytes),
         Kind::Python => is_django(bytes),
-        Kind::Command if path.ends_with(".yml") || path.ends_with(".yaml") => is_compose(bytes),
+        Kind::Command
+            if (path.ends_with(".yml") || path.ends_with(".yaml"))
+                && !is_platform(path.rsplit('/').next().unwrap_or(path)) =>
+        {
+            is_compose(bytes)
+        }
+        Kind::Requirements => {
+            let has = |mark: &[u8]| memmem::find(bytes, mark).is_some();
+            has(b"\"scripts\"") && (has(b"asgi") || has(b"wsgi") || has(b"manage.py"))
+        }
         Kind::Command => [
             "gunicorn",
             "uvicorn",
@@ -286,6 +318,8 @@ pub(super) fn confirms(path: &str, kind: Kind, bytes: &[u8]) -> bool {
             "hypercorn",
             "uwsgi",
             "runserver",
+            "granian",
+            "waitress",
             "pip install",
             "pip3 install",
             "COMPOSE_FILE=",
@@ -452,6 +486,11 @@ mod tests {
             ("charts/templates/service.yaml", None),
             ("Makefile", Some(Perhaps(Kind::Tasks))),
             ("README.md", None),
+            ("render.yaml", Some(Perhaps(Kind::Command))),
+            ("shop/railway.json", Some(Perhaps(Kind::Command))),
+            ("fly.staging.toml", Some(Perhaps(Kind::Command))),
+            ("package.json", Some(Perhaps(Kind::Requirements))),
+            ("package-lock.json", None),
         ] {
             assert_eq!(guess(path), expected, "{path}");
         }

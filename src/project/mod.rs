@@ -14,6 +14,7 @@ pub use config::{Config, Declared, Targets, Version, parse_version};
 pub use discover::{Options, Plan, Problem, configuration_of, plan};
 pub use files::Files;
 pub(crate) use files::join;
+pub(crate) use kinds::is_platform;
 pub use load::{MAX_SOURCE_BYTES, load};
 pub use suppress::{Suppression, Suppressions};
 pub(crate) use template::is_named_template;

@@ -98,8 +98,8 @@ fn used(cx: &Context<'_>, home: &str) -> Option<Span> {
 pub(crate) fn workers(command: &Command) -> Option<(u32, Span)> {
     let names: &[&str] = match command.program {
         Program::Gunicorn | Program::Hypercorn => &["--workers", "-w"],
-        Program::Uvicorn => &["--workers"],
-        Program::Daphne | Program::Uwsgi | Program::Runserver => return None,
+        Program::Uvicorn | Program::Granian => &["--workers"],
+        Program::Daphne | Program::Uwsgi | Program::Runserver | Program::Waitress => return None,
     };
     let count: u32 = command.option(names)?.parse().ok()?;
     let span = names

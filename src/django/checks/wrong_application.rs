@@ -1,4 +1,4 @@
-//! A server command that names an application of the other kind.
+//! A server command that names an application of the other kind, or none.
 
 use super::routing::head;
 use crate::context::Context;
@@ -13,6 +13,42 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         let Some(socket) = model.sockets(home) else {
             continue;
         };
+        let right = model.applications_of(home).next().map(|(_, application)| {
+            let path = &cx.project.source(application.source).path;
+            let module = path.strip_prefix(home).unwrap_or(path);
+            let module = module.trim_start_matches('/').trim_end_matches(".py");
+            format!("{}:{}", module.replace('/', "."), application.name)
+        });
+        // What another server takes is not lost.
+        let asgi = model.servers(cx.project, home).into_iter();
+        let asgi: Vec<_> = asgi.filter(|command| command.speaks_asgi()).collect();
+        let broken: Option<Vec<_>> = asgi
+            .into_iter()
+            .map(|command| Some((command, model.unloadable(command)?)))
+            .collect();
+        for (command, why) in broken.into_iter().flatten() {
+            let Some(target) = &command.target else {
+                continue;
+            };
+            let named = cx.project.slice(target.span);
+            report.push(
+                report
+                    .finding(
+                        why.to_owned(),
+                        target.span,
+                        "can't be loaded",
+                    )
+                    .label(head(cx.project, socket), "waits for handshakes")
+                    .note("it ends at once and listens nowhere: no request is answered, handshakes among them, and a proxy before it says 502")
+                    .help(match &right {
+                        Some(right) => format!(
+                            "name the application that is there:\n{}",
+                            cx.project.slice(command.span).replacen(named, right, 1)
+                        ),
+                        None => "name the module and the application in it: `module:name`".to_owned(),
+                    }),
+            );
+        }
         if model.sockets_are_served(cx.project, home) {
             continue;
         }
@@ -36,8 +72,11 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                                 with_worker(command)
                             ),
                         ),
-                        _ => (
-                            "is closed without an answer",
+                        program => (
+                            match program {
+                                Program::Uwsgi => "is closed without an answer",
+                                _ => "gets 500",
+                            },
                             format!(
                                 "start it with a server that speaks ASGI:\ndaphne -b 0.0.0.0 -p {} {}",
                                 command.port().unwrap_or(8000),
@@ -59,11 +98,18 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                         .note("a WSGI server calls the application with `environ` and `start_response`; an ASGI application takes `scope`, `receive` and `send`, so each call raises TypeError")
                         .help(help)
                 }
-                (true, Object::Wsgi(span)) if command.option(&["--interface"]).is_none() => {
-                    let status = if command.program == Program::Hypercorn {
-                        "serves its pages and closes every handshake with 403"
-                    } else {
-                        "answers every request with 500, handshakes among them"
+                (true, Object::Wsgi(span))
+                    if command.program == Program::Granian
+                        || command.option(&["--interface"]).is_none() =>
+                {
+                    let status = match command.program {
+                        Program::Hypercorn => {
+                            "serves its pages and closes every handshake with 403"
+                        }
+                        Program::Granian => {
+                            "answers its pages with 500 and every handshake with 403"
+                        }
+                        _ => "answers every request with 500, handshakes among them",
                     };
                     let module = target.text.split(':').next().unwrap_or_default();
                     let right = module
@@ -83,9 +129,11 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                     match right {
                         Some(right) => finding.help(format!(
                             "name the ASGI application:\n{}",
-                            cx.project
-                                .slice(command.span)
-                                .replacen(&target.text, &right, 1)
+                            cx.project.slice(command.span).replacen(
+                                cx.project.slice(target.span),
+                                &right,
+                                1
+                            )
                         )),
                         None => finding.help("name the application that asgi.py makes"),
                     }

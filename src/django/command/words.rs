@@ -12,6 +12,15 @@ const TASKS: [&str; 5] = [
     "tool.pixi.tasks",
 ];
 
+/// Keys of YAML that hold a command: compose's, and those of platforms.
+const KEYS: [&str; 5] = [
+    "command:",
+    "entrypoint:",
+    "startCommand:",
+    "dockerCommand:",
+    "run_command:",
+];
+
 /// The words of a file; `None` stands where a command ends.
 pub(super) fn of(source: &Source) -> Vec<Option<Word>> {
     let text = source.text.as_str();
@@ -35,7 +44,11 @@ pub(super) fn of(source: &Source) -> Vec<Option<Word>> {
             continue;
         }
         if package {
-            if tasks.begins(trimmed) {
+            let begins = match name.as_str() {
+                "package.json" => tasks.begins_script(trimmed),
+                _ => tasks.begins(trimmed),
+            };
+            if begins {
                 words.push(None);
             }
             if !tasks.is_inside {
@@ -46,10 +59,9 @@ pub(super) fn of(source: &Source) -> Vec<Option<Word>> {
                 .is_some_and(|key| indent > key || (indent == key && trimmed.starts_with("- ")));
             if !inside {
                 words.push(None);
-                block = (trimmed.starts_with("command:")
-                    || trimmed.starts_with("entrypoint:")
-                    || trimmed.starts_with("- command:"))
-                .then_some(indent);
+                let key = trimmed.strip_prefix("- ").unwrap_or(trimmed);
+                let named = KEYS.iter().any(|known| key.starts_with(known));
+                block = named.then_some(indent);
             }
         } else if !continued {
             words.push(None);
@@ -109,6 +121,22 @@ impl Tasks {
             self.is_inside = self.table && !is_for_development(key);
         }
         is_key
+    }
+
+    /// The same for a line of `package.json`, one script of `"scripts"` a line.
+    fn begins_script(&mut self, line: &str) -> bool {
+        self.is_inside = false;
+        let Some((key, value)) = line.split_once("\":") else {
+            self.table &= !line.starts_with('}');
+            return true;
+        };
+        let key = key.trim_start_matches('"');
+        if value.trim_start().starts_with('{') {
+            self.table = key == "scripts";
+        } else {
+            self.is_inside = self.table && !is_for_development(key);
+        }
+        true
     }
 }
 
@@ -292,6 +320,61 @@ mod tests {
             (
                 "compose.yml",
                 "services:\n  web: {build: ., command: \"daphne p.asgi:application\"}\n",
+                "daphne p.asgi:application",
+            ),
+        ] {
+            assert_eq!(started(path, Kind::Command, text), [expected], "{path}");
+        }
+    }
+
+    #[test]
+    fn scripts_of_package_json_start_servers() {
+        let text = "{\n  \"name\": \"gunicorn p.wsgi\",\n  \"scripts\": {\n    \"start\": \"daphne -p 8001 p.asgi:application\",\n    \"dev\": \"uvicorn p.asgi:application\",\n    \"test:ws\": \"uvicorn p.asgi:application\"\n  },\n  \"x\": \"gunicorn p.wsgi\"\n}\n";
+        let found = started("package.json", Kind::Requirements, text);
+        assert_eq!(found, ["daphne -p 8001 p.asgi:application"]);
+    }
+
+    #[test]
+    fn platforms_start_servers() {
+        for (path, text, expected) in [
+            (
+                "render.yaml",
+                "services:\n  - type: web\n    name: shop\n    buildCommand: pip install gunicorn\n    startCommand: gunicorn p.wsgi:application -w 2\n",
+                "gunicorn p.wsgi:application -w 2",
+            ),
+            (
+                "render.yaml",
+                "services:\n  - type: web\n    startCommand: >-\n      daphne\n      p.asgi:application\n    plan: free\n",
+                "daphne p.asgi:application",
+            ),
+            (
+                "railway.json",
+                "{\n  \"deploy\": {\n    \"startCommand\": \"python manage.py migrate && gunicorn p.wsgi\",\n    \"healthcheckPath\": \"/\"\n  }\n}\n",
+                "gunicorn p.wsgi",
+            ),
+            (
+                "railway.toml",
+                "[deploy]\nstartCommand = \"hypercorn asgi:p.asgi:application --bind [::]:$PORT\"\n",
+                "hypercorn asgi:p.asgi:application --bind :: :$PORT",
+            ),
+            (
+                "fly.toml",
+                "[env]\n  PORT = \"8000\"\n[processes]\n  app = \"granian --interface asgi p.asgi:application\"\n  worker = \"celery -A p worker\"\n",
+                "granian --interface asgi p.asgi:application",
+            ),
+            (
+                "app.yaml",
+                "runtime: python312\nentrypoint: gunicorn -b :$PORT p.wsgi:application\n",
+                "gunicorn -b :$PORT p.wsgi:application",
+            ),
+            (
+                "nixpacks.toml",
+                "[start]\ncmd = \"waitress-serve --listen=*:8000 p.wsgi:application\"\n",
+                "waitress-serve --listen=*:8000 p.wsgi:application",
+            ),
+            (
+                "heroku.yml",
+                "build:\n  docker:\n    web: Dockerfile\nrun:\n  web: daphne p.asgi:application\n",
                 "daphne p.asgi:application",
             ),
         ] {

@@ -174,6 +174,50 @@ fn a_server_that_can_load_nothing_opens_nothing() {
 }
 
 #[test]
+fn waitress_and_granian_answer_as_they_do() {
+    let settings = "ROOT_URLCONF = 'p.urls'\nALLOWED_HOSTS = ['*']\nSECURE_SSL_REDIRECT = True\n\
+        MIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\n\
+        SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO', 'https')\n";
+    let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+        application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', None)])})\n";
+    let wsgi =
+        "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n";
+    // Measured with granian 2.8.9 and waitress 3.0.2.
+    for (command, expected) in [
+        ("granian --interface asgi p.asgi:application", Some(101)),
+        ("granian --interface asginl p.asgi:application", Some(101)),
+        ("granian --interface asgi p.asgi:app", None),
+        ("granian --interface asgi p.asgi", None),
+        ("granian p.asgi:application", None),
+        ("granian --interface wsgi p.asgi:application", Some(500)),
+        ("granian --interface asgi p.wsgi:application", Some(403)),
+        ("granian --interface wsgi p.wsgi:application", Some(404)),
+        (
+            "granian --interface asgi --no-ws p.asgi:application",
+            Some(404),
+        ),
+        ("waitress-serve --port=80 p.asgi:application", Some(500)),
+        // It takes `X-Forwarded-Proto` away, so that Django redirects.
+        ("waitress-serve --port=80 p.wsgi:application", Some(301)),
+        (
+            "waitress-serve --no-clear-untrusted-proxy-headers p.wsgi:application",
+            Some(404),
+        ),
+        ("hypercorn asgi:p.asgi:application", Some(101)),
+    ] {
+        let command = format!("web: {command}\n");
+        let files = [
+            ("p/settings.py", settings),
+            ("p/urls.py", "urlpatterns = []\n"),
+            ("p/asgi.py", asgi),
+            ("p/wsgi.py", wsgi),
+            ("Procfile", command.as_str()),
+        ];
+        assert_eq!(status(&files, "/ws/", Some("https")), expected, "{command}");
+    }
+}
+
+#[test]
 fn every_layer_of_an_application_has_its_answer() {
     let head = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
         from django.core.asgi import get_asgi_application\nfrom django.core.wsgi import get_wsgi_application\n\
