@@ -177,6 +177,25 @@ impl Settings {
         self.has_middleware(|name| name.contains("SecurityMiddleware"))
     }
 
+    /// Whether CommonMiddleware, which looks at the host, runs and sees a request before
+    /// SecurityMiddleware does.
+    pub fn checks_host_first(&self) -> Option<bool> {
+        self.get("MIDDLEWARE").agreed(|value| match &value.data {
+            Data::Sequence(list) => {
+                for item in &list.items {
+                    match certain(item)?.data.as_text()? {
+                        "django.middleware.common.CommonMiddleware" => return Some(true),
+                        name if name.contains("SecurityMiddleware") => return Some(false),
+                        _ => {}
+                    }
+                }
+                list.complete.then_some(false)
+            }
+            Data::Absent => Some(false),
+            _ => None,
+        })
+    }
+
     fn has_middleware(&self, is_it: impl Fn(&str) -> bool) -> Option<bool> {
         self.get("MIDDLEWARE").agreed(|value| match &value.data {
             Data::Sequence(list) => {

@@ -32,6 +32,19 @@ impl Django<'_> {
         if self.settings.lacks_security_middleware() || redirect == Some(false) {
             return self.urlconf(request, because);
         }
+        let host_first = self.settings.checks_host_first();
+        if host_first != Some(false) {
+            let mut seen = because.clone();
+            if let Some(passage) = self.disallowed(request, &mut seen) {
+                return match host_first {
+                    Some(_) => passage,
+                    None => undecided(
+                        "in which order middlewares run is not in the files",
+                        because,
+                    ),
+                };
+            }
+        }
         let place = setting.values.first().map(|value| value.span);
         let place = place.unwrap_or_else(|| self.place());
         let why = match (redirect, self.settings.redirecting()) {
@@ -40,6 +53,12 @@ impl Django<'_> {
             _ => Some("whether SECURE_SSL_REDIRECT is on is not in the files"),
         };
         let on = self.redirected(request, place, because.clone());
+        // CommonMiddleware adds a slash before SecurityMiddleware can raise.
+        let raises = matches!(on.outcome, Outcome::Answers { status: Some(500) });
+        if raises && host_first != Some(false) && !request.path.ends_with('/') {
+            let why = "whether CommonMiddleware adds a slash to the path is not followed";
+            return undecided(why, because);
+        }
         let Some(why) = why else { return on };
         // On or off, the answer may be the same one.
         let off = self.urlconf(request, because.clone());

@@ -412,6 +412,31 @@ fn every_layer_of_an_application_has_its_answer() {
 }
 
 #[test]
+fn the_middleware_that_stands_first_answers() {
+    const SECURITY: &str = "'django.middleware.security.SecurityMiddleware'";
+    const COMMON: &str = "'django.middleware.common.CommonMiddleware'";
+    for (first, second, path, expected) in [
+        (SECURITY, COMMON, "/ws/", Some(500)),
+        (COMMON, SECURITY, "/ws/", Some(400)),
+    ] {
+        let settings = format!(
+            "ROOT_URLCONF = 'p.urls'\nMIDDLEWARE = [{first}, {second}]\nSECURE_SSL_REDIRECT = True\n\
+             SECURE_PROXY_SSL_HEADER = ('HTTP_X_FORWARDED_PROTO',)\nALLOWED_HOSTS = ['a.test']\n"
+        );
+        let files = [
+            ("p/settings.py", settings.as_str()),
+            ("p/urls.py", "urlpatterns = []\n"),
+            (
+                "p/wsgi.py",
+                "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+            ),
+            ("Procfile", "web: gunicorn p.wsgi\n"),
+        ];
+        assert_eq!(status(&files, path, None), expected, "{first} {path}");
+    }
+}
+
+#[test]
 fn an_unknown_setting_that_changes_nothing_leaves_no_doubt() {
     let settings = |lines: &str| {
         format!(
