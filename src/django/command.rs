@@ -141,7 +141,7 @@ impl Command {
         self.option(&["--worker-class", "-k"])
     }
 
-    /// What kind of worker gunicorn runs, for a message.
+    /// What kind of worker gunicorn runs, or how granian calls the application, for a message.
     pub fn worker(&self) -> String {
         match (self.program, self.worker_class()) {
             (Program::Gunicorn, Some(class)) => format!(" with the worker `{class}`"),
@@ -150,6 +150,10 @@ impl Command {
                 " with its threaded worker".to_owned()
             }
             (Program::Gunicorn, None) => " with its default sync worker".to_owned(),
+            (Program::Granian, _) => match self.interface() {
+                Some(interface) => format!(" with `--interface {interface}`"),
+                None => String::new(),
+            },
             _ => String::new(),
         }
     }

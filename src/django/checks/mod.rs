@@ -28,11 +28,25 @@ use super::settings::{Redirects, Role, Settings};
 use super::{Arrival, Spared};
 use crate::context::Context;
 use crate::finding::Finding;
+use crate::project::Project;
 use crate::rule::Severity;
-use crate::source::{Kind, Span};
+use crate::source::{Kind, SourceId, Span};
 
 /// How the message of a fault ends that no handshake escapes.
 pub(super) const EVERY_HANDSHAKE: &str = ": every handshake gets 500";
+
+/// The name by which a server imports a module of the application in `home`, from above the packages
+/// that it lies in.
+fn module_of(project: &Project, home: &str, module: SourceId) -> String {
+    let mut base = home;
+    while !base.is_empty() && project.files.contains(&format!("{base}/__init__.py")) {
+        base = base.rsplit_once('/').map_or("", |(parent, _)| parent);
+    }
+    let path = project.source(module).path.as_str();
+    let path = path.strip_prefix(base).unwrap_or(path);
+    let path = path.trim_start_matches('/').trim_end_matches(".py");
+    path.trim_end_matches("/__init__").replace('/', ".")
+}
 
 /// What becomes of a plain HTTP request.
 #[derive(Clone, Copy, PartialEq, Eq)]

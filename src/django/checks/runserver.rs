@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 
+use super::module_of;
 use super::routing::head;
 use crate::context::Context;
 use crate::django::command::{Command, Program};
@@ -271,10 +272,8 @@ pub fn application(cx: &Context<'_>, report: &mut Report<'_>) {
         let right = model.applications_of(home).next().map_or_else(
             || "proj.asgi.application".to_owned(),
             |(_, application)| {
-                let path = &cx.project.source(application.source).path;
-                let module = path.strip_prefix(home).unwrap_or(path);
-                let module = module.trim_start_matches('/').trim_end_matches(".py");
-                format!("{}.{}", module.replace('/', "."), application.name)
+                let module = module_of(cx.project, home, application.source);
+                format!("{module}.{}", application.name)
             },
         );
         Some(

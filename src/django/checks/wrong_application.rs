@@ -1,5 +1,6 @@
 //! A server command that names an application of the other kind, or none.
 
+use super::module_of;
 use super::routing::head;
 use crate::context::Context;
 use crate::django::command::{Command, Program};
@@ -14,10 +15,8 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             continue;
         };
         let right = model.applications_of(home).next().map(|(_, application)| {
-            let path = &cx.project.source(application.source).path;
-            let module = path.strip_prefix(home).unwrap_or(path);
-            let module = module.trim_start_matches('/').trim_end_matches(".py");
-            format!("{}:{}", module.replace('/', "."), application.name)
+            let module = module_of(cx.project, home, application.source);
+            format!("{module}:{}", application.name)
         });
         // What another server takes is not lost.
         let asgi = model.servers(cx.project, home).into_iter();

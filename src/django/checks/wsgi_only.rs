@@ -1,8 +1,8 @@
 //! Channels routes, and no server that speaks ASGI.
 
+use super::module_of;
 use super::routing::head;
 use crate::context::Context;
-use crate::django::command::Program;
 use crate::django::objects::Object;
 use crate::django::routes::WebSocket;
 use crate::finding::Report;
@@ -40,10 +40,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         let Some(command) = servers.first() else {
             continue;
         };
-        let how = match command.program {
-            Program::Gunicorn => format!("gunicorn{}", command.worker()),
-            other => other.name().to_owned(),
-        };
+        let how = format!("{}{}", command.program.name(), command.worker());
         let mut finding = report
             .finding(
                 format!("{how} speaks no WebSocket, and no other server runs this project's sockets: every handshake ends as a plain GET"),
@@ -58,15 +55,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             finding = finding.label(other.span, "starts the WSGI application too");
         }
         let name = &application.name;
-        let module = cx
-            .project
-            .source(application.source)
-            .path
-            .strip_prefix(home)
-            .unwrap_or_default()
-            .trim_start_matches('/')
-            .trim_end_matches(".py")
-            .replace('/', ".");
+        let module = module_of(cx.project, home, application.source);
         report.push(
             finding
                 .note("under WSGI Django sees a GET for a path that its URLconf does not know: 404, or 301 where SECURE_SSL_REDIRECT takes it for insecure; the page sees close code 1006")
