@@ -139,7 +139,7 @@ impl Generator {
                 &["ws://x.d.test", "ws://d.test"],
             ),
             ("https://d.test", &["wss://d.test", "ws://d.test"]),
-            ("{$SITE:http://e.test}", &["ws://e.test"]),
+            ("{$SITE:http://other.test}", &["ws://e.test"]),
             (
                 ":9000 {\n\ttls internal\n}\n:9001",
                 &["ws://a.test:9001", "ws://a.test:9000"],

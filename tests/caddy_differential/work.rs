@@ -34,6 +34,12 @@ const SITE: [(&str, &str); 2] = [
     ("site/app/live/websocket", "x\n"),
 ];
 
+/// What sets the variable of a generated address, for Caddy as for wslint.
+const UNIT: (&str, &str) = (
+    "caddy.service",
+    "[Service]\nEnvironment=SITE=http://e.test\nExecStart=caddy run --config Caddyfile\n",
+);
+
 /// What becomes of one browser's handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Verdict {
@@ -72,6 +78,7 @@ impl Running {
             .arg("run")
             .current_dir(folder)
             .env("HOME", folder)
+            .env("SITE", "http://e.test")
             .env("XDG_DATA_HOME", folder)
             .env("XDG_CONFIG_HOME", folder)
             .stdin(Stdio::null())
@@ -148,7 +155,7 @@ impl Caddy {
         let target = format!("[targets]\ncaddy = \"{major}.{minor}.{patch}\"\n");
         let site = self.folder.join("site");
         let compose = format!(
-            "services:\n  caddy:\n    volumes:\n      - ./Caddyfile:/etc/caddy/Caddyfile\n      - ./site:{}\n",
+            "services:\n  caddy:\n    volumes:\n      - ./Caddyfile:/etc/caddy/Caddyfile\n      - ./site:{}\n    environment:\n      - SITE=http://e.test\n",
             site.display()
         );
         let mut files = vec![
@@ -156,6 +163,7 @@ impl Caddy {
             ("Caddyfile", &generated.text),
         ];
         files.extend(SITE);
+        files.push(UNIT);
         if generated.contained {
             files.push(("compose.yml", &compose));
         }
