@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use crate::context::Context;
-use crate::django::command::Command;
+use crate::django::command::{Command, Program};
 use crate::django::requirements::Library;
 use crate::django::routes::WebSocket;
 use crate::django::servers::without_library;
@@ -42,6 +42,21 @@ pub fn missing(cx: &Context<'_>, report: &mut Report<'_>) {
 
 /// What a command's WebSockets come to.
 fn judge(report: &Report<'_>, command: &Command, library: &Library<'_>) -> Option<Finding> {
+    if command.program == Program::Granian
+        && command.serves_websockets()
+        && let Some(word) = command.word("--no-ws")
+    {
+        return Some(
+            report
+                .finding(
+                    "granian is told to speak no WebSocket: every handshake is handed on as a plain GET",
+                    word.span,
+                    "turns WebSockets off",
+                )
+                .note("the client gets whatever Django answers to a GET there: 404, or 301 where SECURE_SSL_REDIRECT is on")
+                .help("leave `--no-ws` out: granian speaks WebSockets by itself"),
+        );
+    }
     if !command.is_uvicorn() || !command.serves_websockets() {
         return None;
     }
@@ -128,6 +143,17 @@ mod tests {
             .iter()
             .map(|finding| finding.severity)
             .collect()
+    }
+
+    #[test]
+    fn granian_may_be_told_to_speak_none() {
+        let command = "web: granian --interface asgi p.asgi:application";
+        let none = format!("{command} --no-ws\n");
+        assert_eq!(said(&[("Procfile", &none)]), [Severity::Error]);
+        let there = format!("{command}\n");
+        assert_eq!(said(&[("Procfile", &there)]), []);
+        let beside = format!("{none}ws: daphne p.asgi:application\n");
+        assert_eq!(said(&[("Procfile", &beside)]), []);
     }
 
     #[test]
