@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use super::expand::{By, Variable, Word};
+use super::environment::{By, Variable};
+use super::expand::Word;
 use crate::source::Span;
 
 /// One address of a site.

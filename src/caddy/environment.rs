@@ -2,11 +2,14 @@
 //! the unit that runs Caddy with it.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
 
+use super::expand::Word;
 use super::files;
 use crate::deploy::{self, Container, Environment, Supplied};
 use crate::project::Project;
-use crate::source::{Kind, Source};
+use crate::source::{Kind, Source, Span};
+use crate::syntax::{self, Quote};
 
 /// The deployment of a project, as far as it concerns Caddy.
 #[derive(Debug, Default)]
@@ -26,6 +29,30 @@ pub(super) struct Deployment<'a> {
 struct Named {
     /// A script, or the like.
     by_script: bool,
+}
+
+/// A variable of the environment in a Caddyfile.
+#[derive(Clone, Debug)]
+pub struct Variable {
+    /// Its name.
+    pub name: String,
+    /// How it is written: `{$NAME:default}`.
+    pub written: String,
+    /// What it is taken to be.
+    pub value: String,
+    /// What decides about that.
+    pub by: By,
+}
+
+/// What gives a variable its value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By {
+    /// The written default, as no file sets the variable.
+    Default,
+    /// The deployment, here.
+    Deployment(Span),
+    /// Something that the files do not show.
+    Hidden,
 }
 
 /// What is supplied for the variables of one Caddyfile.
@@ -120,6 +147,74 @@ impl Supplies<'_, '_> {
             true => first,
         }
     }
+}
+
+/// Replaces `{$NAME:default}` in a word: by what the deployment supplies, or else by the written
+/// default; unknown without one. Caddy does so before it cuts the text into words, hence a bare word
+/// may become several, or none.
+pub(super) fn environment(word: &syntax::Word, supplies: &Supplies<'_, '_>, out: &mut Vec<Word>) {
+    let mut plain = Word {
+        text: word.text.clone(),
+        quote: word.quote,
+        span: word.span,
+        unknown: word.templated.then(|| "a template expression".to_owned()),
+        variable: None,
+    };
+    if !word.text.contains("{$") {
+        out.push(plain);
+        return;
+    }
+    let mut text = String::with_capacity(word.text.len());
+    let mut rest = word.text.as_str();
+    while let Some(at) = rest.find("{$") {
+        let (before, from) = rest.split_at(at);
+        text.push_str(before);
+        let Some(end) = from.find('}') else {
+            rest = from;
+            break;
+        };
+        let written = &from[..=end];
+        rest = &from[end + 1..];
+        let (name, default) = match from[2..end].split_once(':') {
+            Some((name, default)) => (name, Some(default)),
+            None => (&from[2..end], None),
+        };
+        if name.is_empty() {
+            // `{$}` is none, and a default alone stands for nothing else.
+            text.push_str(default.unwrap_or(written));
+            continue;
+        }
+        let (value, by) = match (supplies.variable(name), default) {
+            (Supplied::Literal(value, span), _) => (value, By::Deployment(span)),
+            (Supplied::Nothing, Some(default)) => (default.to_owned(), By::Default),
+            (_, default) => (default.unwrap_or(written).to_owned(), By::Hidden),
+        };
+        text.push_str(&value);
+        if by == By::Hidden {
+            plain
+                .unknown
+                .get_or_insert_with(|| format!("the environment variable {name}"));
+        }
+        let known = plain.variable.as_ref();
+        if known.is_none_or(|known| known.by != By::Default && by != By::Hidden) {
+            plain.variable = Some(Arc::new(Variable {
+                name: name.to_owned(),
+                written: written.to_owned(),
+                value,
+                by,
+            }));
+        }
+    }
+    text.push_str(rest);
+    if word.quote != Quote::None {
+        plain.text = text;
+        out.push(plain);
+        return;
+    }
+    out.extend(text.split_whitespace().map(|part| Word {
+        text: part.to_owned(),
+        ..plain.clone()
+    }));
 }
 
 /// Whether a container runs Caddy with `source`: it is put there by its own name, or where a Caddy

@@ -31,7 +31,8 @@ pub mod syntax;
 mod walk;
 
 pub use address::{Address, Ports};
-pub use expand::{By, Directive, Variable, Word};
+pub use environment::{By, Variable};
+pub use expand::{Directive, Word};
 pub use list::List;
 pub use map::Map;
 pub use matcher::{Candidates, Doubt, Expression, Matcher, Test};

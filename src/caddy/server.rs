@@ -6,7 +6,7 @@ use std::cmp::Reverse;
 use std::collections::HashSet;
 
 use super::address::{Address, host_matches};
-use super::expand::{By, Variable};
+use super::environment::{By, Variable};
 use super::handler::{Action, HandlerId};
 use super::hop::{End, Journey, SiteHop, upstreams};
 use super::model::{AutoHttps, Certificates, Config, ServerOptions, Site};
