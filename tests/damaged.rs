@@ -126,7 +126,7 @@ fn damages(text: &[u8]) -> Vec<Damage> {
 
 struct Judged {
     verdicts: Vec<Verdict>,
-    /// The file, the rule and the message of each error.
+    /// The files, the rule and the message of each error.
     errors: Vec<[String; 3]>,
     /// The files that are said to be undecided.
     said: Vec<String>,
@@ -154,7 +154,8 @@ fn judge(folder: &Path, url: &str) -> Judged {
             .filter(|finding| finding.severity == Severity::Error)
             .map(|finding| {
                 let (rule, message) = (finding.rule.to_string(), finding.message.clone());
-                [path(finding.span), rule, message]
+                let files: Vec<String> = finding.spans().map(path).collect();
+                [files.join(" "), rule, message]
             })
             .collect(),
         said: outcome
@@ -201,8 +202,9 @@ fn whatever_file_is_damaged_the_gap_is_said_and_nothing_else() {
                 } = judge(folder.path(), url);
                 let here = format!("{stack}: {path}, {}", damage.what);
                 // What is left of a file may be whole, and wrong: that is told of itself.
-                let of_itself = |[file, rule, _]: &&[String; 3]| {
-                    file == path && (damage.is_whole || rule.ends_with("/refused"))
+                let of_itself = |[files, rule, _]: &&[String; 3]| {
+                    files.split(' ').any(|file| file == path)
+                        && (damage.is_whole || rule.ends_with("/refused"))
                 };
                 let others: Vec<_> = errors.iter().filter(|one| !of_itself(one)).collect();
                 if !others.is_empty() {

@@ -355,8 +355,8 @@ impl<'a> Django<'a> {
             }
             _ => {}
         }
-        if let Some(why) = self.model.unloadable(command) {
-            return ends(None, here(command.span, why));
+        if let Some(unloadable) = self.model.unloadable(command) {
+            return ends(None, here(command.span, &unloadable.why));
         }
         if let Some(passage) = self.mounted(Some(command), request) {
             return passage;

@@ -85,7 +85,7 @@ pub struct Model {
     /// The application of another framework that a command's target names, by the target.
     mounts: BTreeMap<String, Mount>,
     /// Why a server can't load the target of its command, by the target and the server.
-    unloadable: HashMap<(String, Server), String>,
+    unloadable: HashMap<(String, Server), objects::Unloadable>,
     /// Those that modules `asgi.py` name `application`.
     entry_mounts: Vec<(SourceId, Mount)>,
     /// What is wrong with the ASGI_APPLICATION of settings, by its value.
@@ -293,10 +293,9 @@ impl Model {
     }
 
     /// Why the server of `command` can't load what it names, so that it never starts.
-    pub fn unloadable(&self, command: &Command) -> Option<&str> {
+    pub fn unloadable(&self, command: &Command) -> Option<&objects::Unloadable> {
         let target = command.target.as_ref()?.text.clone();
-        let why = self.unloadable.get(&(target, command.program))?;
-        Some(why)
+        self.unloadable.get(&(target, command.program))
     }
 
     /// What is wrong with what ASGI_APPLICATION names by this path.

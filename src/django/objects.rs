@@ -80,19 +80,30 @@ fn value<'a>(program: &'a Program<'_>, command: &Command) -> Option<(SourceId, &
     Some((source, certain(&binding.values)?))
 }
 
+/// Why a server can't load what its command names, so that it never starts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unloadable {
+    /// In a sentence.
+    pub why: String,
+    /// The module that lacks it, if there is one.
+    pub module: Option<SourceId>,
+}
+
 /// Why the server can't load what its command names, so that it never starts.
 pub(super) fn unloadable(
     project: &Project,
     program: &Program<'_>,
     command: &Command,
-) -> Option<String> {
+) -> Option<Unloadable> {
     let server = command.program.name();
+    let because = |why: String, module| {
+        let why = format!("{server} does not start: {why}");
+        Some(Unloadable { why, module })
+    };
     let path = module_path(command)?;
     if is_absent(project, program, &path) {
         let module = path.replace('/', ".");
-        return Some(format!(
-            "{server} does not start: there is no module `{module}`"
-        ));
+        return because(format!("there is no module `{module}`"), None);
     }
     let (source, attribute) = named(program, command)?;
     // The module that is meant may be another one, from where the server starts.
@@ -105,20 +116,25 @@ pub(super) fn unloadable(
         return None;
     }
     let Some(attribute) = attribute else {
-        return Some(format!(
-            "{server} does not start: it wants `module:name`, and this has no `:`"
-        ));
+        return because(
+            "it wants `module:name`, and this has no `:`".to_owned(),
+            None,
+        );
     };
     let module = program.module(source)?;
     let in_name = |char: char| char.is_alphanumeric() || char == '_';
     // Nothing in the module speaks of such a name, so nothing there could make one.
     let mut words = program.text(source).split(|char| !in_name(char));
-    let absent = module.names().next().is_some()
+    let absent = !program.errors.iter().any(|error| error.source == source)
+        && module.names().next().is_some()
         && attribute.chars().all(in_name)
         && module.get(&attribute).is_none()
         && module.open().is_none()
         && !words.any(|word| word == attribute);
-    absent.then(|| format!("{server} does not start: the module has no `{attribute}`"))
+    if !absent {
+        return None;
+    }
+    because(format!("the module has no `{attribute}`"), Some(source))
 }
 
 /// The path of the module that a command's target names.

@@ -698,6 +698,11 @@ mod tests {
                 "error_page 502 @no; location @no { proxy_pass http://b; }",
                 Some(502),
             ),
+            // The page asks a subrequest first, for which there is the same page.
+            (
+                "error_page 502 @no; auth_request /auth; location /auth { proxy_pass http://a; } location @no { proxy_pass http://b; }",
+                Some(502),
+            ),
         ] {
             let servers = format!("server {{ {server} location / {{ proxy_pass http://app; }} }}");
             let passage = passage(&servers, "x", "/ws");

@@ -6,6 +6,7 @@ use crate::context::Context;
 use crate::django::command::{Command, Program};
 use crate::django::objects::Object;
 use crate::finding::Report;
+use crate::source::Span;
 
 /// `django/wrong-application`.
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
@@ -25,18 +26,20 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             .into_iter()
             .map(|command| Some((command, model.unloadable(command)?)))
             .collect();
-        for (command, why) in broken.into_iter().flatten() {
+        for (command, unloadable) in broken.into_iter().flatten() {
             let Some(target) = &command.target else {
                 continue;
             };
             let named = cx.project.slice(target.span);
+            let mut finding =
+                report.finding(unloadable.why.clone(), target.span, "can't be loaded");
+            if let Some(module) = unloadable.module {
+                let first = cx.project.source(module).text.lines().next();
+                let line = Span::new(module, 0..first.map_or(0, str::len));
+                finding = finding.label(line, "the module begins here");
+            }
             report.push(
-                report
-                    .finding(
-                        why.to_owned(),
-                        target.span,
-                        "can't be loaded",
-                    )
+                finding
                     .label(head(cx.project, socket), "waits for handshakes")
                     .note("it ends at once and listens nowhere: no request is answered, handshakes among them, and a proxy before it says 502")
                     .help(match &right {

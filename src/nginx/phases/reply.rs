@@ -147,8 +147,8 @@ impl Walk<'_, '_> {
         if !pages.any(is_for_it) {
             return Some(502);
         }
-        // Of the page for a page nobody asks.
-        if self.supposed.is_some() || self.error_page {
+        // Of the page for a page nobody asks, and no client sees what a subrequest gets.
+        if self.supposed.is_some() || self.error_page || self.depth > 0 {
             return None;
         }
         let mut oracle = Oracle::default();
