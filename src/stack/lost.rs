@@ -566,3 +566,6 @@ fn mover(cx: &Context<'_>, step: &Step) -> Option<Span> {
         .rev()
         .find(|span| MOVERS.contains(&directive(cx, *span)))
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,373 @@
+//! What is lost on the way, where it is told, and with which lines.
+
+use crate::check::{Selection, check, check_resolved};
+use crate::context::Context;
+use crate::project::Project;
+use crate::rule::rules;
+use crate::stack::tests::{FRONT, UPGRADE, WSGI, conf, with};
+
+/// The helps of what a rule finds.
+fn helps(files: &[(&str, &str)], rule: &str) -> Vec<String> {
+    with(files, |cx| {
+        let found = check_resolved(cx, &Selection::default()).findings;
+        let own = found.into_iter().filter(|finding| finding.rule == rule);
+        own.flat_map(|finding| finding.help).collect()
+    })
+}
+
+#[test]
+fn sockets_that_are_sent_to_the_pages_are_told_where_their_server_is() {
+    let nginx = conf(&format!(
+        "server {{ listen 80; location / {{ {UPGRADE} proxy_pass http://pages:9000; }} }}"
+    ));
+    let compose = format!(
+        "services:\n{FRONT}  pages:\n    build: .\n    command: {WSGI}\n  sockets:\n    build: .\n    command: daphne -p 9001 site.asgi:application\n"
+    );
+    let files = [
+        ("nginx.conf", nginx.as_str()),
+        ("docker-compose.yml", compose.as_str()),
+        (
+            "site/wsgi.py",
+            "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+        ),
+    ];
+    let helps = helps(&files, "stack/route-not-forwarded");
+    let told = helps
+        .iter()
+        .any(|help| help.contains("proxy_pass http://sockets:9001;"));
+    assert!(told, "{helps:#?}");
+}
+
+#[test]
+fn a_line_that_discards_the_pair_is_the_one_cause() {
+    let nginx = conf(&format!(
+        "{UPGRADE} server {{ listen 80; location / {{ proxy_set_header Host $host; proxy_pass http://web:9000; }} }}"
+    ));
+    let files = [
+        ("nginx.conf", nginx.as_str()),
+        ("start.sh", "daphne -p 9000 site.asgi:application\n"),
+    ];
+    assert!(helps(&files, "stack/route-not-forwarded").is_empty());
+    let helps = helps(&files, "nginx/headers-not-inherited");
+    assert!(!helps.is_empty());
+}
+
+#[test]
+fn every_breaking_example_of_the_stack_is_told_with_lines_to_write() {
+    for rule in rules().iter().filter(|rule| rule.group() == "stack") {
+        let breaking = rule.examples.iter().filter(|example| example.breaks);
+        for example in breaking {
+            let files = example.files.iter();
+            let files = files.map(|(path, text)| (path.as_ref(), text.as_ref()));
+            let project = Project::in_memory(files).expect("valid");
+            let outcome = check_resolved(&Context::resolve(&project), &Selection::default());
+            let own = outcome.findings.iter();
+            let helps: Vec<&str> = own
+                .filter(|finding| finding.rule == rule.id)
+                .flat_map(|finding| finding.help.iter().map(String::as_str))
+                .collect();
+            let has_lines = helps.iter().any(|help| help.contains('\n'));
+            assert!(has_lines, "{}: {}: {helps:#?}", rule.id, example.title);
+        }
+    }
+}
+
+#[test]
+fn a_path_is_mended_in_the_files_own_words() {
+    let daphne = "daphne -p 9000 site.asgi:application\n";
+    let nginx = |location: &str, pass: &str| {
+        conf(&format!(
+            "server {{ listen 80; location {location} {{ {UPGRADE} proxy_pass {pass}; }} }}"
+        ))
+    };
+    for (conf, needed) in [
+        (
+            nginx("/ws/", "http://web:9000/"),
+            "\nproxy_pass http://web:9000;",
+        ),
+        (
+            nginx("/ws/", "http://web:9000/"),
+            "\npath('news/', News.as_asgi()),",
+        ),
+        (
+            nginx("/ws/", "http://web:9000/sockets/"),
+            "\nproxy_pass http://web:9000;",
+        ),
+    ] {
+        let files = [("nginx.conf", conf.as_str()), ("start.sh", daphne)];
+        let helps = helps(&files, "stack/path-mismatch");
+        let told = helps.iter().any(|help| help.ends_with(needed));
+        assert!(told, "{needed} {helps:#?}");
+    }
+    let stripped = ":80 {\n\thandle_path /ws/* {\n\t\treverse_proxy web:9000\n\t}\n}\n";
+    let files = [("front/Caddyfile", stripped), ("start.sh", daphne)];
+    let all = helps(&files, "stack/path-mismatch");
+    let all = match all.is_empty() {
+        // One cause, one finding: a rule of Caddy's may tell it.
+        true => helps(&files, "caddy/prefix-stripped"),
+        false => all,
+    };
+    assert!(
+        all.iter().any(|help| help.contains("handle /ws/*")),
+        "{all:#?}"
+    );
+}
+
+/// What is found in these files, a line each: the rule, the file and the message.
+fn told(files: &[(&str, &str)]) -> String {
+    let project = Project::in_memory(files.iter().copied()).expect("valid");
+    let outcome = check(&project, &Selection::default());
+    let lines = outcome.findings.iter().map(|finding| {
+        let at = &project.source(finding.span.source).path;
+        format!("{} {at} {}", finding.rule, finding.message)
+    });
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn a_declared_endpoint_is_lost_where_the_next_proxy_has_no_certificate_for_the_name() {
+    let found = |tls: &str, caddy: &str| {
+        let nginx = format!(
+            "events {{}}\nhttp {{ upstream inside {{ server inner:443; }} server {{ listen 443 ssl; server_name chat.example.com; location / {{ proxy_pass https://inside; {tls} proxy_http_version 1.1; proxy_set_header Host $host; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; }} }} }}\n"
+        );
+        let compose = "services:\n  edge:\n    image: nginx:1.28\n    ports: ['443:443']\n    volumes: ['./nginx.conf:/etc/nginx/nginx.conf']\n  inner:\n    image: caddy:2\n    volumes: ['./Caddyfile:/etc/caddy/Caddyfile']\n";
+        let files = [
+            ("nginx.conf", nginx.as_str()),
+            ("Caddyfile", caddy),
+            ("compose.yaml", compose),
+            (
+                "wslint.toml",
+                "[websocket]\nendpoints = ['wss://chat.example.com/ws/']\n",
+            ),
+        ];
+        told(&files)
+    };
+    let site = "chat.example.com {\n\treverse_proxy app:3000\n}\n";
+    for (tls, says) in [
+        ("", "names no host"),
+        ("proxy_ssl_server_name on;", "names `inside`"),
+        ("proxy_ssl_name chat.example.com;", "names no host"),
+        (
+            "proxy_ssl_server_name on; proxy_ssl_name other.example.com:443;",
+            "names `other.example.com`",
+        ),
+    ] {
+        let told = found(tls, site);
+        assert!(told.starts_with("stack/unknown-host "), "{tls}: {told}");
+        assert!(told.contains(says) && !told.contains('\n'), "{tls}: {told}");
+    }
+    let named = "proxy_ssl_server_name on; proxy_ssl_name $host;";
+    assert_eq!(found(named, site), "");
+    for known in [
+        "{\n\tdefault_sni chat.example.com\n}\n",
+        ":443 {\n\ttls /c.pem /k.pem\n\treverse_proxy app:3000\n}\n",
+        "10.0.0.7 {\n\treverse_proxy app:3000\n}\n",
+    ] {
+        assert_eq!(found("", &format!("{known}{site}")), "", "{known}");
+    }
+}
+
+#[test]
+fn a_declared_endpoint_is_lost_at_the_proxy_behind_the_first() {
+    let pair = "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade;";
+    let found = |inner: &str| {
+        let edge = format!(
+            "events {{}}\nhttp {{ server {{ listen 80; server_name chat.example.com; location / {{ {pair} proxy_set_header Host $host; proxy_pass http://inner:8080; }} }} }}\n"
+        );
+        let inner =
+            format!("events {{}}\nhttp {{ server {{ listen 8080; location / {{ {inner} }} }} }}\n");
+        let files = [
+            ("edge/nginx.conf", edge.as_str()),
+            ("inner/nginx.conf", inner.as_str()),
+            (
+                "compose.yaml",
+                "services:\n  edge:\n    image: nginx:1.28\n    ports: ['80:80']\n    volumes: ['./edge/nginx.conf:/etc/nginx/nginx.conf']\n  inner:\n    image: nginx:1.28\n    volumes: ['./inner/nginx.conf:/etc/nginx/nginx.conf']\n",
+            ),
+            (
+                "wslint.toml",
+                "[websocket]\nendpoints = ['ws://chat.example.com/ws/']\n",
+            ),
+        ];
+        told(&files)
+    };
+    let plain = found("proxy_pass http://app:3000;");
+    assert_eq!(
+        plain,
+        "stack/route-not-forwarded inner/nginx.conf no WebSocket opens at `/ws/`: `location /` passes the handshake on as a plain GET"
+    );
+    let answered = found("return 404;");
+    assert_eq!(
+        answered,
+        "stack/route-not-forwarded inner/nginx.conf no WebSocket opens at `/ws/`: nginx answers 404 by itself, and the application is never asked"
+    );
+    assert_eq!(found(&format!("{pair} proxy_pass http://app:3000;")), "");
+}
+
+#[test]
+fn what_a_backend_shows_for_sockets_is_asked_of_the_balancer() {
+    let found = |backend: &str, site: &str| {
+        let site = format!("{site} {{\n\t{backend}\n\treverse_proxy app:3000\n}}\n");
+        let files = [
+            (
+                "balancer/Caddyfile",
+                "api.example.com {\n\treverse_proxy one:80 two:80\n}\n",
+            ),
+            ("one/Caddyfile", site.as_str()),
+            ("two/Caddyfile", site.as_str()),
+            (
+                "compose.yaml",
+                "services:\n  balancer:\n    image: caddy:2\n    ports: ['443:443']\n    volumes: ['./balancer/Caddyfile:/etc/caddy/Caddyfile']\n  one:\n    image: caddy:2\n    volumes: ['./one/Caddyfile:/etc/caddy/Caddyfile']\n  two:\n    image: caddy:2\n    volumes: ['./two/Caddyfile:/etc/caddy/Caddyfile']\n",
+            ),
+        ];
+        told(&files)
+    };
+    let sockets = "reverse_proxy /socket.io/* app:3001";
+    let redirected = found(sockets, "api.example.com");
+    assert!(
+        redirected.starts_with("stack/https-redirect "),
+        "{redirected}"
+    );
+    assert!(!redirected.contains('\n'), "{redirected}");
+    assert!(found(sockets, "http://api.example.com").is_empty());
+    assert!(
+        found("encode gzip", "api.example.com").is_empty(),
+        "no sockets"
+    );
+}
+
+#[test]
+fn what_a_proxy_shows_for_itself_is_lost_behind_it() {
+    let edge = |location: &str, lines: &str| {
+        (
+            "edge/nginx.conf",
+            conf(&format!(
+                "server {{ listen 80; server_name live.example.org; location {location} {{ {UPGRADE} {lines} proxy_pass http://inner:8080; }} }}"
+            )),
+        )
+    };
+    let caddy = |host: &str| {
+        (
+            "inner/Caddyfile",
+            format!("http://{host}:8080 {{\n\treverse_proxy rails:3000\n}}\n"),
+        )
+    };
+    let nginx = |locations: &str| {
+        (
+            "inner/nginx.conf",
+            conf(&format!("server {{ listen 8080; {locations} }}")),
+        )
+    };
+    let compose = |image: &str, file: &str, to: &str| {
+        (
+            "compose.yaml",
+            format!(
+                "services:\n  edge:\n    image: nginx\n    ports: ['80:80']\n    volumes: ['./edge/nginx.conf:/etc/nginx/nginx.conf']\n  inner:\n    image: {image}\n    volumes: ['./inner/{file}:{to}']\n  rails:\n    image: rails\n"
+            ),
+        )
+    };
+    let host = "proxy_set_header Host $host;";
+    let behind_caddy = compose("caddy", "Caddyfile", "/etc/caddy/Caddyfile");
+    let behind_nginx = compose("nginx", "nginx.conf", "/etc/nginx/nginx.conf");
+    let plain = "location / { proxy_pass http://rails:3000; }";
+    for (edge, inner, compose, expected) in [
+        (
+            edge("/cable", host),
+            caddy("backend.internal"),
+            &behind_caddy,
+            vec!["stack/unknown-host"],
+        ),
+        (edge("/cable", ""), caddy("inner"), &behind_caddy, vec![]),
+        (
+            edge("/cable", host),
+            caddy("live.example.org"),
+            &behind_caddy,
+            vec![],
+        ),
+        (
+            edge("/cable", ""),
+            nginx(plain),
+            &behind_nginx,
+            vec!["stack/route-not-forwarded"],
+        ),
+        (
+            edge("/cable", ""),
+            nginx("location / { return 404; }"),
+            &behind_nginx,
+            vec!["stack/route-not-forwarded"],
+        ),
+        (
+            edge("/cable", ""),
+            nginx(&format!(
+                "location / {{ {UPGRADE} proxy_pass http://rails:3000; }}"
+            )),
+            &behind_nginx,
+            vec![],
+        ),
+        // What begins with it has a way.
+        (edge("/ws", ""), (caddy("inner").0, "http://inner:8080 {\n\thandle /ws/rooms/* {\n\t\treverse_proxy rails:3000\n\t}\n\tfile_server\n}\n".to_owned()), &behind_caddy, vec![]),
+        (edge("/ws", ""), nginx(&format!("location / {{ return 404; }} location ~ ^/ws/[0-9]+$ {{ {UPGRADE} proxy_pass http://rails:3000; }}")), &behind_nginx, vec![]),
+        // Lines for the upgrade where nobody need ask for one.
+        (edge("/", ""), nginx(plain), &behind_nginx, vec![]),
+        (
+            edge("/api/", ""),
+            nginx("location / { return 404; }"),
+            &behind_nginx,
+            vec![],
+        ),
+        (
+            edge("/", host),
+            caddy("backend.internal"),
+            &behind_caddy,
+            vec![],
+        ),
+    ] {
+        let files = [
+            (edge.0, edge.1.as_str()),
+            (inner.0, inner.1.as_str()),
+            (compose.0, compose.1.as_str()),
+        ];
+        let found = told(&files);
+        let found: Vec<&str> = found
+            .lines()
+            .filter_map(|line| line.split(' ').next())
+            .collect();
+        assert_eq!(found, expected, "{files:#?}");
+    }
+}
+
+#[test]
+fn sockets_at_the_address_of_the_pages_are_lost() {
+    let caddy = |socket: &str| {
+        format!(
+            "chat.example.com {{\n\t@sockets path /ws/*\n\treverse_proxy @sockets unix//run/{socket}.sock\n\treverse_proxy unix//run/pages.sock\n}}\n"
+        )
+    };
+    let units = [
+        (
+            "ops/pages.service",
+            "[Service]\nExecStart=gunicorn --bind unix:/run/pages.sock site.wsgi:application\n",
+        ),
+        (
+            "ops/sockets.service",
+            "[Service]\nExecStart=daphne -u /run/sockets.sock site.asgi:application\n",
+        ),
+    ];
+    for (socket, expected) in [
+        ("sockets", vec![]),
+        ("pages", vec!["stack/route-not-forwarded"]),
+    ] {
+        let caddy = caddy(socket);
+        let files = [("Caddyfile", caddy.as_str()), units[0], units[1]];
+        let found = with(&files, |cx| {
+            let outcome = check(cx.project, &Selection::default());
+            let rules = outcome
+                .findings
+                .iter()
+                .map(|finding| finding.rule.to_string());
+            rules
+                .filter(|rule| rule.starts_with("stack/"))
+                .collect::<Vec<_>>()
+        });
+        assert_eq!(found, expected, "{files:#?}");
+    }
+}
