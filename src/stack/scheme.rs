@@ -212,7 +212,7 @@ fn handshakes(cx: &Context<'_>, reached: &Reached<'_, '_>) -> Vec<String> {
     let routes = ways::routes(cx, reached.home, &reached.hops).into_iter();
     let endpoints = cx.project.config.endpoints.iter();
     let mut paths: Vec<String> = routes
-        .map(|(_, path, _)| path)
+        .map(|(path, _, _)| path)
         .chain(endpoints.map(|endpoint| endpoint.path().to_owned()))
         .take(MAX_PATHS)
         .collect();

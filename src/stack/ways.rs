@@ -113,7 +113,7 @@ pub(super) struct Reached<'a, 's> {
     pub(super) entrances: Vec<(usize, &'s Entrance)>,
 }
 
-/// The applications that something of the project leads to.
+/// The applications, each with what of the project leads to it, if anything does.
 pub(super) fn reached<'a, 's>(
     cx: &'a Context<'_>,
     stack: &'s Stack<'_>,
@@ -131,7 +131,7 @@ pub(super) fn reached<'a, 's>(
         home,
         hops,
     });
-    reached.filter(|one| !one.entrances.is_empty()).collect()
+    reached.collect()
 }
 
 /// The ways in that lead to a proxy behind another one.
@@ -162,14 +162,17 @@ pub fn ways(cx: &Context<'_>) -> Vec<Traced> {
     found
 }
 
+/// A path, why handshakes arrive there, and the route, if it is one's.
+type Wanted = (String, Evidence, Option<usize>);
+
 /// The paths that are declared for every host.
-fn declared(cx: &Context<'_>) -> Vec<(String, Evidence)> {
+fn declared(cx: &Context<'_>) -> Vec<Wanted> {
     let endpoints = cx.project.config.endpoints.iter();
     let targets = endpoints.filter_map(|declared| Target::parse(&declared.endpoint).ok());
     let paths = targets.filter(|target| target.origin.is_none());
     let paths = paths.map(|target| {
         let endpoint = target.text;
-        (target.path, Evidence::Declared { endpoint })
+        (target.path, Evidence::Declared { endpoint }, None)
     });
     paths.collect()
 }
@@ -188,31 +191,59 @@ fn to_applications(
         entrances,
     } in reached(cx, stack, tracer)
     {
-        let own = routes(cx, home, &hops).into_iter();
-        let own = own.map(|(route, path, evidence)| (path, evidence, Some(route)));
-        let also = declared.iter().cloned();
-        let also = also.map(|(path, evidence)| (path, evidence, None));
-        let asked: Vec<_> = own.chain(also).collect();
-        // Each way in is tried with the same number of routes.
-        let most = (MAX_OF_ONE / entrances.len().max(1)).max(1);
-        for (entry, entrance) in entrances.into_iter().take(MAX_OF_ONE) {
-            for (path, evidence, route) in asked.iter().take(most) {
-                if found.len() >= MAX_OF_ALL {
-                    return;
-                }
-                found.push(Traced {
-                    path: path.clone(),
-                    evidence: evidence.clone(),
-                    meant: Meant::Path,
-                    application: Some(home.to_owned()),
-                    route: *route,
-                    entry,
-                    entrance: Some(entrance.clone()),
-                    way: tracer.through(entry, entrance, path, Asked::Handshake),
-                });
+        let mut asked = routes(cx, home, &hops);
+        asked.extend(declared.iter().cloned());
+        send(tracer, home, entrances, &asked, found);
+    }
+}
+
+/// Sends what is `asked` of the application in `home` through these ways in.
+fn send(
+    tracer: &Tracer<'_>,
+    home: &str,
+    entrances: Vec<(usize, &Entrance)>,
+    asked: &[Wanted],
+    found: &mut Vec<Traced>,
+) {
+    // Each way in is tried with the same number of routes.
+    let most = (MAX_OF_ONE / entrances.len().max(1)).max(1);
+    for (entry, entrance) in entrances.into_iter().take(MAX_OF_ONE) {
+        for (path, evidence, route) in asked.iter().take(most) {
+            if found.len() >= MAX_OF_ALL {
+                return;
             }
+            found.push(Traced {
+                path: path.clone(),
+                evidence: evidence.clone(),
+                meant: Meant::Path,
+                application: Some(home.to_owned()),
+                route: *route,
+                entry,
+                entrance: Some(entrance.clone()),
+                way: tracer.through(entry, entrance, path, Asked::Handshake),
+            });
         }
     }
+}
+
+/// The routes of the applications that nothing of the project leads to, asked of themselves.
+pub(super) fn to_lone_applications(
+    cx: &Context<'_>,
+    stack: &Stack<'_>,
+    tracer: &Tracer<'_>,
+) -> Vec<Traced> {
+    let mut found = Vec::new();
+    let lone = reached(cx, stack, tracer).into_iter();
+    for Reached { home, hops, .. } in lone.filter(|one| one.entrances.is_empty()) {
+        let entrances = hops.iter().flat_map(|hop| {
+            let own = stack.entrances(*hop).iter();
+            own.map(|entrance| (*hop, entrance))
+        });
+        let entrances = entrances.take(MAX_PATHS).collect();
+        let asked = routes(cx, home, &hops);
+        send(tracer, home, entrances, &asked, &mut found);
+    }
+    found
 }
 
 /// The URLs that are declared with their host.
@@ -256,7 +287,7 @@ fn through_proxies(
     for (entry, entrance) in entrances.into_iter().take(MAX_OF_ONE) {
         // With what must pass it on for the evidence to hold.
         let declared = declared.iter().cloned();
-        let declared = declared.map(|(path, evidence)| (path, evidence, None, Meant::Path));
+        let declared = declared.map(|(path, evidence, _)| (path, evidence, None, Meant::Path));
         let own = shown(cx, entry).into_iter();
         let own = own.map(|one| (one.path, one.evidence, Some(one.pass), one.meant));
         // What the proxy behind it shows for itself it never gets to see.
@@ -409,7 +440,7 @@ pub(super) fn routes(
     cx: &Context<'_>,
     home: &str,
     hops: &[usize],
-) -> Vec<(usize, String, Evidence)> {
+) -> Vec<Wanted> {
     let commands = hops
         .iter()
         .flat_map(|hop| match &cx.topology.places[*hop].program {
@@ -437,7 +468,7 @@ pub(super) fn routes(
         .filter_map(|(index, route)| {
             let asked = served::url(route)?;
             let declared_none = crate::caddy::route::is_declared_none(cx.project, &asked.path);
-            (!declared_none).then_some((index, asked.path, asked.evidence))
+            (!declared_none).then_some((asked.path, asked.evidence, Some(index)))
         })
         .collect()
 }

@@ -187,10 +187,7 @@ pub fn hops<'a>(cx: &'a Context<'a>) -> Vec<Box<dyn Hop + 'a>> {
 pub fn trace(cx: &Context<'_>, target: &Target, only: Option<&BTreeSet<String>>) -> Vec<Way> {
     let stack = Stack::of(cx);
     let tracer = Tracer::new(cx, &stack);
-    let mut ways = match &target.origin {
-        Some(origin) => tracer.url(target, origin),
-        None => tracer.path(target),
-    };
+    let mut ways = tracer.ways(target);
     // Given files are what is asked about; what surrounds them is there for context.
     if let Some(only) = only {
         let given = |way: &Way| {
@@ -254,6 +251,14 @@ impl<'a> Tracer<'a> {
         let probe = Request::handshake(Browser::Chrome, true, "localhost", 443, "/");
         let behind = self.through_edges(probe);
         Some(behind.is_some_and(|(request, _)| request.tls))
+    }
+
+    /// Every way that a handshake for `target` may take.
+    pub fn ways(&self, target: &Target) -> Vec<Way> {
+        match &target.origin {
+            Some(origin) => self.url(target, origin),
+            None => self.path(target),
+        }
     }
 
     /// The ways of a URL: those into the hops that fit it best.
