@@ -1,12 +1,12 @@
 //! What the deployment supplies for the `{$NAME}` of a Caddyfile: the compose service, the image or
 //! the unit that runs Caddy with it.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use super::expand::Word;
 use super::files;
-use crate::deploy::{self, Container, Environment, Supplied};
+use crate::deploy::{self, Container, Environment, Mentions, Supplied};
 use crate::project::Project;
 use crate::source::{Kind, Source, Span};
 use crate::syntax::{self, Quote};
@@ -18,17 +18,8 @@ pub(super) struct Deployment<'a> {
     pub(super) containers: Vec<Container>,
     /// The units that start Caddy, each with the name of the file that it reads, if it says so.
     units: Vec<(Option<&'a str>, Environment)>,
-    /// The names that Caddyfiles ask for and other files speak of.
-    named: HashMap<&'a str, Named>,
-    /// Something is started with a file of variables.
-    has_files: bool,
-}
-
-/// Who speaks of a variable.
-#[derive(Clone, Copy, Debug, Default)]
-struct Named {
-    /// A script, or the like.
-    by_script: bool,
+    /// Who speaks of the variables that Caddyfiles ask for.
+    mentions: Mentions<'a>,
 }
 
 /// A variable of the environment in a Caddyfile.
@@ -81,21 +72,11 @@ impl<'a> Deployment<'a> {
         if asked.is_empty() {
             return read;
         }
-        let commands = project.of_kind(Kind::Command);
-        for source in commands.chain(project.of_kind(Kind::Tasks)) {
-            let text = source.text.as_str();
-            let is_unit = source.name().ends_with(".service");
-            if is_unit && let Some(file) = started(text) {
-                read.units.push((file, Environment::unit(source)));
-            }
-            let files = ["env_file", "EnvironmentFile=", "env-file", "envfile"];
-            read.has_files |= text.contains("addy") && files.iter().any(|mark| text.contains(mark));
-            let is_read = is_unit || deploy::is_compose(source) || deploy::is_dockerfile(source);
-            let words = text.split(|c: char| !is_part(c));
-            for name in words.filter(|word| asked.contains(word)) {
-                read.named.entry(name).or_default().by_script |= !is_read;
-            }
-        }
+        read.mentions = Mentions::read(project, |name| asked.contains(name));
+        let units = deploy::units(project, &["caddy"]);
+        read.units = units
+            .map(|(_, start, environment)| (named(start), environment))
+            .collect();
         read
     }
 
@@ -120,32 +101,11 @@ impl<'a> Deployment<'a> {
 }
 
 impl Supplies<'_, '_> {
-    /// What is supplied for the variable `name`. What several that run the file do not agree about
-    /// nobody knows, nor what a script sets.
+    /// What is supplied for the variable `name`.
     pub(super) fn variable(&self, name: &str) -> Supplied {
-        let named = self.deployment.named.get(name);
-        let mut told = self.running.iter().map(|one| one.supplies(name));
-        let Some(first) = told.next() else {
-            return match named.is_some() || self.deployment.has_files {
-                true => Supplied::Hidden,
-                false => Supplied::Nothing,
-            };
-        };
-        let value = |told: &Supplied| match told {
-            Supplied::Literal(value, _) => Some(value.clone()),
-            _ => None,
-        };
-        let is_same = |other: Supplied| match first {
-            Supplied::Literal(..) => value(&other) == value(&first),
-            _ => other == first,
-        };
-        match told.all(is_same) {
-            false => Supplied::Hidden,
-            true if first == Supplied::Nothing && named.is_some_and(|named| named.by_script) => {
-                Supplied::Hidden
-            }
-            true => first,
-        }
+        let reads = |source: &Source| source.text.contains("addy");
+        let mentions = &self.deployment.mentions;
+        mentions.supplied(name, &self.running, |_| true, reads)
     }
 }
 
@@ -231,18 +191,15 @@ fn runs(container: &Container, source: &Source) -> bool {
     !placed.is_empty() && (is_own || placed.iter().any(looks))
 }
 
-/// If a unit starts Caddy: the name of the file that it reads, where it says so.
-fn started(unit: &str) -> Option<Option<&str>> {
-    let mut lines = unit.lines().map(str::trim);
-    let mut words = lines
-        .find(|line| line.starts_with("ExecStart=") && line.contains("caddy"))?
-        .split_whitespace();
-    let config = words.find(|word| word.trim_start_matches('-').starts_with("config"));
-    let path = config.and_then(|word| match word.split_once('=') {
+/// The name of the file that `caddy run` reads, where it says so.
+fn named(start: &str) -> Option<&str> {
+    let mut words = start.split_whitespace();
+    let word = words.find(|word| word.trim_start_matches('-').starts_with("config"))?;
+    let path = match word.split_once('=') {
         Some((_, path)) => Some(path),
         None => words.next(),
-    });
-    Some(path.and_then(|path| path.rsplit('/').next()))
+    };
+    path?.rsplit('/').next()
 }
 
 fn is_part(c: char) -> bool {

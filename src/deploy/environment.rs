@@ -2,8 +2,9 @@
 
 use std::collections::HashMap;
 
-use super::Container;
-use crate::source::{Source, Span};
+use super::{Container, is_compose, is_dockerfile};
+use crate::project::Project;
+use crate::source::{Kind, Source, Span};
 use crate::yaml::{Node, Yaml};
 
 /// Maps that are merged one into the other.
@@ -18,6 +19,98 @@ pub enum Supplied {
     Hidden,
     /// Nothing.
     Nothing,
+}
+
+/// The files of a project that speak of the variables that its programs ask for.
+#[derive(Debug, Default)]
+pub struct Mentions<'a> {
+    by_name: HashMap<&'a str, Vec<&'a Source>>,
+    /// Those that start something with a file of variables.
+    with_files: Vec<&'a Source>,
+}
+
+impl<'a> Mentions<'a> {
+    /// Where `project` speaks of the variables that are `asked` for.
+    pub fn read(project: &'a Project, asked: impl Fn(&str) -> bool) -> Self {
+        let mut read = Self::default();
+        let commands = project.of_kind(Kind::Command);
+        for source in commands.chain(project.of_kind(Kind::Tasks)) {
+            let text = source.text.as_str();
+            let files = ["env_file", "EnvironmentFile=", "env-file", "envfile"];
+            if files.iter().any(|mark| text.contains(mark)) {
+                read.with_files.push(source);
+            }
+            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+            for name in words.filter(|word| asked(word)) {
+                let known = read.by_name.entry(name).or_default();
+                if known.last().is_none_or(|last| last.id != source.id) {
+                    known.push(source);
+                }
+            }
+        }
+        read
+    }
+
+    /// What is supplied for the variable `name` of a program that runs in each of these
+    /// environments. What they do not agree about nobody knows, nor what else a script sets; where
+    /// none is known, nor what any file says that may concern the program, or a file of variables
+    /// that such a file names.
+    pub fn supplied(
+        &self,
+        name: &str,
+        running: &[&Environment],
+        concerns: impl Fn(&Source) -> bool,
+        reads: impl Fn(&Source) -> bool,
+    ) -> Supplied {
+        let named = self.by_name.get(name).into_iter().flatten();
+        let mut named = named.filter(|source| concerns(source));
+        let mut told = running.iter().map(|one| one.supplies(name));
+        let Some(first) = told.next() else {
+            let is_told = named.next().is_some();
+            return match is_told || self.with_files.iter().any(|source| reads(source)) {
+                true => Supplied::Hidden,
+                false => Supplied::Nothing,
+            };
+        };
+        let value = |told: &Supplied| match told {
+            Supplied::Literal(value, _) => Some(value.clone()),
+            _ => None,
+        };
+        let is_same = |other: Supplied| match first {
+            Supplied::Literal(..) => value(&other) == value(&first),
+            _ => other == first,
+        };
+        let is_script =
+            |source: &&Source| !is_unit(source) && !is_compose(source) && !is_dockerfile(source);
+        match told.all(is_same) {
+            false => Supplied::Hidden,
+            true if first == Supplied::Nothing && named.any(|source| is_script(&source)) => {
+                Supplied::Hidden
+            }
+            true => first,
+        }
+    }
+}
+
+/// The units of a project that start a server whose name is one of these, each with its
+/// environment.
+pub fn units<'a>(
+    project: &'a Project,
+    servers: &[&str],
+) -> impl Iterator<Item = (&'a Source, &'a str, Environment)> {
+    let sources = project.of_kind(Kind::Command);
+    let units = sources.chain(project.of_kind(Kind::Tasks));
+    units.filter(|source| is_unit(source)).filter_map(move |source| {
+        let mut lines = source.text.lines().map(str::trim);
+        let starts = |line: &&str| {
+            line.starts_with("ExecStart=") && servers.iter().any(|server| line.contains(server))
+        };
+        Some((source, lines.find(starts)?, Environment::unit(source)))
+    })
+}
+
+fn is_unit(source: &Source) -> bool {
+    source.name().ends_with(".service")
 }
 
 /// The variables of one container or unit.
@@ -107,7 +200,7 @@ impl Environment {
     }
 
     /// The environment of a systemd unit, over which its files come (systemd.exec(5)).
-    pub(crate) fn unit(source: &Source) -> Self {
+    fn unit(source: &Source) -> Self {
         let mut read = Self::default();
         let lines = || source.text.lines().map(str::trim);
         for line in lines() {
@@ -132,11 +225,12 @@ impl Environment {
 const ENVFILE: &str = "-envfile";
 
 impl Container {
-    /// What a command of it says of variables.
+    /// Takes down a command of its service's own, and what that says of variables.
     pub(super) fn note_command(&mut self, command: &str) {
         if command.contains(ENVFILE) {
             self.environment.read_file();
         }
+        self.commands.push(command.to_owned());
     }
 }
 

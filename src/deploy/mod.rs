@@ -12,7 +12,7 @@ use crate::finding::Undecided;
 use crate::project::{Project, Version, join, parse_version};
 use crate::source::{Kind, Source, SourceId, Span};
 
-pub use environment::{Environment, Supplied};
+pub use environment::{Environment, Mentions, Supplied, units};
 
 /// Containers of one project. Real ones have a few; a generated bomb ends here.
 const MAX_CONTAINERS: usize = 200;
@@ -61,6 +61,10 @@ pub struct Container {
     pub removed: bool,
     /// What its image starts: the ENTRYPOINT and CMD lines.
     pub starts: Vec<String>,
+    /// What its service starts instead.
+    pub commands: Vec<String>,
+    /// The compose file of its service.
+    pub file: Option<SourceId>,
     /// Its variables.
     pub environment: Environment,
     /// The Dockerfile that builds its image.
