@@ -430,7 +430,6 @@ impl<'p> Files<'p> {
                 ..Container::default()
             },
         };
-        container.file = layers.first().map(|layer| layer.file.source.id);
         // What is written first is mounted last, over the others.
         for layer in layers.iter().rev() {
             for (from, to) in volumes(layer.file.yaml, layer.node) {

@@ -81,10 +81,10 @@ impl<'a> Mentions<'a> {
             _ => other == first,
         };
         let is_script =
-            |source: &&Source| !is_unit(source) && !is_compose(source) && !is_dockerfile(source);
+            |source: &Source| !is_unit(source) && !is_compose(source) && !is_dockerfile(source);
         match told.all(is_same) {
             false => Supplied::Hidden,
-            true if first == Supplied::Nothing && named.any(|source| is_script(&source)) => {
+            true if first == Supplied::Nothing && named.any(|source| is_script(source)) => {
                 Supplied::Hidden
             }
             true => first,
@@ -100,13 +100,15 @@ pub fn units<'a>(
 ) -> impl Iterator<Item = (&'a Source, &'a str, Environment)> {
     let sources = project.of_kind(Kind::Command);
     let units = sources.chain(project.of_kind(Kind::Tasks));
-    units.filter(|source| is_unit(source)).filter_map(move |source| {
-        let mut lines = source.text.lines().map(str::trim);
-        let starts = |line: &&str| {
-            line.starts_with("ExecStart=") && servers.iter().any(|server| line.contains(server))
-        };
-        Some((source, lines.find(starts)?, Environment::unit(source)))
-    })
+    units
+        .filter(|source| is_unit(source))
+        .filter_map(move |source| {
+            let mut lines = source.text.lines().map(str::trim);
+            let starts = |line: &&str| {
+                line.starts_with("ExecStart=") && servers.iter().any(|server| line.contains(server))
+            };
+            Some((source, lines.find(starts)?, Environment::unit(source)))
+        })
 }
 
 fn is_unit(source: &Source) -> bool {
@@ -225,12 +227,11 @@ impl Environment {
 const ENVFILE: &str = "-envfile";
 
 impl Container {
-    /// Takes down a command of its service's own, and what that says of variables.
+    /// What a command of it says of variables.
     pub(super) fn note_command(&mut self, command: &str) {
         if command.contains(ENVFILE) {
             self.environment.read_file();
         }
-        self.commands.push(command.to_owned());
     }
 }
 

@@ -7,6 +7,7 @@ mod environment;
 mod invoked;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::finding::Undecided;
 use crate::project::{Project, Version, join, parse_version};
@@ -61,10 +62,6 @@ pub struct Container {
     pub removed: bool,
     /// What its image starts: the ENTRYPOINT and CMD lines.
     pub starts: Vec<String>,
-    /// What its service starts instead.
-    pub commands: Vec<String>,
-    /// The compose file of its service.
-    pub file: Option<SourceId>,
     /// Its variables.
     pub environment: Environment,
     /// The Dockerfile that builds its image.
@@ -134,10 +131,12 @@ pub struct Service {
 }
 
 /// What compose files and Dockerfiles say.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct Deployment {
     /// The services, in the order of the files.
-    pub services: Vec<Service>,
+    pub services: Arc<[Service]>,
+    /// What the other Dockerfiles make that hold anything of the project.
+    pub images: Arc<[Container]>,
     /// The compose files that can't be read whole.
     pub broken: Vec<SourceId>,
     /// All compose files.
@@ -147,24 +146,36 @@ pub struct Deployment {
 }
 
 impl Deployment {
-    /// Reads the compose files and Dockerfiles of `project`.
-    pub fn read(project: &Project) -> Self {
+    /// Reads the compose files and Dockerfiles of `project`; see [`Project::deployment`].
+    pub(crate) fn read(project: &Project) -> Self {
         let files = || {
             project
                 .of_kind(Kind::Command)
                 .filter(|file| is_compose(file))
         };
         let read = compose::Files::read(project, files());
-        let dockerfiles = project
-            .of_kind(Kind::Command)
-            .filter(|file| is_dockerfile(file) && !is_compose(file));
+        let dockerfiles = || {
+            project
+                .of_kind(Kind::Command)
+                .filter(|file| is_dockerfile(file) && !is_compose(file))
+        };
+        let services: Arc<[Service]> = read.services().take(MAX_SERVICES).collect();
+        let built = services
+            .iter()
+            .filter_map(|service| service.container.dockerfile);
+        let built: BTreeSet<SourceId> = built.collect();
+        let images = dockerfiles()
+            .filter(|file| !built.contains(&file.id))
+            .filter_map(|file| dockerfile::container(project, file, None, None))
+            .filter(|container| !container.mounts.is_empty());
         Self {
-            services: read.services().take(MAX_SERVICES).collect(),
+            images: images.take(MAX_CONTAINERS).collect(),
+            services,
             broken: read.broken().collect(),
             files: files().map(|file| file.id).collect(),
             undecided: read
                 .undecided()
-                .chain(dockerfiles.filter_map(dockerfile::undecided))
+                .chain(dockerfiles().filter_map(dockerfile::undecided))
                 .collect(),
         }
     }
@@ -599,7 +610,7 @@ mod tests {
             ("site/manage.py", ""),
         ])
         .expect("valid");
-        let services = Deployment::read(&project).services;
+        let services = &project.deployment().services;
         let built = services.iter().map(|service| {
             let build = service.build.as_ref();
             let built = build.map(|build| (build.context.as_str(), build.target.as_deref()));
@@ -699,7 +710,7 @@ mod tests {
             ("web.Dockerfile", "COPY . .\n", 1),
         ] {
             let project = Project::in_memory([(path, text)]).unwrap();
-            let found = Deployment::read(&project);
+            let found = project.deployment();
             assert_eq!(found.undecided.len(), notes, "{path} {text}");
             assert_eq!(
                 found.broken.is_empty(),

@@ -25,6 +25,11 @@ pub enum Origin {
     Literal,
     /// The default of this environment variable.
     Default(Arc<str>),
+    /// The same, where the project's own deployment sets the variable to something that is not in
+    /// the files.
+    Hidden(Arc<str>),
+    /// What the project's own deployment sets this environment variable to, there.
+    Supplied(Arc<str>, Span),
 }
 
 /// One thing that a value may be.
@@ -453,19 +458,24 @@ impl Possible {
     /// Where it comes from, what a list holds counted in.
     pub fn source(&self) -> Origin {
         match &self.data {
-            Data::Sequence(list) if !self.is_default() => list
-                .items
-                .iter()
-                .flatten()
-                .find(|item| item.is_default())
-                .map_or(Origin::Literal, |item| item.origin.clone()),
+            Data::Sequence(list) => {
+                let items = list.items.iter().flatten();
+                items.fold(self.origin.clone(), |origin, item| {
+                    weaker(&origin, &item.origin)
+                })
+            }
             _ => self.origin.clone(),
         }
     }
 
-    /// Whether only a default of the environment makes it so.
+    /// Whether the files say that it is this: its code, or what the deployment sets.
+    pub fn is_known(&self) -> bool {
+        matches!(self.origin, Origin::Literal | Origin::Supplied(..))
+    }
+
+    /// Whether another environment makes it something else.
     pub fn is_default(&self) -> bool {
-        matches!(self.origin, Origin::Default(_))
+        self.origin != Origin::Literal
     }
 }
 
@@ -550,9 +560,15 @@ pub fn certain(values: &[Possible]) -> Option<&Possible> {
 
 /// The weaker of two origins: what depends on a default is itself one.
 pub fn weaker(a: &Origin, b: &Origin) -> Origin {
-    match a {
-        Origin::Default(_) => a.clone(),
-        Origin::Literal => b.clone(),
+    let strength = |origin: &Origin| match origin {
+        Origin::Hidden(_) => 0,
+        Origin::Default(_) => 1,
+        Origin::Supplied(..) => 2,
+        Origin::Literal => 3,
+    };
+    match strength(a) <= strength(b) {
+        true => a.clone(),
+        false => b.clone(),
     }
 }
 

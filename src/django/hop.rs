@@ -91,7 +91,9 @@ impl Hop for Django<'_> {
 
     fn entrances(&self) -> Vec<Entrance> {
         // A host that Django lets in, for who asks by a path alone.
-        let host = origin::allowed_hosts(self.settings, false)
+        let is_known = |origin: &Origin| matches!(origin, Origin::Literal | Origin::Supplied(..));
+        let host = origin::allowed_hosts(self.settings, true)
+            .filter(|_| self.hosts_from().iter().all(is_known))
             .and_then(|hosts| {
                 let plain = hosts.iter().map(|host| host.trim_start_matches('.'));
                 let plain =
@@ -265,26 +267,49 @@ impl<'a> Django<'a> {
         tell: impl Fn(&[String]) -> T,
         enough: impl Fn(&T) -> bool,
     ) -> Option<T> {
-        let values = &self.settings.get("ALLOWED_HOSTS").values;
-        if values.iter().any(|value| self.is_supplied(value)) {
-            return None;
+        let is_hidden = |origin: &Origin| matches!(origin, Origin::Hidden(_));
+        match self.hosts_from().iter().any(is_hidden) {
+            true => None,
+            false => origin::allows(self.settings, tell, enough),
         }
-        origin::allows(self.settings, tell, enough)
     }
 
-    /// Whether a value is the default of a variable that a compose file, a unit or the like sets, or
-    /// may set by a file of variables.
-    fn is_supplied(&self, value: &Possible) -> bool {
-        let Origin::Default(name) = &value.origin else {
-            return false;
-        };
-        let mut commands = self.project.of_kind(Kind::Command);
-        commands.any(|source| {
-            self.model.may_concern(source.folder(), self.home())
-                && ["env_file:", "EnvironmentFile=", "--env-file", name]
-                    .iter()
-                    .any(|mark| source.text.contains(mark))
-        })
+    /// Where what ALLOWED_HOSTS holds comes from.
+    fn hosts_from(&self) -> Vec<Origin> {
+        let setting = self.settings.get("ALLOWED_HOSTS");
+        setting.values.iter().map(Possible::source).collect()
+    }
+
+    /// Where the deployment says what ALLOWED_HOSTS holds, if that decides.
+    fn supplied_hosts(&self) -> Option<Because> {
+        self.hosts_from()
+            .into_iter()
+            .find_map(|origin| match origin {
+                Origin::Supplied(name, span) => Some(Because {
+                    span,
+                    message: format!("sets {name}, from which ALLOWED_HOSTS is made"),
+                }),
+                _ => None,
+            })
+    }
+
+    /// Why it is not known what ALLOWED_HOSTS holds.
+    fn unknown_hosts(&self, what: &str) -> String {
+        let mut variables = self
+            .hosts_from()
+            .into_iter()
+            .filter_map(|origin| match origin {
+                Origin::Hidden(name) | Origin::Default(name) => Some(name),
+                _ => None,
+            });
+        match variables.next() {
+            Some(name) => {
+                format!(
+                    "{what} is not in the files: ALLOWED_HOSTS is what the variable {name} says"
+                )
+            }
+            None => format!("{what} is not in the files"),
+        }
     }
 
     /// What an application of another framework, in which Django's is mounted, may answer itself.
@@ -630,13 +655,16 @@ impl<'a> Django<'a> {
                         span: wrapper.span,
                         message: "lets in only some origins".to_owned(),
                     });
-                    return Some(undecided(
-                        "which origins the validator lets in is not in the files",
-                        std::mem::take(because),
-                    ));
+                    let what = "which origins the validator lets in";
+                    let why = match hosts {
+                        true => self.unknown_hosts(what),
+                        false => format!("{what} is not in the files"),
+                    };
+                    return Some(undecided(&why, std::mem::take(because)));
                 }
                 Some(Some(true)) => {}
                 Some(Some(false)) => {
+                    because.extend(self.supplied_hosts().filter(|_| hosts));
                     because.push(Because {
                         span,
                         message: format!(

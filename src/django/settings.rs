@@ -286,13 +286,13 @@ impl Settings {
         let mut off = false;
         for value in &setting.values {
             match value.data.truth() {
-                Some(true) => best = Some(best.filter(|best| !best.is_default()).unwrap_or(value)),
+                Some(true) => best = Some(best.filter(|best| best.is_known()).unwrap_or(value)),
                 Some(false) => off = true,
                 None => unknown = true,
             }
         }
         match best {
-            Some(value) if off || unknown || value.is_default() || setting.reopened.is_some() => {
+            Some(value) if off || unknown || !value.is_known() || setting.reopened.is_some() => {
                 Redirects::Perhaps(value.clone())
             }
             Some(value) => Redirects::Yes(value.clone()),

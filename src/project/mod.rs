@@ -21,7 +21,9 @@ pub(crate) use template::is_named_template;
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
+use std::sync::OnceLock;
 
+use crate::deploy::Deployment;
 use crate::finding::{Edit, Undecided};
 use crate::parallel;
 use crate::source::{Kind, Source, SourceId, Span};
@@ -40,9 +42,15 @@ pub struct Project {
     /// What could not be read as it should be.
     pub undecided: Vec<Undecided>,
     by_path: HashMap<String, SourceId>,
+    deployment: OnceLock<Deployment>,
 }
 
 impl Project {
+    /// What its compose files and Dockerfiles say.
+    pub fn deployment(&self) -> &Deployment {
+        self.deployment.get_or_init(|| Deployment::read(self))
+    }
+
     /// The source of that id.
     pub fn source(&self, id: SourceId) -> &Source {
         &self.sources[id.0 as usize]
@@ -111,6 +119,7 @@ impl Project {
             files: self.files.clone(),
             undecided: self.undecided.clone(),
             by_path: self.by_path.clone(),
+            deployment: OnceLock::new(),
         })
     }
 

@@ -6,6 +6,7 @@
 //! projects in one repository do not reach into each other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
 use crate::deploy::{Build, Deployment, Mount, Service};
 use crate::django::command::{Command, Program as Server};
@@ -88,7 +89,7 @@ impl Near {
 /// Where everything runs.
 #[derive(Debug, Default)]
 pub struct Topology {
-    pub(super) services: Vec<Service>,
+    pub(super) services: Arc<[Service]>,
     pub(super) places: Vec<Place>,
     /// What each service runs.
     pub(super) runs: Vec<Vec<usize>>,
@@ -126,7 +127,8 @@ impl Topology {
             broken,
             files,
             undecided,
-        } = Deployment::read(project);
+            ..
+        } = project.deployment().clone();
         let mounted = Mounted::of(&services);
         let mut places = Vec::new();
         for config in 0..nginx.configs.len() as u32 {
@@ -173,7 +175,7 @@ impl Topology {
                 known.push((folder.clone(), index));
             }
         }
-        for service in &services {
+        for service in services.iter() {
             for (linked, alias) in &service.links {
                 for group in &service.groups {
                     let group = in_group.entry(*group).or_default();

@@ -36,7 +36,11 @@ pub fn unclear(cx: &Context<'_>, known: &[Undecided]) -> Vec<Undecided> {
             continue;
         };
         let ways = tracer.ways(&target);
-        found.ask(&declared.endpoint, &ways.iter().collect::<Vec<_>>(), declared.span);
+        found.ask(
+            &declared.endpoint,
+            &ways.iter().collect::<Vec<_>>(),
+            declared.span,
+        );
     }
     found.notes.into_values().collect()
 }
@@ -56,8 +60,9 @@ impl Found {
         let meant = ways.iter().any(|way| means_it(&way));
         let mut ways = ways.iter().filter(|way| !meant || means_it(way));
         let Some(first) = ways.next() else {
-            let message =
-                format!("nothing in this project receives a handshake for `{asked}`, which is declared here");
+            let message = format!(
+                "nothing in this project receives a handshake for `{asked}`, which is declared here"
+            );
             return self.note(declared, message);
         };
         let is_unclear = |way: &Way| way.verdict() == Verdict::Undecided;

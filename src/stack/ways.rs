@@ -436,11 +436,7 @@ fn entrances<'s>(
 }
 
 /// The routes of the application in `home` that surely are its, each with a path.
-pub(super) fn routes(
-    cx: &Context<'_>,
-    home: &str,
-    hops: &[usize],
-) -> Vec<Wanted> {
+pub(super) fn routes(cx: &Context<'_>, home: &str, hops: &[usize]) -> Vec<Wanted> {
     let commands = hops
         .iter()
         .flat_map(|hop| match &cx.topology.places[*hop].program {

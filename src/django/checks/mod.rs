@@ -24,6 +24,7 @@ pub mod urlrouter_arguments;
 pub mod wrong_application;
 pub mod wsgi_only;
 
+use super::data::{Origin, Possible};
 use super::settings::{Redirects, Role, Settings};
 use super::{Arrival, Spared};
 use crate::context::Context;
@@ -131,6 +132,18 @@ pub(crate) fn with_redirect(mut finding: Finding, redirects: &Redirects) -> Find
             finding
         }
         Redirects::No => finding,
+    }
+}
+
+/// Says that the environment decides about a value, if it does: where, or that only a default is
+/// known.
+fn from_environment(finding: Finding, value: &Possible) -> Finding {
+    match &value.origin {
+        Origin::Literal => finding,
+        Origin::Supplied(name, span) => finding.label(*span, format!("sets {name}")),
+        Origin::Default(_) | Origin::Hidden(_) => {
+            finding.note("this is only the default: the environment may replace it")
+        }
     }
 }
 

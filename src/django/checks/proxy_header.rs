@@ -2,7 +2,9 @@
 
 use std::collections::HashSet;
 
-use super::{Fate, honest, proxy_mentions, subject, with_redirect, with_reopened};
+use super::{
+    Fate, from_environment, honest, proxy_mentions, subject, with_redirect, with_reopened,
+};
 use crate::context::Context;
 use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting, Settings};
@@ -46,8 +48,8 @@ pub(super) fn may_differ(cx: &Context<'_>, sent: &str, value: &Possible) -> bool
 pub(super) fn doubts(mut finding: Finding, setting: &Setting<'_>, value: &Possible) -> Finding {
     if value.is_default() {
         finding.severity = finding.severity.min(Severity::Warning);
-        finding = finding.note("this is only the default: the environment may replace it");
     }
+    finding = from_environment(finding, value);
     if setting.values.len() > 1 {
         finding.severity = finding.severity.min(Severity::Warning);
         if let Some(when) = value.when {

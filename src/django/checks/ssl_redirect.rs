@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use super::{Fate, honest, subject, with_reopened};
+use super::{Fate, from_environment, honest, subject, with_reopened};
 use crate::context::Context;
 use crate::django::data::{Data, Possible};
 use crate::django::settings::{Redirects, Setting};
@@ -83,9 +83,7 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
         if let Data::Text(text) = &value.data {
             finding = finding.note(format!("\"{text}\" is a string, and every string but the empty one is true: this does redirect"));
         }
-        if value.is_default() {
-            finding = finding.note("this is only the default: the environment may replace it");
-        }
+        finding = from_environment(finding, &value);
         if let Some(when) = value.when {
             finding = finding.label(when, "where this holds");
         }

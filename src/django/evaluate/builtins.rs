@@ -1,6 +1,5 @@
 //! What Python's own functions and operators return.
 
-use super::environment::environment;
 use super::methods::{NOWHERE, dictionary_method, method_of, written};
 use super::{MAX_ITEMS, MAX_TEXT};
 use crate::django::data::{
@@ -68,9 +67,6 @@ pub(super) fn subscript(objects: &[Possible], keys: &[Possible], span: Span) -> 
                 }],
                 None => vec![Possible::unknown("it is looked up in a text", span)],
             }
-        }
-        (Data::External(path), Data::Text(name)) if **path == *"os.environ" => {
-            vec![environment(name, span)]
         }
         _ => vec![Possible {
             span,

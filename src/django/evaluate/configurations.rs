@@ -10,7 +10,7 @@ use std::sync::Arc;
 use super::calls::method;
 use super::environment::environment;
 use super::{Binding, Evaluated, Open, Program};
-use crate::django::data::{Class, Data, Origin, Possible, Values, certain, weaker};
+use crate::django::data::{Call, Class, Data, Origin, Possible, Values, certain, weaker};
 use crate::source::{SourceId, Span};
 
 /// Bases that are followed above one class.
@@ -71,7 +71,7 @@ pub fn set_up(program: &Program<'_>, configuration: &Configuration) -> Evaluated
             .into_iter()
             // What is callable is called (configurations/importer.py, load_module).
             .flat_map(|value| method(program, &value).unwrap_or_else(|| vec![value]))
-            .map(|value| setting(&name, value))
+            .map(|value| setting(program, &name, value))
             .collect();
         let binding = Binding {
             values,
@@ -194,13 +194,13 @@ impl Settings {
 }
 
 /// What an attribute is as a setting: `values.…` gives its default where the environment is silent.
-fn setting(name: &str, value: Possible) -> Possible {
+fn setting(program: &Program<'_>, name: &str, value: Possible) -> Possible {
     match &value.data {
         Data::Function(_) | Data::Class(_) => value.with(Data::unknown("a method computes it")),
         Data::Call(call) => {
             let symbol = call.function.data.symbol();
             match symbol.strip_prefix("configurations.values.") {
-                Some(kind) => read(name, kind, call, &value),
+                Some(kind) => read(program, name, kind, call, &value),
                 None => value,
             }
         }
@@ -209,7 +209,7 @@ fn setting(name: &str, value: Possible) -> Possible {
 }
 
 /// configurations/values.py.
-fn read(name: &str, kind: &str, call: &crate::django::data::Call, at: &Possible) -> Possible {
+fn read(program: &Program<'_>, name: &str, kind: &str, call: &Call, at: &Possible) -> Possible {
     let text = |keyword: &str| {
         let values = call.keyword(keyword)?;
         Some(certain(values)?.data.as_text()?.to_owned())
@@ -226,16 +226,36 @@ fn read(name: &str, kind: &str, call: &crate::django::data::Call, at: &Possible)
     };
     let variable = text("environ_name").unwrap_or_else(|| name.to_owned());
     let variable = format!("{prefix}{variable}");
-    let unknown = || environment(&variable, at.span);
+    let source = program.project.source(at.span.source);
+    let deployment = &program.deployment;
+    let told = deployment.told(source, &deployment.running(source), &variable);
+    let from = told.looked_up(&variable, at.span);
+    let origin = match environ {
+        Some(false) => Origin::Literal,
+        _ => from.origin.clone(),
+    };
+    let unknown = || from.with(environment(&variable, at.span).data);
+    let plain = ["converter", "caster", "environ_required"]
+        .iter()
+        .all(|keyword| call.keyword(keyword).is_none());
+    if let (true, Data::Text(text)) = (environ != Some(false), &from.data) {
+        return match kind {
+            "Value" | "URLValue" if plain => from,
+            "ListValue" if plain => from.with(items(text, &from)),
+            "BooleanValue" if plain => match text.to_ascii_lowercase().as_str() {
+                "yes" | "y" | "true" | "1" => from.with(Data::Bool(true)),
+                "no" | "n" | "false" | "0" => from.with(Data::Bool(false)),
+                _ => unknown(),
+            },
+            _ => unknown(),
+        };
+    }
     let Some(default) = call
         .argument(0, "default")
         .and_then(|values| certain(values))
     else {
         return unknown();
     };
-    let plain = ["converter", "caster", "environ_required"]
-        .iter()
-        .all(|keyword| call.keyword(keyword).is_none());
     let data = match (kind, &default.data) {
         _ if !plain || !call.complete => None,
         ("Value" | "EmailValue" | "URLValue" | "IPValue" | "RegexValue", data) => {
@@ -249,10 +269,6 @@ fn read(name: &str, kind: &str, call: &crate::django::data::Call, at: &Possible)
         ("DictValue", data @ Data::Dictionary(_)) => Some(data.clone()),
         _ => None,
     };
-    let origin = match environ {
-        Some(false) => Origin::Literal,
-        _ => Origin::Default(variable.as_str().into()),
-    };
     match data {
         Some(data) => Possible {
             data,
@@ -262,4 +278,14 @@ fn read(name: &str, kind: &str, call: &crate::django::data::Call, at: &Possible)
         },
         None => unknown(),
     }
+}
+
+/// The entries of a list that a variable holds.
+fn items(text: &str, from: &Possible) -> Data {
+    let parts = text
+        .split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty());
+    let items = parts.map(|part| vec![from.with(Data::text(part))]);
+    Data::sequence(false, items.collect(), true)
 }

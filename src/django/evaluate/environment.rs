@@ -4,13 +4,159 @@ use std::collections::{HashMap, HashSet};
 
 use super::is_development;
 use super::methods::split;
+use crate::deploy::{self, Container, Environment, Mentions, Service, Supplied};
 use crate::django::data::{Call, Data, Origin, Possible, Values, bounded, certain};
+use crate::django::{home, is_for_development, is_within};
 use crate::project::Project;
-use crate::source::{Kind, Span};
+use crate::source::{Kind, Source, Span};
+
+/// What the deployment of a project says of variables.
+#[derive(Debug)]
+pub(super) struct Deployment<'p> {
+    project: &'p Project,
+    /// The units that start a server of Python's.
+    units: Vec<(&'p Source, Environment)>,
+    mentions: Mentions<'p>,
+    /// See [`production`].
+    production: HashMap<String, String>,
+}
+
+/// The servers of Python's, as commands name them.
+const SERVERS: [&str; 9] = [
+    "uvicorn",
+    "daphne",
+    "hypercorn",
+    "gunicorn",
+    "granian",
+    "uwsgi",
+    "waitress",
+    "runserver",
+    "fastapi",
+];
+
+/// What else of a project is started beside its servers.
+const OTHERS: [&str; 5] = ["celery", "manage.py", "rq ", "huey", "dramatiq"];
+
+/// Whether a service may start a server: its command says so, or nothing about what else it does.
+fn serves(service: &Service) -> bool {
+    let says = |words: &[&str]| {
+        let mut commands = service.commands.iter();
+        commands.any(|(_, text)| words.iter().any(|word| text.contains(word)))
+    };
+    says(&SERVERS) || !says(&OTHERS)
+}
+
+/// What a variable is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Told {
+    /// What the deployment sets it to, if that is in the files.
+    value: Option<String>,
+    /// Where what it holds comes from.
+    origin: Origin,
+}
+
+impl Told {
+    /// What a variable holds that is looked up by its name alone.
+    pub(super) fn looked_up(self, name: &str, span: Span) -> Possible {
+        let unknown = environment(name, span);
+        Possible {
+            data: self.value.map_or(unknown.data, |value| Data::text(&value)),
+            origin: self.origin,
+            ..unknown
+        }
+    }
+}
+
+impl<'p> Deployment<'p> {
+    pub(super) fn read(project: &'p Project) -> Self {
+        let is_asked = |name: &str| name.bytes().any(|byte| byte.is_ascii_uppercase());
+        let units = deploy::units(project, &SERVERS);
+        Self {
+            project,
+            units: units
+                .map(|(unit, _, environment)| (unit, environment))
+                .collect(),
+            mentions: Mentions::read(project, is_asked),
+            production: production(project),
+        }
+    }
+
+    /// In what the module `source` runs in production.
+    pub(super) fn running(&self, source: &Source) -> Vec<&Environment> {
+        let holds = |container: &Container| {
+            let placed = container.placed(&[(source.path.as_str(), 0)]);
+            !placed.is_empty()
+        };
+        let deployment = self.project.deployment();
+        let services = deployment.services.iter().filter(|service| {
+            // Without its Dockerfile, an image is taken to hold the folder that it is built from.
+            let unseen = service.build.as_ref();
+            let unseen = unseen.filter(|build| build.dockerfile.is_none());
+            !is_for_development(self.project.source(service.span.source))
+                && (holds(&service.container)
+                    || unseen.is_some_and(|build| is_within(source.folder(), &build.context)))
+                && serves(service)
+        });
+        let services = services.map(|service| &service.container);
+        let images = deployment.images.iter().filter(|image| holds(image));
+        let containers = services.chain(images);
+        let units = self.units.iter();
+        let units = units.filter(|(unit, _)| self.concerns(unit, source));
+        containers
+            .map(|container| &container.environment)
+            .chain(units.map(|(_, environment)| environment))
+            .collect()
+    }
+
+    /// What the variable `name` of the module `source` is, which these run.
+    pub(super) fn told(&self, source: &Source, running: &[&Environment], name: &str) -> Told {
+        if let Some(word) = self.production.get(name) {
+            return Told {
+                value: Some(word.clone()),
+                origin: Origin::Literal,
+            };
+        }
+        let concerns = |other: &Source| self.concerns(other, source);
+        // What a developer's machine is told of it is nothing that production knows.
+        let supplied = match name.contains("DEBUG") {
+            true => Supplied::Nothing,
+            false => self.mentions.supplied(name, running, concerns, concerns),
+        };
+        match supplied {
+            Supplied::Literal(value, span) => Told {
+                value: Some(value),
+                origin: Origin::Supplied(name.into(), span),
+            },
+            Supplied::Hidden => Told {
+                value: None,
+                origin: Origin::Hidden(name.into()),
+            },
+            Supplied::Nothing => Told {
+                value: None,
+                origin: Origin::Default(name.into()),
+            },
+        }
+    }
+
+    /// Whether a file may speak of the application that a module belongs to: it lies in no other's.
+    fn concerns(&self, file: &Source, module: &Source) -> bool {
+        let (owner, module) = (home(self.project, file), home(self.project, module));
+        let is_whole = |home: &str| self.project.files.contains(&at(home, "manage.py"));
+        !is_whole(owner) || is_within(module, owner) || is_within(owner, module)
+    }
+}
+
+/// The path of what lies in a folder.
+fn at(folder: &str, name: &str) -> String {
+    match folder {
+        "" => name.to_owned(),
+        _ => format!("{folder}/{name}"),
+    }
+}
 
 /// The variables that a project's own deployment sets to `production`, with that word: they choose
 /// a branch of the settings. Those that are something else elsewhere are none, but for a developer's.
-pub(super) fn production(project: &Project) -> HashMap<String, String> {
+fn production(project: &Project) -> HashMap<String, String> {
     let mut found = HashMap::new();
     let mut differ = HashSet::new();
     for source in project.of_kind(Kind::Command) {
@@ -51,9 +197,14 @@ pub(super) fn environment(name: &str, span: Span) -> Possible {
     }
 }
 
-/// The value of `os.environ.get("A", default)`, `env.bool("A", default=…)`, `config("A", …)`:
-/// its literal default, marked as such; unknown without one.
-pub(super) fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<Values> {
+/// The value of `os.environ.get("A", default)`, `env.bool("A", default=…)`, `config("A", …)`: what
+/// is `told` of the variable, or its literal default, marked as such; unknown without one.
+pub(super) fn read_environment(
+    symbol: &str,
+    call: &Call,
+    span: Span,
+    told: impl Fn(&str) -> Told,
+) -> Option<Values> {
     let (reader, method) = match symbol {
         "os.environ.get" | "os.getenv" | "os.environ.setdefault" | "os.environ.pop" => {
             ("os", "str")
@@ -92,7 +243,6 @@ pub(super) fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<
         }
         _ => None,
     };
-    let default = call.argument(position, "default").cloned().or(schema);
     let cast = call
         .keyword("cast")
         .and_then(|values| certain(values))
@@ -100,15 +250,35 @@ pub(super) fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<
     let kind = match (method, cast.as_deref()) {
         (_, None) => method,
         (_, Some("bool")) => "bool",
+        (_, Some("int")) => "int",
         (_, Some("str")) => "str",
         (_, Some(_)) => "other",
+    };
+    // django-environ casts to what the scheme of the variable says.
+    let kind = match schema.as_deref().and_then(certain).map(|value| &value.data) {
+        Some(Data::Bool(_)) => "bool",
+        Some(Data::Integer(_)) => "int",
+        Some(Data::Sequence(_)) => "list",
+        _ => kind,
+    };
+    let told = told(&name);
+    let unknown = || Possible {
+        origin: told.origin.clone(),
+        ..environment(&name, span)
+    };
+    let default = match &told.value {
+        Some(value) => Some(vec![Possible {
+            data: Data::text(value),
+            ..unknown()
+        }]),
+        None => call.argument(position, "default").cloned().or(schema),
     };
     let csv = call
         .keyword("cast")
         .and_then(|values| certain(values))
         .and_then(|cast| csv(&cast.data));
     let Some(default) = default else {
-        return Some(vec![environment(&name, span)]);
+        return Some(vec![unknown()]);
     };
     let values = default
         .iter()
@@ -120,6 +290,7 @@ pub(super) fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<
                     "false" | "0" | "no" | "off" | "n" | "f" => Some(Data::Bool(false)),
                     _ => None,
                 },
+                ("int", Data::Text(text)) => text.trim().parse().ok().map(Data::Integer),
                 ("bool" | "int", data @ (Data::Bool(_) | Data::Integer(_))) => Some(data.clone()),
                 ("list" | "tuple", Data::Text(text)) if !text.is_empty() => {
                     Some(split(text, ",", value))
@@ -140,10 +311,10 @@ pub(super) fn read_environment(symbol: &str, call: &Call, span: Span) -> Option<
                 Some(data) => Possible {
                     data,
                     span,
-                    origin: Origin::Default(name.as_str().into()),
+                    origin: told.origin.clone(),
                     when: value.when,
                 },
-                None => environment(&name, span),
+                None => unknown(),
             }
         })
         .collect();

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use super::builtins::{binary, returned, size, subscript};
-use super::environment::read_environment;
+use super::environment::{Told, read_environment};
 use super::methods::{changes, method_of};
 use super::statements::Frame;
 use super::{MAX_DEPTH, MAX_ITEMS, MAX_TEXT};
@@ -105,10 +105,13 @@ impl Frame<'_, '_> {
             Kind::Subscript(object, key) => {
                 let objects = self.expression(object);
                 let keys = self.expression(key);
-                let values = subscript(&objects, &keys, span);
-                return match certain(&objects).map(|object| object.data.symbol()) {
-                    Some(symbol) if symbol == "os.environ" => self.deployed(values),
-                    _ => values,
+                let symbol = certain(&objects).map(|object| object.data.symbol());
+                let name = certain(&keys).and_then(|key| key.data.as_text());
+                return match (symbol.as_deref(), name) {
+                    (Some("os.environ"), Some(name)) => {
+                        vec![self.told(name).looked_up(name, span)]
+                    }
+                    _ => subscript(&objects, &keys, span),
                 };
             }
             Kind::Call {
@@ -574,27 +577,20 @@ impl Frame<'_, '_> {
             return values;
         }
         let call = Call::new(function, positional, keywords, complete).at(places);
-        if let Some(values) = read_environment(&symbol, &call, span) {
-            return self.deployed(values);
+        if let Some(values) = read_environment(&symbol, &call, span, |name| self.told(name)) {
+            return values;
         }
         returned(call, span)
     }
 
-    /// What a variable of the environment is where the project's own deployment sets it.
-    fn deployed(&self, values: Values) -> Values {
-        let Some(Possible {
-            data: Data::Text(_) | Data::Unknown(_),
-            origin: Origin::Default(name),
-            span,
-            ..
-        }) = certain(&values)
-        else {
-            return values;
-        };
-        match self.program.production.get(&**name) {
-            Some(word) => vec![Possible::literal(Data::text(word), *span)],
-            None => values,
-        }
+    /// What the deployment says of a variable of the environment.
+    fn told(&self, name: &str) -> Told {
+        let program = self.program;
+        let source = program.project.source(self.source);
+        let running = self
+            .running
+            .get_or_init(|| program.deployment.running(source));
+        program.deployment.told(source, running, name)
     }
 
     pub(super) fn arguments(

@@ -178,8 +178,8 @@ pub struct Program<'p> {
     parsed: Parsed,
     /// Modules that look like settings by their path.
     settings: Vec<SourceId>,
-    /// Variables that the project's deployment sets to `production`, with that word.
-    production: HashMap<String, String>,
+    /// What the project's deployment says of variables.
+    deployment: environment::Deployment<'p>,
     /// Folders whose settings dynaconf assembles.
     assembled: HashSet<&'p str>,
     /// The first syntax error of each file that has one.
@@ -197,7 +197,7 @@ impl<'p> Program<'p> {
             evaluated: BTreeMap::new(),
             parsed,
             settings: Vec::new(),
-            production: environment::production(project),
+            deployment: environment::Deployment::read(project),
             assembled: HashSet::new(),
             errors,
         };

@@ -1,6 +1,7 @@
 //! What statements do to the names of a module: assignments, imports, branches and their joins,
 //! and the calls that change a list or a dictionary in place.
 
+use std::cell::OnceCell;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -9,6 +10,7 @@ use super::changes::holders;
 use super::{
     Binding, Evaluated, How, MAX_DEPTH, MAX_ROUNDS, MAX_STEPS, Open, Program, is_development,
 };
+use crate::deploy::Environment;
 use crate::django::data::{
     ClassAttribute, Data, Origin, Possible, Sequence, Values, certain, join,
 };
@@ -42,6 +44,8 @@ fn is_made_of(values: &[Possible], earlier: &[Possible]) -> bool {
 pub(super) struct Frame<'a, 'p> {
     pub(super) program: &'a Program<'p>,
     pub(super) source: SourceId,
+    /// What runs it in production, once it asks for a variable.
+    pub(super) running: OnceCell<Vec<&'a Environment>>,
     /// The module's names, and on top of them what each branch that is being followed assigned.
     pub(super) layers: Vec<HashMap<String, Binding>>,
     pub(super) opens: Vec<Open>,
@@ -66,6 +70,7 @@ impl<'a, 'p> Frame<'a, 'p> {
         Self {
             program,
             source,
+            running: OnceCell::new(),
             layers: vec![HashMap::new()],
             opens: Vec::new(),
             touched: HashSet::new(),

@@ -1,7 +1,7 @@
 //! Expressions and modules with what they evaluate to.
 
 use super::*;
-use crate::django::data::{Data, Possible};
+use crate::django::data::{Data, Origin, Possible};
 
 fn shown(data: &Data) -> String {
     match data {
@@ -40,7 +40,11 @@ fn all(values: &[Possible]) -> String {
             format!(
                 "{}{}",
                 shown(&value.data),
-                if value.is_default() { "~" } else { "" }
+                match value.origin {
+                    Origin::Literal => "",
+                    Origin::Default(_) | Origin::Hidden(_) => "~",
+                    Origin::Supplied(..) => "=",
+                }
             )
         })
         .collect();
@@ -385,6 +389,58 @@ fn the_deployment_chooses_a_branch() {
         (".env", "STAGE=prod\n"),
     ];
     assert_eq!(value(&files, "p/settings.py", "A"), "\"PROD\"");
+}
+
+#[test]
+fn the_deployment_says_what_a_variable_is() {
+    let settings = "import environ\nimport os\nfrom decouple import config, Csv\nenv = environ.Env(S=(bool, False))\nA = os.environ.get('A', 'a').split(',')\nB = env.bool('B', default=False)\nL = env.list('L', default=['x'])\nC = config('C', default='', cast=Csv())\nI = config('I', default=1, cast=int)\nS = env('S')\nK = os.environ['K']\nD = env.bool('DEBUG', default=False)\n";
+    let variables = "A=b,c B=True L=d,e C=f,g I=7 S=yes K=k DEBUG=True";
+    let list = variables.split(' ').map(|set| format!("      - {set}\n"));
+    let compose = format!(
+        "services:\n  web:\n    build: .\n    command: daphne p.asgi:application\n    environment:\n{}  worker:\n    build: .\n    command: celery -A p worker\n  db:\n    image: postgres\n    environment: {{A: z}}\n",
+        list.collect::<String>()
+    );
+    let image = format!("FROM python\nCOPY . /app\nENV {variables}\n");
+    let unit = format!(
+        "[Service]\nEnvironment={variables}\nExecStart=/srv/env/bin/daphne p.asgi:application\n"
+    );
+    let known = [
+        ("A", "[\"b\", \"c\"]="),
+        ("B", "True="),
+        ("L", "[\"d\"=, \"e\"=]="),
+        ("C", "[\"f\"=, \"g\"=]="),
+        ("I", "7="),
+        ("S", "True="),
+        ("K", "\"k\"="),
+        ("D", "False~"),
+    ];
+    for (path, file) in [
+        ("compose.yml", &compose),
+        ("Dockerfile", &image),
+        ("web.service", &unit),
+    ] {
+        let files = [("p/settings.py", settings), (path, file.as_str())];
+        for (name, expected) in known {
+            let told = value(&files, "p/settings.py", name);
+            assert_eq!(told, expected, "{path} {name}");
+        }
+    }
+    // A developer's file, another service that serves without it, and a value that is not written.
+    let other =
+        format!("{compose}  second:\n    build: .\n    command: daphne p.asgi:application\n");
+    let hidden = compose.replace("A=b,c", "A=${A}");
+    for (path, file) in [
+        ("compose.dev.yml", &compose),
+        ("compose.yml", &other),
+        ("compose.yml", &hidden),
+    ] {
+        let files = [("p/settings.py", settings), (path, file.as_str())];
+        assert_eq!(
+            value(&files, "p/settings.py", "A"),
+            "[\"a\"]~",
+            "{path} {file}"
+        );
+    }
 }
 
 #[test]

@@ -197,12 +197,11 @@ impl Django<'_> {
             Some(true) => return None,
             Some(false) => {}
             None => {
-                return Some(undecided(
-                    "which hosts ALLOWED_HOSTS holds is not in the files",
-                    std::mem::take(because),
-                ));
+                let why = self.unknown_hosts("which hosts ALLOWED_HOSTS holds");
+                return Some(undecided(&why, std::mem::take(because)));
             }
         }
+        because.extend(self.supplied_hosts());
         let setting = self.settings.get("ALLOWED_HOSTS");
         because.extend(setting.certain().map(|value| Because {
             span: value.span,

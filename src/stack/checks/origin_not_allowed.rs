@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::context::Context;
-use crate::django::data::Data;
+use crate::django::data::{Data, Origin};
 use crate::django::origin::{entries, is_dead, validates};
 use crate::django::settings::Settings;
 use crate::finding::{Finding, Report};
@@ -100,17 +100,29 @@ fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) 
         Some(value) => {
             // An empty list is told by a rule of its own.
             let list = entries(&value.data, true).filter(|list| !list.is_empty())?;
-            let finding = report
-                .finding(
-                    format!("no page of `{listed}` may open a socket: ALLOWED_HOSTS does not hold its host (403)"),
-                    span,
-                    "AllowedHostsOriginValidator compares the page's origin with these",
-                )
-                .note("Channels compares the Origin of the handshake with ALLOWED_HOSTS and closes it before it opens; pages themselves get 400 (DisallowedHost) under a host that is not in it")
-                .help(format!(
+            let message = format!(
+                "no page of `{listed}` may open a socket: ALLOWED_HOSTS does not hold its host (403)"
+            );
+            let compares = "AllowedHostsOriginValidator compares the page's origin with these";
+            let host = one.hosts.first()?;
+            let finding = match value.source() {
+                Origin::Supplied(name, set) => report
+                    .finding(message, set, format!("sets {name}, from which ALLOWED_HOSTS is made"))
+                    .label(span, compares)
+                    .help(format!(
+                        "add the host that is served, `{host}`, to what {name} is here, as the settings read it"
+                    )),
+                Origin::Default(name) | Origin::Hidden(name) => {
+                    report.finding(message, span, compares).help(format!(
+                        "set the variable {name} where the application is started, so that the host that is served is among them: `{host}`"
+                    ))
+                }
+                Origin::Literal => report.finding(message, span, compares).help(format!(
                     "add the host that is served:\nALLOWED_HOSTS = {}",
-                    with_entry(cx.project.slice(span), one.hosts.first()?)
-                ));
+                    with_entry(cx.project.slice(span), host)
+                )),
+            };
+            let finding = finding.note("Channels compares the Origin of the handshake with ALLOWED_HOSTS and closes it before it opens; pages themselves get 400 (DisallowedHost) under a host that is not in it");
             if value.is_default() || list.iter().all(|(entry, _)| is_local(entry)) {
                 finding.severity(Severity::Warning)
             } else {
