@@ -141,6 +141,8 @@ struct Generated {
     asked: Vec<Asked>,
     /// Whether the settings are classes.
     classes: bool,
+    /// What the deployment sets, besides which nothing is set.
+    deployed: Option<settings::Environment>,
 }
 
 fn generate(seed: u64) -> Generated {
@@ -158,15 +160,22 @@ fn generate(seed: u64) -> Generated {
         speaks,
         asked: application::requests(&mut random),
         classes,
+        deployed: None,
     }
 }
 
 fn one(seed: u64, python: &mut Python, found: &mut Found) -> Result<(), String> {
     let generated = generate(seed);
     found.projects += 1;
-    let Some(what) = generated.compare(python, found, seed)? else {
-        return Ok(());
-    };
+    let mut generated = generated;
+    let mut what = generated.compare(python, found, seed)?;
+    if what.is_none() && seed.is_multiple_of(2) {
+        // The same where a compose file says what the environment is.
+        let environment = settings::DEPLOYED[(seed / 2) as usize % settings::DEPLOYED.len()];
+        generated.deploy(environment);
+        what = generated.compare(python, found, seed)?;
+    }
+    let Some(what) = what else { return Ok(()) };
     let key = what.lines().next().map(str::to_owned);
     let (small, what) = generated.minimised(python, what, key)?;
     found
@@ -176,6 +185,25 @@ fn one(seed: u64, python: &mut Python, found: &mut Found) -> Result<(), String> 
 }
 
 impl Generated {
+    /// Lets a compose file set that environment.
+    fn deploy(&mut self, environment: settings::Environment) {
+        let pairs = environment.iter();
+        let set: String = pairs
+            .map(|(name, value)| format!("      {name}: \"{value}\"\n"))
+            .collect();
+        let compose = format!("services:\n  web:\n    build: .\n    environment:\n{set}");
+        self.files.push(("compose.yml".to_owned(), compose));
+        self.deployed = Some(environment);
+    }
+
+    /// The environments that its settings are evaluated in; it answers requests in the first.
+    fn environments(&self) -> Vec<settings::Environment> {
+        match self.deployed {
+            Some(deployed) => vec![deployed],
+            None => settings::ENVIRONMENTS.to_vec(),
+        }
+    }
+
     /// The first disagreement.
     fn compare(
         &self,
@@ -187,7 +215,8 @@ impl Generated {
             .into_iter()
             .chain(settings::SETTINGS)
             .collect();
-        let real = python.run(self, &names, &self.asked, &settings::ENVIRONMENTS)?;
+        let environments = self.environments();
+        let real = python.run(self, &names, &self.asked, &environments)?;
         let files = self
             .files
             .iter()
@@ -202,7 +231,9 @@ impl Generated {
         let Some(of) = of else {
             return Ok(Some("no settings are found".to_owned()));
         };
-        for (at, environment) in settings::ENVIRONMENTS.iter().enumerate() {
+        for (at, environment) in environments.iter().enumerate() {
+            // What the files show of it, a default among it, is the value.
+            let told = at == 0;
             let Some(values) = real[at].get("settings") else {
                 if at == 0 {
                     found.refused += 1;
@@ -214,12 +245,12 @@ impl Generated {
                 continue;
             };
             for name in &names {
-                let (of_them, unknown) = match environment.is_empty() {
+                let (of_them, unknown) = match told {
                     true => (&mut found.values, &mut found.values_unknown),
                     false => (&mut found.others, &mut found.others_unknown),
                 };
                 *of_them += 1;
-                match compare::setting(of, name, &values[name], environment.is_empty()) {
+                match compare::setting(of, name, &values[name], told) {
                     Fit::Yes => {}
                     Fit::Unknown => {
                         *unknown += 1;
@@ -255,7 +286,7 @@ impl Generated {
                 }
             }
         }
-        let answers = real[settings::ENVIRONMENTS.len()]["answers"].as_array();
+        let answers = real[environments.len()]["answers"].as_array();
         let mut undecided = Vec::new();
         for (asked, answer) in self.asked.iter().zip(answers.into_iter().flatten()) {
             found.requests += 1;
@@ -312,7 +343,8 @@ impl Generated {
                 break;
             }
             let asked: Vec<_> = left.iter().map(|(asked, ..)| *asked).collect();
-            let real = python.run(self, &[], &asked, &[environment])?;
+            let environment = [self.deployed.unwrap_or_default(), environment].concat();
+            let real = python.run(self, &[], &asked, &[&environment])?;
             let answers = real.get(1).and_then(|real| real["answers"].as_array());
             let mut answers = answers.into_iter().flatten();
             left.retain(|(_, answer, _)| answers.next().is_none_or(|other| other[0] == answer[0]));
@@ -438,7 +470,7 @@ impl Python {
         generated: &Generated,
         names: &[&str],
         asked: &[Asked],
-        environments: &[settings::Environment],
+        environments: &[&[(&str, &str)]],
     ) -> Result<Vec<Json>, String> {
         self.run += 1;
         let folder = self.folder.path().join(self.run.to_string());

@@ -70,6 +70,36 @@ pub(crate) const ENVIRONMENTS: [Environment; 4] = [
     ],
 ];
 
+/// Environments that a compose file sets, so that the files do say what they hold.
+pub(crate) const DEPLOYED: [Environment; 3] = [
+    &[
+        ("REDIRECT", "True"),
+        ("REDIRECT_NUMBER", "1"),
+        ("HOSTS", "www.example.com"),
+        ("T2", "no"),
+        ("V1", "v"),
+    ],
+    &[
+        ("STAGE", "production"),
+        ("REDIRECT", "False"),
+        ("REDIRECT_NUMBER", "0"),
+        ("HOSTS", "other.test,example.com"),
+        ("PROXY", "HTTP_X_FORWARDED_PROTO,https"),
+        ("V4", "v"),
+        ("V5", "yes"),
+    ],
+    &[
+        ("PRODUCTION", "1"),
+        ("T1", "1"),
+        ("T3", "no"),
+        ("EXTRA_HOST", "example.com"),
+        ("REQUIRED_HOST", "other.test"),
+        ("PROXY", "HTTP_X_FORWARDED_PROTO,http"),
+        ("V2", "v"),
+        ("V6", "v"),
+    ],
+];
+
 const HEAD: &str = "import os\nimport sys\nfrom pathlib import Path\n";
 
 /// What real modules begin with; Django runs with it.

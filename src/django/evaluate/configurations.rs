@@ -220,9 +220,13 @@ fn read(program: &Program<'_>, name: &str, kind: &str, call: &Call, at: &Possibl
     };
     let prefix = match call.keyword("environ_prefix") {
         None => "DJANGO_".to_owned(),
-        Some(_) => text("environ_prefix").map_or_else(String::new, |prefix| {
-            format!("{}_", prefix.trim_end_matches('_'))
-        }),
+        Some(_) => match text("environ_prefix")
+            .as_deref()
+            .map(|name| name.trim_end_matches('_'))
+        {
+            None | Some("") => String::new(),
+            Some(prefix) => format!("{prefix}_"),
+        },
     };
     let variable = text("environ_name").unwrap_or_else(|| name.to_owned());
     let variable = format!("{prefix}{variable}");
