@@ -72,7 +72,9 @@ impl<'a> Deployment<'a> {
         if asked.is_empty() {
             return read;
         }
-        read.mentions = Mentions::read(project, |name| asked.contains(name));
+        let is_about = |source: &Source| source.text.contains("addy");
+        let is_asked = |name: &str| asked.contains(name);
+        read.mentions = Mentions::read(project, is_asked, is_about, |_| None);
         let units = deploy::units(project, &["caddy"]);
         read.units = units
             .map(|(_, start, environment)| (named(start), environment))
@@ -103,9 +105,7 @@ impl<'a> Deployment<'a> {
 impl Supplies<'_, '_> {
     /// What is supplied for the variable `name`.
     pub(super) fn variable(&self, name: &str) -> Supplied {
-        let reads = |source: &Source| source.text.contains("addy");
-        let mentions = &self.deployment.mentions;
-        mentions.supplied(name, &self.running, |_| true, reads)
+        self.deployment.mentions.supplied(name, &self.running, "")
     }
 }
 

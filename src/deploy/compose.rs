@@ -416,6 +416,8 @@ impl<'p> Files<'p> {
     fn contents(&self, layers: &[Layer<'_, 'p>], built: Option<&Build>) -> Container {
         let project = self.project;
         let has_build = written_build(layers).is_some();
+        let built_from = built.filter(|build| build.dockerfile.is_none());
+        let built_from = built_from.map(|build| build.context.clone());
         let built = built.and_then(|build| {
             let file = project.source(build.dockerfile?);
             let target = build.target.as_deref();
@@ -427,6 +429,7 @@ impl<'p> Files<'p> {
             (None, false, Some(image)) => Container::of_image(image, &substitute(image, &|_| None)),
             _ => Container {
                 altered: true,
+                built_from,
                 ..Container::default()
             },
         };

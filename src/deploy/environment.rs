@@ -1,8 +1,8 @@
 //! The environment of a container or a unit: which variables the files set there, and to what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
-use super::{Container, is_compose, is_dockerfile};
+use super::{Container, is_compose, is_dockerfile, outward};
 use crate::project::Project;
 use crate::source::{Kind, Source, Span};
 use crate::yaml::{Node, Yaml};
@@ -21,53 +21,97 @@ pub enum Supplied {
     Nothing,
 }
 
+/// What concerns applications, by the folder of the one in which it lies.
+#[derive(Debug)]
+pub struct Owned<'a, T> {
+    /// In no application's folder.
+    loose: Vec<T>,
+    by_owner: BTreeMap<&'a str, Vec<T>>,
+}
+
+impl<T> Default for Owned<'_, T> {
+    fn default() -> Self {
+        Self {
+            loose: Vec::new(),
+            by_owner: BTreeMap::new(),
+        }
+    }
+}
+
+impl<'a, T> Owned<'a, T> {
+    /// What lies in the application of that folder, or in none.
+    pub fn of(&mut self, owner: Option<&'a str>) -> &mut Vec<T> {
+        match owner {
+            Some(owner) => self.by_owner.entry(owner).or_default(),
+            None => &mut self.loose,
+        }
+    }
+
+    /// What may concern the application in `home`: all that lies in no other's folder.
+    pub fn concerning<'s>(&'s self, home: &'s str) -> impl Iterator<Item = &'s T> {
+        let around = outward(home).filter_map(|folder| self.by_owner.get(folder));
+        let below = self
+            .by_owner
+            .range(home..)
+            .skip_while(move |(folder, _)| **folder == home);
+        let below = below
+            .take_while(move |(folder, _)| folder.starts_with(home))
+            .filter(move |(folder, _)| home.is_empty() || folder[home.len()..].starts_with('/'));
+        let owned = around.chain(below.map(|(_, own)| own)).flatten();
+        self.loose.iter().chain(owned)
+    }
+}
+
 /// The files of a project that speak of the variables that its programs ask for.
 #[derive(Debug, Default)]
 pub struct Mentions<'a> {
-    by_name: HashMap<&'a str, Vec<&'a Source>>,
+    /// Whether they are scripts, by the names.
+    by_name: HashMap<&'a str, Owned<'a, bool>>,
     /// Those that start something with a file of variables.
-    with_files: Vec<&'a Source>,
+    with_files: Owned<'a, ()>,
 }
 
 impl<'a> Mentions<'a> {
-    /// Where `project` speaks of the variables that are `asked` for.
-    pub fn read(project: &'a Project, asked: impl Fn(&str) -> bool) -> Self {
+    /// Where `project` speaks of the variables that are `asked` for; what is `about` the programs
+    /// may start them with a file of variables. Each file has an `owner`, as in [`Owned`].
+    pub fn read(
+        project: &'a Project,
+        asked: impl Fn(&str) -> bool,
+        about: impl Fn(&Source) -> bool,
+        owner: impl Fn(&'a Source) -> Option<&'a str>,
+    ) -> Self {
         let mut read = Self::default();
         let commands = project.of_kind(Kind::Command);
         for source in commands.chain(project.of_kind(Kind::Tasks)) {
             let text = source.text.as_str();
+            let owner = owner(source);
             let files = ["env_file", "EnvironmentFile=", "env-file", "envfile"];
-            if files.iter().any(|mark| text.contains(mark)) {
-                read.with_files.push(source);
+            if about(source) && files.iter().any(|mark| text.contains(mark)) {
+                read.with_files.of(owner).push(());
             }
+            let is_script = !is_unit(source) && !is_compose(source) && !is_dockerfile(source);
             let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
             for name in words.filter(|word| asked(word)) {
-                let known = read.by_name.entry(name).or_default();
-                if known.last().is_none_or(|last| last.id != source.id) {
-                    known.push(source);
+                let known = read.by_name.entry(name).or_default().of(owner);
+                if !known.contains(&is_script) {
+                    known.push(is_script);
                 }
             }
         }
         read
     }
 
-    /// What is supplied for the variable `name` of a program that runs in each of these
+    /// What is supplied for the variable `name` of a program in `home` that runs in each of these
     /// environments. What they do not agree about nobody knows, nor what else a script sets; where
     /// none is known, nor what any file says that may concern the program, or a file of variables
     /// that such a file names.
-    pub fn supplied(
-        &self,
-        name: &str,
-        running: &[&Environment],
-        concerns: impl Fn(&Source) -> bool,
-        reads: impl Fn(&Source) -> bool,
-    ) -> Supplied {
-        let named = self.by_name.get(name).into_iter().flatten();
-        let mut named = named.filter(|source| concerns(source));
+    pub fn supplied(&self, name: &str, running: &[&Environment], home: &str) -> Supplied {
+        let named = self.by_name.get(name).into_iter();
+        let mut named = named.flat_map(|named| named.concerning(home));
         let mut told = running.iter().map(|one| one.supplies(name));
         let Some(first) = told.next() else {
-            let is_told = named.next().is_some();
-            return match is_told || self.with_files.iter().any(|source| reads(source)) {
+            let mut files = self.with_files.concerning(home);
+            return match named.next().is_some() || files.next().is_some() {
                 true => Supplied::Hidden,
                 false => Supplied::Nothing,
             };
@@ -80,11 +124,9 @@ impl<'a> Mentions<'a> {
             Supplied::Literal(..) => value(&other) == value(&first),
             _ => other == first,
         };
-        let is_script =
-            |source: &Source| !is_unit(source) && !is_compose(source) && !is_dockerfile(source);
         match told.all(is_same) {
             false => Supplied::Hidden,
-            true if first == Supplied::Nothing && named.any(|source| is_script(source)) => {
+            true if first == Supplied::Nothing && named.any(|is_script| *is_script) => {
                 Supplied::Hidden
             }
             true => first,

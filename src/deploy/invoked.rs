@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::is_compose;
+use super::{is_compose, outward};
 use crate::project::{Project, join};
 use crate::source::{Kind, Source};
 
@@ -52,7 +52,8 @@ impl Invoked {
                 // Where one of them is not here, nobody knows what it says.
                 invoked.chains.extend(found.filter(|found| found.len() > 1));
                 if !named.profiles.is_empty()
-                    && let Some(folder) = outward(source).find(|folder| folders.contains(folder))
+                    && let Some(folder) =
+                        outward(source.folder()).find(|folder| folders.contains(folder))
                 {
                     let known = invoked.profiles.entry(folder.to_owned()).or_default();
                     known.extend(named.profiles.into_iter().map(str::to_owned));
@@ -144,15 +145,8 @@ fn named(line: &str) -> Option<Named<'_>> {
     Some(named)
 }
 
-/// The folder of `source` and those around it, where commands are run.
-fn outward(source: &Source) -> impl Iterator<Item = &str> {
-    std::iter::successors(Some(source.folder()), |folder| {
-        (!folder.is_empty()).then(|| folder.rsplit_once('/').map_or("", |(outer, _)| outer))
-    })
-}
-
 /// The file of `path`, as seen from one of these folders.
 fn find(source: &Source, path: &str, by_path: &HashMap<&str, usize>) -> Option<usize> {
-    let mut folders = outward(source);
+    let mut folders = outward(source.folder());
     folders.find_map(|folder| by_path.get(join(folder, path)?.as_str()).copied())
 }

@@ -13,7 +13,7 @@ use crate::finding::Undecided;
 use crate::project::{Project, Version, join, parse_version};
 use crate::source::{Kind, Source, SourceId, Span};
 
-pub use environment::{Environment, Mentions, Supplied, units};
+pub use environment::{Environment, Mentions, Owned, Supplied, units};
 
 /// Containers of one project. Real ones have a few; a generated bomb ends here.
 const MAX_CONTAINERS: usize = 200;
@@ -66,6 +66,8 @@ pub struct Container {
     pub environment: Environment,
     /// The Dockerfile that builds its image.
     pub dockerfile: Option<SourceId>,
+    /// The folder that its image is built from in a way that the files do not show.
+    pub built_from: Option<String>,
     /// It is but an image, for which a service says more.
     pub is_image: bool,
 }
@@ -240,6 +242,13 @@ pub fn named_files(source: &Source) -> Vec<String> {
         .collect()
 }
 
+/// A path, and the folders around it.
+pub(crate) fn outward(path: &str) -> impl Iterator<Item = &str> {
+    std::iter::successors(Some(path), |path| {
+        (!path.is_empty()).then(|| path.rsplit_once('/').map_or("", |(outer, _)| outer))
+    })
+}
+
 /// The end of a path, without what climbs.
 fn tail(path: &str) -> String {
     let parts = path
@@ -315,6 +324,25 @@ impl Container {
         let (mount, rest) = mount?;
         let from = mount.from.as_ref().filter(|from| !from.contains('*'))?;
         join(from, rest)
+    }
+
+    /// Whether the file at `path` in the project is in the container. An image whose Dockerfile is
+    /// not there is taken to hold the folder that it is built from.
+    pub fn holds(&self, path: &str) -> bool {
+        let built_from = self.built_from.as_deref();
+        built_from.is_some_and(|folder| !within(&[(path, 0)], folder).is_empty())
+            || !self.placed(&[(path, 0)]).is_empty()
+    }
+
+    /// The files and folders of the project that it may hold something of.
+    pub fn origins(&self) -> impl Iterator<Item = &str> {
+        let mounted = self.mounts.iter().filter_map(|mount| mount.from.as_deref());
+        let plain = mounted.map(|path| match path.split_once('*') {
+            // All that a glob may mean lies in this folder.
+            Some((before, _)) => before.rsplit_once('/').map_or("", |(folder, _)| folder),
+            None => path,
+        });
+        plain.chain(self.built_from.as_deref())
     }
 
     /// Where in the container each of `paths` (sorted, relative to the project's root) lies: its

@@ -138,6 +138,7 @@ services:
     build: .
     environment:
       DJANGO_SETTINGS_MODULE: PACKAGE.settings.production
+      HOSTS: .DOMAIN
     depends_on: [redis]
   redis:
     image: redis:7
@@ -242,8 +243,9 @@ CHANNEL_LAYERS = {
 ";
 
 const PRODUCTION: &str = "\
+import os
 from .base import *
-ALLOWED_HOSTS = ['.DOMAIN']
+ALLOWED_HOSTS = os.environ.get('HOSTS', 'localhost').split(',')
 ";
 
 const ASGI: &str = "\

@@ -4,9 +4,9 @@ use std::collections::{HashMap, HashSet};
 
 use super::is_development;
 use super::methods::split;
-use crate::deploy::{self, Container, Environment, Mentions, Service, Supplied};
+use crate::deploy::{self, Container, Environment, Mentions, Owned, Service, Supplied};
 use crate::django::data::{Call, Data, Origin, Possible, Values, bounded, certain};
-use crate::django::{home, is_for_development, is_within};
+use crate::django::{home, is_for_development};
 use crate::project::Project;
 use crate::source::{Kind, Source, Span};
 
@@ -14,8 +14,10 @@ use crate::source::{Kind, Source, Span};
 #[derive(Debug)]
 pub(super) struct Deployment<'p> {
     project: &'p Project,
+    /// The containers that may serve in production, by the folders and files that each holds.
+    holding: HashMap<String, Vec<&'p Container>>,
     /// The units that start a server of Python's.
-    units: Vec<(&'p Source, Environment)>,
+    units: Owned<'p, Environment>,
     mentions: Mentions<'p>,
     /// See [`production`].
     production: HashMap<String, String>,
@@ -70,41 +72,52 @@ impl Told {
 impl<'p> Deployment<'p> {
     pub(super) fn read(project: &'p Project) -> Self {
         let is_asked = |name: &str| name.bytes().any(|byte| byte.is_ascii_uppercase());
-        let units = deploy::units(project, &SERVERS);
+        let mut units = Owned::default();
+        for (unit, _, environment) in deploy::units(project, &SERVERS) {
+            units.of(owner(project, unit)).push(environment);
+        }
+        let mut holding: HashMap<String, Vec<&Container>> = HashMap::new();
+        let deployment = project.deployment();
+        let services = deployment.services.iter().filter(|service| {
+            !is_for_development(project.source(service.span.source)) && serves(service)
+        });
+        let services = services.map(|service| &service.container);
+        for container in services.chain(deployment.images.iter()) {
+            for path in container.origins() {
+                let own = holding.entry(path.to_owned()).or_default();
+                let is_same = |last: &&Container| std::ptr::eq(*last, container);
+                if !own.last().is_some_and(is_same) {
+                    own.push(container);
+                }
+            }
+        }
         Self {
             project,
-            units: units
-                .map(|(unit, _, environment)| (unit, environment))
-                .collect(),
-            mentions: Mentions::read(project, is_asked),
+            holding,
+            units,
+            mentions: Mentions::read(project, is_asked, |_| true, |source| owner(project, source)),
             production: production(project),
         }
     }
 
     /// In what the module `source` runs in production.
     pub(super) fn running(&self, source: &Source) -> Vec<&Environment> {
-        let holds = |container: &Container| {
-            let placed = container.placed(&[(source.path.as_str(), 0)]);
-            !placed.is_empty()
-        };
-        let deployment = self.project.deployment();
-        let services = deployment.services.iter().filter(|service| {
-            // Without its Dockerfile, an image is taken to hold the folder that it is built from.
-            let unseen = service.build.as_ref();
-            let unseen = unseen.filter(|build| build.dockerfile.is_none());
-            !is_for_development(self.project.source(service.span.source))
-                && (holds(&service.container)
-                    || unseen.is_some_and(|build| is_within(source.folder(), &build.context)))
-                && serves(service)
-        });
-        let services = services.map(|service| &service.container);
-        let images = deployment.images.iter().filter(|image| holds(image));
-        let containers = services.chain(images);
-        let units = self.units.iter();
-        let units = units.filter(|(unit, _)| self.concerns(unit, source));
+        let path = source.path.as_str();
+        let mut containers: Vec<&Container> = Vec::new();
+        let near = deploy::outward(path).filter_map(|folder| self.holding.get(folder));
+        for container in near.flatten() {
+            let is_known = containers
+                .iter()
+                .any(|known| std::ptr::eq(*known, *container));
+            if !is_known && container.holds(path) {
+                containers.push(container);
+            }
+        }
+        let home = home(self.project, self.project.source(source.id));
         containers
+            .into_iter()
             .map(|container| &container.environment)
-            .chain(units.map(|(_, environment)| environment))
+            .chain(self.units.concerning(home))
             .collect()
     }
 
@@ -116,11 +129,12 @@ impl<'p> Deployment<'p> {
                 origin: Origin::Literal,
             };
         }
-        let concerns = |other: &Source| self.concerns(other, source);
         // What a developer's machine is told of it is nothing that production knows.
         let supplied = match name.contains("DEBUG") {
             true => Supplied::Nothing,
-            false => self.mentions.supplied(name, running, concerns, concerns),
+            false => self
+                .mentions
+                .supplied(name, running, home(self.project, source)),
         };
         match supplied {
             Supplied::Literal(value, span) => Told {
@@ -137,21 +151,16 @@ impl<'p> Deployment<'p> {
             },
         }
     }
-
-    /// Whether a file may speak of the application that a module belongs to: it lies in no other's.
-    fn concerns(&self, file: &Source, module: &Source) -> bool {
-        let (owner, module) = (home(self.project, file), home(self.project, module));
-        let is_whole = |home: &str| self.project.files.contains(&at(home, "manage.py"));
-        !is_whole(owner) || is_within(module, owner) || is_within(owner, module)
-    }
 }
 
-/// The path of what lies in a folder.
-fn at(folder: &str, name: &str) -> String {
-    match folder {
-        "" => name.to_owned(),
-        _ => format!("{folder}/{name}"),
-    }
+/// The folder of the application in which a file lies, if that has a `manage.py` there.
+fn owner<'a>(project: &Project, source: &'a Source) -> Option<&'a str> {
+    let home = home(project, source);
+    let whole = match home {
+        "" => "manage.py".to_owned(),
+        _ => format!("{home}/manage.py"),
+    };
+    project.files.contains(&whole).then_some(home)
 }
 
 /// The variables that a project's own deployment sets to `production`, with that word: they choose
