@@ -72,11 +72,14 @@ pub fn check_resolved(context: &Context<'_>, selection: &Selection) -> Outcome {
     };
     excuse_what_did_not_run(context, &early);
     context.prepare();
-    let unclear = stack::unclear(context, &outcome.undecided);
-    outcome.undecided.extend(unclear);
+    let mut told: BTreeSet<Span> = BTreeSet::new();
     for rules in [early, late] {
         let reports = parallel::map(&rules, project.pays_threads(), |rule| run(rule, context));
         for (findings, undecided) in reports {
+            let lost = findings
+                .iter()
+                .filter(|finding| finding.severity > Severity::Info);
+            told.extend(lost.flat_map(Finding::spans));
             let kept = findings
                 .into_iter()
                 .filter(|finding| !is_suppressed(finding, context));
@@ -84,6 +87,12 @@ pub fn check_resolved(context: &Context<'_>, selection: &Selection) -> Outcome {
             outcome.undecided.extend(undecided);
         }
     }
+    // What a rule would say that does not run is not missing.
+    let is_whole = rules()
+        .iter()
+        .all(|rule| is_selected(rule, project, selection));
+    let unclear = stack::unclear(context, &outcome.undecided, is_whole.then_some(&told));
+    outcome.undecided.extend(unclear);
     supersede(&mut outcome.findings);
     finish(outcome, project, selection)
 }

@@ -13,7 +13,6 @@ use super::stray::{Asked, servers_for};
 use crate::finding::Undecided;
 use crate::handshake::Evidence;
 use crate::project::{Declared, Project};
-use crate::source::Kind;
 
 /// The declared endpoints by the configuration and location that take them.
 pub(super) type Places = BTreeMap<(u32, u32), Vec<Evidence>>;
@@ -21,7 +20,7 @@ pub(super) type Places = BTreeMap<(u32, u32), Vec<Evidence>>;
 /// The URLs to send through each configuration, with the server that each of them meets.
 pub(super) type Urls = BTreeMap<u32, Vec<(u32, Asked)>>;
 
-/// Finds what takes the declared endpoints; what nothing takes is noted.
+/// Finds what takes the declared endpoints.
 pub(super) fn places(
     project: &Project,
     arena: Arena<'_>,
@@ -83,7 +82,6 @@ fn takers(project: &Project, arena: Arena<'_>, endpoint: &Declared) -> Takers {
     });
     let mut locations = BTreeSet::new();
     let mut asked = BTreeSet::new();
-    let mut answered = false;
     for view in views() {
         let servers: Vec<u32> = match &host {
             // A path alone is asked of every server.
@@ -114,12 +112,7 @@ fn takers(project: &Project, arena: Arena<'_>, endpoint: &Declared) -> Takers {
                 Found::Location(location) => {
                     found.insert(tried(view, location).unwrap_or(location));
                 }
-                Found::Nowhere => {
-                    let item = view.config.servers[server as usize].item;
-                    let level = view.level(item);
-                    answered |= level.answers.is_some() || level.unseen.is_some();
-                }
-                Found::Slash(_) | Found::Unknown => answered = true,
+                Found::Nowhere | Found::Slash(_) | Found::Unknown => {}
             }
         }
         // A server that names the path is meant; the catch-all of another is not.
@@ -143,12 +136,6 @@ fn takers(project: &Project, arena: Arena<'_>, endpoint: &Declared) -> Takers {
                 "no `server_name` is its host, and several configurations have a default server",
             );
         }
-    } else if locations.is_empty()
-        && !answered
-        && first_server(arena).is_some()
-        && project.of_kind(Kind::Caddyfile).next().is_none()
-    {
-        open = Some("no location of the nginx configuration takes it");
     }
     Takers {
         locations,
@@ -262,26 +249,21 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_takes_is_noted() {
-        let conf = "events {}\nhttp { server { location /api { proxy_pass http://a:1; } } }";
-        for endpoint in ["/live", "wss://x/live"] {
-            let (count, notes) = outcome(endpoint, &[("nginx.conf", conf)]);
-            assert_eq!(count, 0);
-            assert!(notes[0].contains("takes it"), "{notes:?}");
+    fn what_nothing_takes_is_noted_once() {
+        let nowhere = "events {}\nhttp { server { location /api { proxy_pass http://a:1; } } }";
+        let redirects = "events {}\nhttp { server { return 301 https://x$request_uri; } }";
+        for conf in [nowhere, redirects] {
+            for endpoint in ["/live", "wss://x/live"] {
+                for more in [&[][..], &[("Caddyfile", "y {\n}\n")]] {
+                    let files = [&[("nginx.conf", conf)], more].concat();
+                    let (count, notes) = outcome(endpoint, &files);
+                    assert_eq!(count, 0);
+                    assert!(
+                        matches!(notes.as_slice(), [one] if one.contains("lets a WebSocket through")),
+                        "{notes:?}"
+                    );
+                }
+            }
         }
-        assert_eq!(
-            outcome("/live", &[("nginx.conf", conf), ("Caddyfile", "x {\n}\n")]),
-            (0, vec![])
-        );
-        assert_eq!(
-            outcome(
-                "/live",
-                &[(
-                    "nginx.conf",
-                    "events {}\nhttp { server { return 301 https://x$request_uri; } }"
-                )]
-            ),
-            (0, vec![])
-        );
     }
 }

@@ -588,3 +588,68 @@ fn a_template_that_names_the_host_leaves_the_port() {
         assert_eq!(ways(&files).join("; "), expected, "{servers}");
     }
 }
+
+#[test]
+fn a_declared_endpoint_or_a_lone_application_is_never_called_clean_unasked() {
+    let nginx = |inside: &str| conf(&format!("server {{ listen 80; {inside} }}"));
+    let passes = nginx(&format!(
+        "location / {{ {UPGRADE} proxy_pass http://web; }}"
+    ));
+    let hidden = nginx(&format!(
+        "location / {{ {UPGRADE} include /etc/nginx/more.conf; proxy_pass http://web; }}"
+    ));
+    let redirects = nginx("return 301 https://$host$request_uri;");
+    let plain = nginx("location / { proxy_pass http://web; }");
+    let caddy = "a.example.com {\n\troot * /srv\n\tfile_server\n}\n".to_owned();
+    let endpoint = |endpoint: &str| format!("[websocket]\nendpoints = [\"{endpoint}\"]\n");
+    let gone = "no way in this project lets a WebSocket through at";
+    for (path, text, asked, told) in [
+        ("nginx.conf", &passes, "/live/feed", ""),
+        ("nginx.conf", &hidden, "/live/feed", "can't be told"),
+        ("nginx.conf", &redirects, "/live/feed", gone),
+        // A rule's.
+        ("nginx.conf", &plain, "/live/feed", ""),
+        ("Caddyfile", &caddy, "/live/feed", gone),
+        ("Caddyfile", &caddy, "wss://b.example.com/live/feed", gone),
+        ("notes.txt", &caddy, "/live/feed", gone),
+    ] {
+        let config = endpoint(asked);
+        let files = [(path, text.as_str()), ("wslint.toml", config.as_str())];
+        let project = Project::in_memory(files).expect("valid");
+        let outcome = check(&project, &Selection::default());
+        let notes: Vec<&str> = outcome
+            .undecided
+            .iter()
+            .map(|note| note.message.as_str())
+            .collect();
+        match told {
+            "" => assert!(notes.is_empty(), "{text} {notes:?}"),
+            told => {
+                assert!(
+                    matches!(notes.as_slice(), [one] if one.contains(told)),
+                    "{text} {notes:?}"
+                )
+            }
+        }
+    }
+    // Nothing stands before daphne.
+    let settings = SETTINGS.replace("['*']", "['shop.example.com']");
+    let hidden = SETTINGS.replace("['*']", "[__import__('os').environ['HOST']]");
+    let validated = ASGI
+        .replace("URLRouter([", "AllowedHostsOriginValidator(URLRouter([")
+        .replace("])})", "]))})");
+    let asgi =
+        format!("from channels.security.websocket import AllowedHostsOriginValidator\n{validated}");
+    for (settings, count) in [(settings, 0), (hidden, 1)] {
+        let files = [
+            ("Procfile", "web: daphne site.asgi:application\n"),
+            ("site/settings.py", settings.as_str()),
+            ("site/asgi.py", asgi.as_str()),
+            ("news/consumers.py", NEWS),
+        ];
+        let project = Project::in_memory(files).expect("valid");
+        let outcome = check(&project, &Selection::default());
+        assert_eq!(outcome.undecided.len(), count, "{:?}", outcome.undecided);
+        assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
+    }
+}
