@@ -1,8 +1,12 @@
 //! Routes of an application that no handshake reaches through a proxy of the project: where they
 //! are lost, and how.
 
+mod beside;
+
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(super) use self::beside::{Below, Beside};
+use self::beside::{Beyond, beside};
 use super::topology::Program;
 use super::ways::{self, Meant};
 use super::{Stack, Traced};
@@ -12,7 +16,7 @@ use crate::finding::{Finding, Report};
 use crate::handshake::{Entrance, Evidence, Judged, Outcome, Takes, Upstream, judge};
 use crate::rule::{Check, Severity, rules};
 use crate::source::{SourceId, Span};
-use crate::trace::{Asked, Run, Step, Tracer, Verdict, names};
+use crate::trace::{Run, Step, Tracer, Verdict, names};
 use crate::value::Value;
 
 /// Paths that one entrance names and that are tried as what clients ask for.
@@ -62,18 +66,10 @@ pub struct Lost {
     pub(super) span: Span,
     /// The block that passes sockets on to the application, under another path than the route's.
     pub(super) beside: Option<Beside>,
+    /// The path below which clients ask for all that the application has.
+    pub(super) below: Option<Below>,
     /// The routes, each with the first way on which it is lost, as indices of [`Context::ways`].
     pub(super) ways: Vec<usize>,
-}
-
-/// A block that forwards upgrades to the application.
-#[derive(Clone, Debug)]
-pub(super) struct Beside {
-    pub(super) span: Span,
-    /// The path that it names.
-    pub(super) path: String,
-    /// The line that passes sockets on.
-    pub(super) pass: Span,
 }
 
 /// What becomes of a route on one way.
@@ -161,7 +157,8 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
             continue;
         }
         let run = &traced.way.runs[0];
-        let beside = match beside(cx, &stack, &tracer, traced) {
+        let below = Below::of(cx, &stack, traced);
+        let beside = match beside(cx, &stack, &tracer, traced, below.as_ref()) {
             Beyond::Reached => continue,
             Beyond::Beside(beside) if !matches!(how, How::Moved { .. }) => Some(beside),
             _ => None,
@@ -175,11 +172,16 @@ pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
             how,
             step,
             beside,
+            below,
             ways: vec![index],
         };
         if let Some(beside) = &one.beside {
             one.span = beside.span;
-            if matches!(one.how, How::Answered(_)) {
+            let is_public = one
+                .below
+                .as_ref()
+                .is_some_and(|below| below.is(&beside.path));
+            if is_public || matches!(one.how, How::Answered(_)) {
                 let arrives = format!("{}{}", beside.path.trim_end_matches('/'), traced.path);
                 one.how = How::Moved { arrives };
             }
@@ -466,64 +468,6 @@ fn unknown_host(stack: &Stack<'_>, run: &Run) -> Option<How> {
             place: entrance.span,
         })
     })
-}
-
-/// What other paths lead to.
-enum Beyond {
-    /// The route: clients are meant to ask for another path than the application's.
-    Reached,
-    /// The application, and no route of it.
-    Beside(Beside),
-    Nothing,
-}
-
-/// Where the paths that this entrance names lead, with the route's path behind them.
-fn beside(cx: &Context<'_>, stack: &Stack<'_>, tracer: &Tracer<'_>, traced: &Traced) -> Beyond {
-    let Some(entrance) = &traced.entrance else {
-        return Beyond::Nothing;
-    };
-    let Some(route) = traced
-        .route
-        .and_then(|route| stack.django.routes.get(route))
-    else {
-        return Beyond::Nothing;
-    };
-    let mut beside = None;
-    let paths = stack.hops[traced.entry].paths(entrance);
-    let named = paths
-        .iter()
-        .filter(|path| path.starts_with('/') && *path != "/");
-    for path in named.take(MAX_PATHS) {
-        // A prefix that the route begins with is none that clients put before it.
-        let before = (!traced.path.starts_with(path.as_str()))
-            .then(|| format!("{}{}", path.trim_end_matches('/'), traced.path));
-        for asked in before.iter().chain([path]) {
-            let way = tracer.through(traced.entry, entrance, asked, Asked::Handshake);
-            let run = &way.runs[0];
-            let Some(last) = run.steps.last().filter(|last| is_own(stack, traced, last)) else {
-                continue;
-            };
-            if !matches!(judge(&last.arrived), Judged::Opens) || is_for_pages(stack, traced, last) {
-                continue;
-            }
-            let opens = matches!(last.passage.outcome, Outcome::Answers { status: Some(101) });
-            if opens || route.matches(&last.arrived.path) != Some(false) {
-                return Beyond::Reached;
-            }
-            let at = run.steps.iter().find(|step| step.hop.is_some());
-            // Caddy forwards every upgrade; in nginx somebody wrote it down.
-            if let (None, Some(at)) = (&beside, at)
-                && at.layer == "nginx"
-            {
-                beside = Some(Beside {
-                    span: at.at,
-                    path: path.clone(),
-                    pass: pass(cx, at),
-                });
-            }
-        }
-    }
-    beside.map_or(Beyond::Nothing, Beyond::Beside)
 }
 
 /// The bytes that one would change.

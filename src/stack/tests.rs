@@ -36,6 +36,7 @@ pub(super) fn with<T>(files: &[(&str, &str)], look: impl FnOnce(&Context<'_>) ->
     let django = django
         .iter()
         .map(|(path, text)| (path.as_str(), text.as_str()));
+    let django = django.filter(|(path, _)| files.iter().all(|(own, _)| own != path));
     let project = Project::in_memory(files.iter().copied().chain(django)).expect("valid");
     look(&Context::resolve(&project))
 }

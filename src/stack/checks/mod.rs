@@ -101,6 +101,10 @@ impl<'a, 'p> Told<'a, 'p> {
                 None => finding,
             };
         }
+        if let Some(below) = &self.lost.below {
+            let message = format!("puts the application below `{}`", below.path);
+            finding = label(finding, below.place, message);
+        }
         let before = &self.run().steps[..self.lost.step];
         for step in before.iter().filter(|step| step.hop.is_some()) {
             finding = label(
@@ -134,7 +138,12 @@ impl<'a, 'p> Told<'a, 'p> {
 
     /// How to see it for oneself.
     fn trace(&self) -> String {
-        format!("`wslint trace {}` shows the whole way", self.traced.way.url)
+        let (url, path) = (&self.traced.way.url, &self.traced.path);
+        let url = match &self.lost.below {
+            Some(below) => url.replacen(path, &format!("{}{path}", below.path), 1),
+            None => url.clone(),
+        };
+        format!("`wslint trace {url}` shows the whole way")
     }
 
     /// The beginning that the paths of all its routes share, up to a slash.
@@ -223,15 +232,23 @@ impl<'a, 'p> Told<'a, 'p> {
 
     /// A block of its own for sockets below `prefix`, as the losing proxy writes it, at `address`.
     fn block(&self, prefix: &str, address: &str) -> String {
-        let prefix = if prefix == "/" {
-            &self.traced.path
-        } else {
-            prefix
+        let prefix = match prefix {
+            "/" => self.traced.path.split('?').next().unwrap_or(prefix),
+            prefix => prefix,
+        };
+        // Where clients ask for it, and what the application gets.
+        let below = self.lost.below.as_ref();
+        let public = below.map_or("", |below| below.path.as_str());
+        let (strip, uri) = match below {
+            Some(below) if below.is_stripped => (format!("\turi strip_prefix {public}\n"), prefix),
+            _ => (String::new(), ""),
         };
         match self.step().layer {
-            "caddy" => format!("handle {prefix}* {{\n\treverse_proxy {address}\n}}"),
+            "caddy" => {
+                format!("handle {public}{prefix}* {{\n{strip}\treverse_proxy {address}\n}}")
+            }
             _ => format!(
-                "location {prefix} {{\n    proxy_pass http://{address};\n    proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection \"upgrade\";\n    proxy_set_header Host $host;\n}}"
+                "location {public}{prefix} {{\n    proxy_pass http://{address}{uri};\n    proxy_http_version 1.1;\n    proxy_set_header Upgrade $http_upgrade;\n    proxy_set_header Connection \"upgrade\";\n    proxy_set_header Host $host;\n}}"
             ),
         }
     }

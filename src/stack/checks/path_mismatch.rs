@@ -3,7 +3,8 @@
 use super::{Told, label};
 use crate::context::Context;
 use crate::finding::Report;
-use crate::stack::lost::How;
+use crate::source::Kind;
+use crate::stack::lost::{Beside, How};
 
 /// Reports proxies that make a path of a route's that is none.
 pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
@@ -27,9 +28,8 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                     format!("leaves `{}` in the path", beside.path),
                 )
                 .help(format!(
-                    "take the prefix off before the application sees it:\nlocation {}/ {{\n    {}/;",
-                    beside.path.trim_end_matches('/'),
-                    without_uri(&told.quote(beside.pass)),
+                    "take the prefix off before the application sees it:\n{}",
+                    without_prefix(&told, beside),
                 ))
                 .help(match told.rerouted("", beside.path.trim_start_matches('/')) {
                     Some(line) => format!("or begin the routes with it:\n{line},"),
@@ -86,6 +86,34 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
                 .note(told.trace()),
         );
     }
+}
+
+/// The lines that take a prefix off which a block leaves in the path.
+fn without_prefix(told: &Told<'_, '_>, beside: &Beside) -> String {
+    let prefix = beside.path.trim_end_matches('/');
+    let (line, pass) = (told.quote(beside.span), told.quote(beside.pass));
+    if told.cx.project.source(beside.span.source).kind != Kind::Caddyfile {
+        return format!("location {prefix}/ {{\n    {}/;", without_uri(&pass));
+    }
+    // What else the block holds may name the whole path.
+    if beside.is_whole && line.starts_with("handle ") {
+        return format!("{} {{", line.replacen("handle", "handle_path", 1));
+    }
+    let mut words = pass.split(' ').skip(1).peekable();
+    let matcher = words.next_if(|word| word.starts_with(['@', '/', '*']));
+    let matcher = matcher.map_or(String::new(), |matcher| format!("{matcher} "));
+    let rest: Vec<&str> = words.collect();
+    let configs = told.cx.caddy.configs.iter();
+    let mut handlers = configs
+        .flat_map(|config| &config.sites)
+        .flat_map(|site| &site.handlers.all);
+    let has_block =
+        handlers.any(|handler| handler.head == beside.pass && handler.span.end > handler.head.end);
+    let block = if has_block { " {\n\t\t…\n\t}" } else { "" };
+    format!(
+        "route {matcher}{{\n\turi strip_prefix {prefix}\n\treverse_proxy {}{block}\n}}",
+        rest.join(" ")
+    )
 }
 
 /// A line that passes requests on, without the path after its address.

@@ -113,6 +113,65 @@ fn a_path_is_mended_in_the_files_own_words() {
     );
 }
 
+#[test]
+fn what_the_application_lives_below_is_in_the_lines_to_write() {
+    let settings =
+        "ROOT_URLCONF = 'site.urls'\nINSTALLED_APPS = ['channels']\nFORCE_SCRIPT_NAME = '/tool'\n";
+    let daphne = "daphne -p 9000 site.asgi:application\n";
+    let found = |path: &str, conf: &str, command: &str, rule: &str| {
+        let files = [
+            (path, conf),
+            ("start.sh", command),
+            ("site/settings.py", settings),
+            (
+                "requirements.txt",
+                "channels==4.3.0\nuvicorn==0.30.0\nwebsockets==13.0\n",
+            ),
+        ];
+        helps(&files, rule)
+    };
+    let caddy = |tool: &str| format!(":80 {{\n{tool}\n\thandle {{\n\t\tfile_server\n\t}}\n}}\n");
+    for (tool, needed) in [
+        (
+            "handle /tool/* {\nreverse_proxy web:9000\n}",
+            "\nhandle_path /tool/* {",
+        ),
+        (
+            "handle /tool/* {\nfile_server /tool/static/*\nreverse_proxy web:9000 {\nflush_interval -1\n}\n}",
+            "\nroute {\n\turi strip_prefix /tool\n\treverse_proxy web:9000 {\n\t\t…\n\t}\n}",
+        ),
+        (
+            "@tool path /tool/*\nhandle @tool {\nreverse_proxy web:9000\n}",
+            "\nroute {\n\turi strip_prefix /tool\n\treverse_proxy web:9000\n}",
+        ),
+    ] {
+        let helps = found("Caddyfile", &caddy(tool), daphne, "stack/path-mismatch");
+        let told = helps.iter().any(|help| help.ends_with(needed));
+        assert!(told, "{tool} {helps:#?}");
+    }
+    // daphne is told what it lives below, and Channels takes that off by itself.
+    let below = "daphne -p 9000 --root-path /tool site.asgi:application\n";
+    let kept = "handle /tool/* {\nreverse_proxy web:9000\n}";
+    assert!(found("Caddyfile", &caddy(kept), below, "stack").is_empty());
+    for (command, needed) in [
+        (
+            daphne,
+            "location /tool/ws/ {\n    proxy_pass http://web:9000/ws/;",
+        ),
+        (
+            below,
+            "location /tool/ws/ {\n    proxy_pass http://web:9000;",
+        ),
+    ] {
+        let nginx = conf(
+            "server { listen 80; location / { root /srv; } location /tool/ { proxy_pass http://web:9000; } }",
+        );
+        let helps = found("nginx.conf", &nginx, command, "stack/route-not-forwarded");
+        let told = helps.iter().any(|help| help.contains(needed));
+        assert!(told, "{command} {helps:#?}");
+    }
+}
+
 /// What is found in these files, a line each: the rule, the file and the message.
 fn told(files: &[(&str, &str)]) -> String {
     let project = Project::in_memory(files.iter().copied()).expect("valid");
