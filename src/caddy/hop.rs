@@ -299,6 +299,18 @@ impl SiteHop<'_> {
             }
             (found, _) => found,
         };
+        // What opens is the file's path or the socket's: which, only the server's folder shows.
+        let change = walk.changes.last();
+        if let (Ok(Returned::Whole | Returned::Closing(_)), Some(change)) = (&found, change)
+            && walk.supposed == Some(change.by)
+            && change.to == walk.request.path
+        {
+            let why = format!(
+                "the project does not show whether there is a file `{}`: if there is, the upstream is asked for it and not for `{}`",
+                change.to, change.from
+            );
+            return Reply::Undecided { why };
+        }
         match found {
             Ok(Returned::Whole) => Reply::Intact,
             Ok(Returned::Closing(by)) => Reply::Closing { by },

@@ -189,7 +189,7 @@ impl Matcher {
     pub(super) fn file(&self, scene: &Scene<'_>) -> Option<String> {
         self.tests.iter().find_map(|test| match test {
             Test::File(candidates) => match first_file(candidates, scene) {
-                Tried::File(path) => Some(path),
+                Tried::File(path) | Tried::Named(path) => Some(path),
                 _ => None,
             },
             _ => None,
@@ -400,7 +400,7 @@ impl Test {
                 doubt.map_or(Ok(true), Err)
             }
             Self::File(candidates) => match first_file(candidates, scene) {
-                Tried::File(_) => Ok(true),
+                Tried::File(_) | Tried::Named(_) => Ok(true),
                 // What has an ending may well be a file.
                 Tried::None if names_file(&request.path) => Err(Doubt::Circumstances),
                 Tried::None => Ok(false),
@@ -474,6 +474,8 @@ impl Candidates {
 pub(super) enum Tried {
     /// This path is a file.
     File(String),
+    /// This path is one, or nobody would name it: the project does not show it.
+    Named(String),
     /// The last resort is this status.
     Status(Option<u16>),
     /// None of them is there.
@@ -529,7 +531,7 @@ pub(super) fn first_file(tried: &Candidates, scene: &Scene<'_>) -> Tried {
             .strip_prefix("{path}/")
             .or_else(|| path.strip_prefix("{http.request.uri.path}/"));
         if let Some(file) = below.filter(|file| root && !file.contains('{')) {
-            return Tried::File(format!("/{file}"));
+            return Tried::Named(format!("/{file}"));
         }
         if path.is_empty() || path.starts_with('@') || path.ends_with('*') {
             continue;
@@ -542,7 +544,11 @@ pub(super) fn first_file(tried: &Candidates, scene: &Scene<'_>) -> Tried {
         if !(by_path || last && tried.falls_back) {
             return Tried::Perhaps;
         }
-        return Tried::File(format!("/{}", path.trim_start_matches('/')));
+        let path = format!("/{}", path.trim_start_matches('/'));
+        return match last && tried.falls_back {
+            true => Tried::File(path),
+            false => Tried::Named(path),
+        };
     }
     Tried::None
 }

@@ -54,6 +54,8 @@ pub struct Walk {
     pub end: End,
     /// What changed the path, in order.
     pub changes: Vec<PathChange>,
+    /// What changed it to a file's that the project does not show.
+    pub(super) supposed: Option<HandlerId>,
     /// The handlers that took part.
     pub passed: Vec<HandlerId>,
     /// The request as it was at the end.
@@ -205,6 +207,7 @@ impl<'a> Walker<'a> {
             walk: Walk {
                 end: End::Unhandled,
                 changes: Vec::new(),
+                supposed: None,
                 passed: Vec::new(),
                 request: request.clone(),
                 because: Vec::new(),

@@ -654,3 +654,31 @@ fn a_declared_endpoint_or_a_lone_application_is_never_called_clean_unasked() {
         assert!(outcome.findings.is_empty(), "{:?}", outcome.findings);
     }
 }
+
+#[test]
+fn a_file_that_only_the_server_may_have_leaves_the_path_open() {
+    let nginx = conf(&format!(
+        "server {{ listen 80; server_name a.example; location /cable {{ {UPGRADE} proxy_pass http://caddy:8080; }} }}"
+    ));
+    let caddy = |pages: &str| {
+        format!(":8080 {{\n\troot * /srv/public\n\t{pages}\n\treverse_proxy rails:3000\n}}\n")
+    };
+    let compose = "services:\n  caddy:\n    image: caddy:2\n    volumes:\n      - ./Caddyfile:/etc/caddy/Caddyfile\n      - public:/srv/public\n  rails:\n    image: ghcr.io/acme/shop\nvolumes:\n  public:\n";
+    for (pages, verdict) in [
+        // Caddy 2.11 asks for `/cable` where `/srv/public/index.html` is not there.
+        ("try_files {path} /index.html", Verdict::Undecided),
+        ("@page file {path}.html", Verdict::Opens),
+        ("encode gzip", Verdict::Opens),
+    ] {
+        let files = [
+            ("nginx.conf", nginx.as_str()),
+            ("Caddyfile", &caddy(pages)),
+            ("docker-compose.yml", compose),
+        ];
+        let project = Project::in_memory(files).expect("valid");
+        let target = Target::parse("ws://a.example/cable").expect("a URL");
+        let ways = trace(&Context::resolve(&project), &target, None);
+        assert_eq!(ways[0].verdict(), verdict, "{pages}");
+        assert_eq!(ways[0].runs[0].steps.len(), 2, "{pages}");
+    }
+}

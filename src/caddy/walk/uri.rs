@@ -116,6 +116,10 @@ impl Walker<'_> {
         }
         match first_file(candidates, &self.scene()) {
             Tried::File(path) => self.change(id, path),
+            Tried::Named(path) => {
+                self.change(id, path);
+                self.walk.supposed = Some(id);
+            }
             Tried::Status(_) if self.frozen => {}
             Tried::Status(status) => {
                 self.walk.passed.push(id);
