@@ -217,6 +217,12 @@ pub struct Upstream {
 }
 
 impl Upstream {
+    /// Whether it is on the machine, or in the container, of the one that dials it.
+    pub fn is_loopback(&self) -> bool {
+        let host = self.host.known();
+        host.is_some_and(|host| is_loopback(host.trim_matches(['[', ']'])))
+    }
+
     /// The path of the socket in the file system, if it is one (`unix:/path`).
     pub fn socket(&self) -> Option<&str> {
         self.host.known()?.strip_prefix("unix:")
@@ -239,6 +245,14 @@ impl Upstream {
             Peer::Unknown
         }
     }
+}
+
+/// Whether a host is this machine.
+pub(crate) fn is_loopback(host: &str) -> bool {
+    host == "localhost"
+        || host
+            .parse::<std::net::IpAddr>()
+            .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 /// An upstream that some block of a hop names, whatever it takes to get there.

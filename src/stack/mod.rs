@@ -8,6 +8,7 @@
 pub mod checks;
 mod first;
 mod lost;
+mod missed;
 mod processes;
 pub(crate) mod redirected;
 pub(crate) mod scheme;
@@ -34,7 +35,7 @@ use crate::context::Context;
 use crate::deploy::Service;
 use crate::django::command::Command;
 use crate::django::{self, Django};
-use crate::handshake::{Dial, Entrance, Hop, Takes, Upstream};
+use crate::handshake::{Dial, Entrance, Hop, Takes, Upstream, is_loopback};
 use crate::nginx::hop::Nginx;
 use crate::source::{SourceId, Span};
 
@@ -260,19 +261,8 @@ impl<'a> Stack<'a> {
     fn perhaps(&self, from: usize, host: &str, port: u16) -> Option<Leads> {
         let host = host.trim_matches(['[', ']']);
         let topology = self.topology;
-        let services_of = |hop: usize| &topology.places[hop].services;
-        let on_host = |service: &usize| topology.services[*service].on_host;
         let candidates: BTreeSet<usize> = if is_loopback(host) || is_machine(host) {
-            let own = services_of(from);
-            // A container's own address leads to nobody outside it.
-            let is_apart = is_loopback(host) && !own.is_empty() && !own.iter().any(on_host);
-            let is_there = |hop: &usize| {
-                let services = services_of(*hop);
-                match is_apart {
-                    true => services.iter().any(|service| own.contains(service)),
-                    false => services.is_empty() || services.iter().any(on_host),
-                }
-            };
+            let is_there = |hop: &usize| self.is_on_machine_of(from, *hop, is_loopback(host));
             let near = topology.applications.to(&topology.places[from].folder);
             near.into_iter().filter(is_there).collect()
         } else {
@@ -289,6 +279,18 @@ impl<'a> Stack<'a> {
             .filter(|hop| self.may_listen(*hop, port));
         let found: Vec<Behind> = open.map(|hop| Behind { hop, port }).collect();
         (!found.is_empty()).then_some(Leads::OneOf(found))
+    }
+
+    /// Whether a hop runs on the machine that `from` means; a `loopback` address of a container leads
+    /// to nobody outside it.
+    fn is_on_machine_of(&self, from: usize, hop: usize, loopback: bool) -> bool {
+        let services_of = |hop: usize| &self.topology.places[hop].services;
+        let on_host = |service: &usize| self.topology.services[*service].on_host;
+        let (own, services) = (services_of(from), services_of(hop));
+        match loopback && !own.is_empty() && !own.iter().any(on_host) {
+            true => services.iter().any(|service| own.contains(service)),
+            false => services.is_empty() || services.iter().any(on_host),
+        }
     }
 
     /// Each of them once; an application as it runs in production before one of which nothing but
@@ -559,14 +561,6 @@ fn only<T: PartialEq>(found: impl IntoIterator<Item = T>) -> Option<T> {
     let mut found = found.into_iter();
     let first = found.next()?;
     found.all(|other| other == first).then_some(first)
-}
-
-/// Whether a host is this machine.
-fn is_loopback(host: &str) -> bool {
-    host == "localhost"
-        || host
-            .parse::<std::net::IpAddr>()
-            .is_ok_and(|address| address.is_loopback() || address.is_unspecified())
 }
 
 /// Whether a host is the machine that containers run on, as they see it.

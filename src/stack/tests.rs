@@ -682,3 +682,82 @@ fn a_file_that_only_the_server_may_have_leaves_the_path_open() {
         assert_eq!(ways[0].runs[0].steps.len(), 2, "{pages}");
     }
 }
+
+/// A port of this machine that no command opens may be any program's, but who is sent there what the
+/// application routes may as well have the wrong port.
+#[test]
+fn a_port_that_nobody_opens_is_not_called_open() {
+    let nginx = conf(&format!(
+        "server {{ listen 80; server_name a.example; location / {{ proxy_pass http://127.0.0.1:8000; }} location /ws/ {{ {UPGRADE} proxy_pass http://127.0.0.1:8001; }} }}"
+    ));
+    let unit = |command: &str| {
+        format!(
+            "[program:pages]\ncommand=gunicorn -b 127.0.0.1:8000 site.wsgi\n[program:sockets]\ncommand={command}\n"
+        )
+    };
+    let wsgi =
+        "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n";
+    let apart =
+        "services:\n  web:\n    build: .\n    command: daphne -p 8002 site.asgi:application\n";
+    for (command, path, verdict, undecided) in [
+        (
+            "daphne -p 8002 site.asgi:application",
+            "/ws/news/",
+            Verdict::Undecided,
+            1,
+        ),
+        (
+            "uvicorn --uds /run/news.sock site.asgi:application",
+            "/ws/news/",
+            Verdict::Undecided,
+            1,
+        ),
+        (
+            "daphne -p 8001 site.asgi:application",
+            "/ws/news/",
+            Verdict::Opens,
+            0,
+        ),
+        // Another program's path, and commands that do not say where sockets are taken.
+        (
+            "daphne -p 8002 site.asgi:application",
+            "/ws/other/",
+            Verdict::Opens,
+            1,
+        ),
+        (
+            "gunicorn -b 127.0.0.1:8000 site.wsgi",
+            "/ws/news/",
+            Verdict::Opens,
+            0,
+        ),
+        (
+            "python manage.py runserver 8002",
+            "/ws/news/",
+            Verdict::Opens,
+            0,
+        ),
+        ("", "/ws/news/", Verdict::Opens, 0),
+    ] {
+        let unit = unit(command);
+        let files = [
+            ("nginx.conf", nginx.as_str()),
+            ("supervisord.conf", &unit),
+            ("site/wsgi.py", wsgi),
+        ];
+        with(&files, |cx| {
+            let target = Target::parse(&format!("ws://a.example{path}")).expect("a URL");
+            let ways = trace(cx, &target, None);
+            assert_eq!(ways[0].verdict(), verdict, "{command} {path}");
+            let mut notes = check_resolved(cx, &Selection::default()).undecided;
+            notes.retain(|note| note.message.starts_with("whether a WebSocket opens"));
+            assert_eq!(notes.len(), undecided, "{command}: {notes:#?}");
+        });
+    }
+    // What a container opens is not this machine's.
+    let files = [("nginx.conf", nginx.as_str()), ("compose.yaml", apart)];
+    with(&files, |cx| {
+        let target = Target::parse("ws://a.example/ws/news/").expect("a URL");
+        assert_eq!(trace(cx, &target, None)[0].verdict(), Verdict::Opens);
+    });
+}

@@ -688,9 +688,36 @@ impl<'a> Tracer<'a> {
             && run.verdict == Verdict::Opens
             && let Some(upstream) = upstream
         {
-            let message = "outside this project: taken to be a correct WebSocket server".to_owned();
-            let span = upstream.from;
-            step.passage.because.push(Because { span, message });
+            let missed = self.stack.missed(self.cx, at.hop, upstream, &sent.path);
+            for other in &missed {
+                let message = match other.port {
+                    Some(port) => {
+                        format!("starts the application that routes this path, at port {port}")
+                    }
+                    None => "starts the application that routes this path, at a socket".to_owned(),
+                };
+                let span = other.command;
+                step.passage.because.push(Because { span, message });
+            }
+            let message = match missed.as_slice() {
+                [] if upstream.is_loopback() => {
+                    "no file says what listens there: taken to be a correct WebSocket server"
+                }
+                [] => "outside this project: taken to be a correct WebSocket server",
+                _ => "no command of the project opens this port",
+            };
+            step.passage.because.push(Because {
+                span: upstream.from,
+                message: message.to_owned(),
+            });
+            if !missed.is_empty() {
+                run.verdict = Verdict::Undecided;
+                run.status = None;
+                run.reasons = vec![format!(
+                    "no command of the project opens port {}, and the application that routes this path is started elsewhere",
+                    upstream.port.known().copied().unwrap_or_default()
+                )];
+            }
         }
         if run.steps.is_empty() && run.verdict != Verdict::Opens {
             run.lost_at = Some(0);
