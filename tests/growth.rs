@@ -157,6 +157,23 @@ fn named(matchers: usize, is_swallowed: bool) -> Vec<(String, String)> {
     vec![("Caddyfile".to_owned(), text)]
 }
 
+/// That many projects with Socket.IO in two replicas, as the rule's own example has it.
+fn replicas(projects: usize) -> Vec<(String, String)> {
+    let rule = wslint::rule::rules().iter();
+    let mut rule = rule.filter(|rule| rule.id == "stack/sticky-sessions");
+    let examples = rule.next().map(|rule| rule.examples.iter());
+    let mut breaking = examples
+        .into_iter()
+        .flatten()
+        .filter(|example| example.breaks);
+    let example = breaking.next().expect("an example");
+    let files = (0..projects).flat_map(|at| {
+        let files = example.files.iter();
+        files.map(move |(path, text)| (format!("shop-{at}/{path}"), text.to_string()))
+    });
+    files.collect()
+}
+
 /// Fails if one of four times as many takes more than twice the time.
 fn grows_with(sizes: [usize; 2], files: impl Fn(usize) -> Vec<(String, String)>) {
     // What asks of each pair would take 16 times as long: 4 times for each.
@@ -187,6 +204,7 @@ fn grows_with(sizes: [usize; 2], files: impl Fn(usize) -> Vec<(String, String)>)
 fn four_times_as_many_are_about_four_times_the_work() {
     // One after the other, because the time is that of all children.
     grows_with([25, 100], files);
+    grows_with([200, 800], replicas);
     grows_with([400, 1600], site);
     grows_with([400, 1600], |matchers| named(matchers, false));
     grows_with([400, 1600], |matchers| named(matchers, true));

@@ -29,7 +29,7 @@ pub mod variables;
 pub mod way;
 pub mod words;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use rayon::prelude::*;
 
@@ -53,6 +53,8 @@ pub struct Model {
     pub maps: Maps,
     /// Where handshakes arrive, and what becomes of them.
     pub routes: Vec<Route>,
+    /// They by their locations, as nodes of files, whoever includes them.
+    at_location: HashMap<(u32, u32), Vec<usize>>,
     /// Handshakes that do not get where they belong.
     pub strays: Vec<Stray>,
     /// What could not be resolved.
@@ -123,6 +125,7 @@ impl Model {
             configs,
             maps,
             routes: Vec::new(),
+            at_location: HashMap::new(),
             strays: Vec::new(),
             undecided,
         }
@@ -202,7 +205,23 @@ impl Model {
             }
         }
         (self.routes, self.strays, self.undecided) = (routes, strays, undecided);
+        for (index, route) in self.routes.iter().enumerate() {
+            let node = self.location_of(route);
+            self.at_location.entry(node).or_default().push(index);
+        }
         self.note_refusals();
+    }
+
+    /// The routes of the same location in the same file as this one's, itself among them.
+    pub(crate) fn beside(&self, route: &Route) -> impl Iterator<Item = &Route> {
+        let same = self.at_location.get(&self.location_of(route));
+        same.into_iter().flatten().map(|index| &self.routes[*index])
+    }
+
+    fn location_of(&self, route: &Route) -> (u32, u32) {
+        let view = self.view(route.config);
+        let item = view.item(view.config.locations[route.location as usize].item);
+        (item.tree, item.node)
     }
 
     /// A syntax error that is a finding is no note as well; what hides a server, and so the routes

@@ -215,19 +215,10 @@ impl<'a> Place<'a> {
     /// Points at the servers that break, where others read the same location from the same file
     /// and do not.
     fn in_servers(&self, mut finding: Finding) -> Finding {
-        // The same node of the same file, whoever includes it.
-        let node = |place: &Place<'_>| {
-            let item = place.view.item(place.location());
-            (item.tree, item.node)
-        };
-        let location = node(self);
-        let same = self.cx.nginx.routes.iter().filter_map(|route| {
-            let place = Place {
-                cx: self.cx,
-                route,
-                view: self.cx.nginx.view(route.config),
-            };
-            (node(&place) == location).then_some(place)
+        let same = self.cx.nginx.beside(self.route).map(|route| Place {
+            cx: self.cx,
+            route,
+            view: self.cx.nginx.view(route.config),
         });
         let (broken, whole): (Vec<_>, Vec<_>) = same.partition(|place| place.route.loss.is_some());
         if whole.is_empty() {

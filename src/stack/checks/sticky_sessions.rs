@@ -1,10 +1,11 @@
 //! Socket.IO over several processes or replicas, with nothing that keeps a client at one of them.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 
 use crate::context::Context;
 use crate::django::checks::in_memory_layer::workers;
 use crate::finding::{Finding, Report};
+use crate::handshake::Dial;
 use crate::source::{Kind, Span};
 use crate::stack::Stack;
 use crate::stack::topology::{Program, ending};
@@ -20,6 +21,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     }
     let stack = Stack::of(cx);
     let mut seen: BTreeSet<Span> = BTreeSet::new();
+    let mut incoming = None;
     for (hop, place) in cx.topology.places.iter().enumerate() {
         let Program::Django { commands, .. } = &place.program else {
             continue;
@@ -51,31 +53,40 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         else {
             continue;
         };
-        for from in (0..stack.hops.len()).filter(|from| !stack.hops[*from].is_application()) {
-            for dial in stack.dials(from) {
-                let leads = stack
-                    .behind(from, &dial.to)
-                    .is_some_and(|behind| behind.hop == hop);
-                if !leads || sticks(cx, from, dial.to.from) || !seen.insert(dial.to.from) {
-                    continue;
-                }
-                let name = &service.name;
-                let port = dial.to.port.known().copied().unwrap_or(8000);
-                let finding = report
+        let incoming = incoming.get_or_insert_with(|| incoming_dials(&stack));
+        for (from, dial) in incoming.get(&hop).into_iter().flatten() {
+            if sticks(cx, *from, dial.to.from) || !seen.insert(dial.to.from) {
+                continue;
+            }
+            let name = &service.name;
+            let port = dial.to.port.known().copied().unwrap_or(8000);
+            let finding = report
                     .finding(
                         format!("Socket.IO loses sessions over {} replicas of `{name}`: nothing keeps a client at one of them", service.replicas),
                         dial.to.from,
                         format!("takes another replica of `{name}` for each request"),
                     )
                     .label(service.span, format!("runs {} replicas", service.replicas))
-                    .help(match stack.hops[from].layer() {
+                    .help(match stack.hops[*from].layer() {
                         "caddy" => format!("keep a client at one of them:\nreverse_proxy {{\n\tdynamic a {name} {port}\n\tlb_policy cookie\n}}"),
                         _ => format!("keep a client at one of them:\nupstream application {{\n    ip_hash;\n    server {name}:{port};\n}}\nproxy_pass http://application;"),
                     });
-                report.push(explain(finding, *server));
+            report.push(explain(finding, *server));
+        }
+    }
+}
+
+/// Who dials each hop, and how, as each proxy is asked once.
+fn incoming_dials<'s>(stack: &'s Stack<'_>) -> HashMap<usize, Vec<(usize, &'s Dial)>> {
+    let mut found: HashMap<usize, Vec<(usize, &Dial)>> = HashMap::new();
+    for from in (0..stack.hops.len()).filter(|from| !stack.hops[*from].is_application()) {
+        for dial in stack.dials(from) {
+            if let Some(behind) = stack.behind(from, &dial.to) {
+                found.entry(behind.hop).or_default().push((from, dial));
             }
         }
     }
+    found
 }
 
 fn explain(finding: Finding, server: Span) -> Finding {
