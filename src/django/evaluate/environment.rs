@@ -137,6 +137,10 @@ impl<'p> Deployment<'p> {
                 .supplied(name, running, home(self.project, source)),
         };
         match supplied {
+            Supplied::Literal(value, _) if is_for_this_machine(&value) => Told {
+                value: None,
+                origin: Origin::Hidden(name.into()),
+            },
             Supplied::Literal(value, span) => Told {
                 value: Some(value),
                 origin: Origin::Supplied(name.into(), span),
@@ -151,6 +155,13 @@ impl<'p> Deployment<'p> {
             },
         }
     }
+}
+
+/// Whether a value is a list of a developer's own hosts, which production's environment replaces.
+fn is_for_this_machine(value: &str) -> bool {
+    let mut hosts = value.split([',', ' ']).filter(|host| !host.is_empty());
+    let is_it = |host: &str| matches!(host, "localhost" | "127.0.0.1" | "[::1]" | "0.0.0.0");
+    hosts.clone().any(is_it) && hosts.all(|host| is_it(host) || !host.contains(['.', '*']))
 }
 
 /// The folder of the application in which a file lies, if that has a `manage.py` there.

@@ -429,10 +429,12 @@ fn the_deployment_says_what_a_variable_is() {
     let other =
         format!("{compose}  second:\n    build: .\n    command: daphne p.asgi:application\n");
     let hidden = compose.replace("A=b,c", "A=${A}");
+    let local = compose.replace("A=b,c", "A=localhost,127.0.0.1,web");
     for (path, file) in [
         ("compose.dev.yml", &compose),
         ("compose.yml", &other),
         ("compose.yml", &hidden),
+        ("compose.yml", &local),
     ] {
         let files = [("p/settings.py", settings), (path, file.as_str())];
         assert_eq!(
