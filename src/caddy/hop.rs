@@ -429,6 +429,12 @@ pub(super) fn upstreams(proxy: &Proxy, place: Span) -> Vec<Upstream> {
                 tls: upstream.scheme == Scheme::Https || proxy.tls_transport,
                 host,
                 port: port.map_or_else(|| Value::Unknown(unknown()), Value::Known),
+                // selectionpolicies.go, FirstSelection.
+                spare: proxy.takes_first
+                    && proxy
+                        .upstreams
+                        .first()
+                        .is_some_and(|first| first.span != upstream.span),
                 from: upstream.span,
             }
         })
@@ -439,6 +445,7 @@ pub(super) fn upstreams(proxy: &Proxy, place: Span) -> Vec<Upstream> {
             tls: proxy.tls_transport,
             host: Value::Unknown(unknown()),
             port: Value::Unknown(unknown()),
+            spare: false,
             from: place,
         });
     }

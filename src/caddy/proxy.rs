@@ -155,6 +155,8 @@ pub struct Proxy {
     pub lines: Vec<Span>,
     /// `handle_response` and `replace_status`, in the order in which they are asked.
     pub responses: Vec<ResponseHandler>,
+    /// `lb_policy first`, without checks that could take out the first.
+    pub takes_first: bool,
     /// `response_buffers` or `buffer_responses`, if the answer is held back.
     pub buffers: Option<Span>,
     /// `transport http { versions … }`, and what stands there.
@@ -249,6 +251,7 @@ impl Proxy {
                 "response_buffers" if line.arg(0) != Some("0") => proxy.buffers = Some(line.head),
                 "buffer_responses" => proxy.buffers = Some(line.head),
                 "trusted_proxies" => proxy.trust.read(line.args()),
+                "lb_policy" => proxy.takes_first = line.arg(0) == Some("first"),
                 "fail_duration" => fails = true,
                 "health_uri" => {
                     let path = line.args().first().and_then(Word::known);
@@ -270,6 +273,8 @@ impl Proxy {
             }
         }
         proxy.unhealthy = proxy.unhealthy.filter(|_| fails);
+        let checked = proxy.health.is_some() || lenient || proxy.unhealthy.is_some();
+        proxy.takes_first &= !checked && !proxy.partial && !proxy.dynamic;
         // healthchecks.go asks the upstreams that are written, not those of `dynamic`.
         proxy.health = proxy.health.filter(|_| !lenient && !proxy.dynamic);
         proxy
@@ -524,7 +529,7 @@ impl Trust {
     fn counts(self, peer: Peer) -> Option<bool> {
         match peer {
             _ if self.everybody => Some(true),
-            Peer::Private if self.private => Some(true),
+            _ if self.private && peer.is_private() => Some(true),
             _ if self.others => None,
             Peer::Unknown if self.private => None,
             _ => Some(false),

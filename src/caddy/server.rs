@@ -11,7 +11,7 @@ use super::handler::{Action, HandlerId};
 use super::hop::{End, Journey, SiteHop, upstreams};
 use super::model::{AutoHttps, Certificates, Config, ServerOptions, Site};
 use super::path::path_matches;
-use crate::handshake::{Because, Outcome, Peer, Request};
+use crate::handshake::{Because, Outcome, Request};
 use crate::source::Span;
 
 /// What a server makes of a request before, or in place of, a site.
@@ -258,7 +258,7 @@ impl Config {
         };
         upstreams(proxy, handler.head).iter().any(|upstream| {
             let port = upstream.port.known();
-            upstream.peer() == Peer::Private
+            upstream.peer().is_private()
                 && port.is_some_and(|port| !self.listening(*port).is_empty())
         })
     }

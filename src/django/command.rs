@@ -347,6 +347,13 @@ impl Command {
         })
     }
 
+    /// Whether it takes the word of a proxy on its own machine, wherever it listens:
+    /// `forwarded_allow_ips` is 127.0.0.1 by default (gunicorn/config.py, uvicorn/config.py).
+    pub(super) fn trusts_loopback(&self) -> bool {
+        matches!(self.program, Program::Gunicorn | Program::Uvicorn)
+            && !self.flag("--no-proxy-headers")
+    }
+
     /// Whether the server itself takes `X-Forwarded-Proto: https` for the scheme, so that Django
     /// sees `https` although its own setting finds nothing; `allowed` is FORWARDED_ALLOW_IPS.
     pub fn trusts_forwarded_proto(&self, allowed: Option<&str>) -> bool {

@@ -300,6 +300,18 @@ impl Model {
     /// Whether the servers of the application know the client's scheme by themselves, so that
     /// Django sees `https` whatever its settings say.
     pub fn servers_know_https(&self, project: &Project, settings: &Settings) -> Https {
+        self.servers_know_https_from(project, settings, false, None)
+    }
+
+    /// The same of requests that say `X-Forwarded-Proto`, and come from this very machine or from
+    /// elsewhere, to the command that takes them if that is known.
+    pub(crate) fn servers_know_https_from(
+        &self,
+        project: &Project,
+        settings: &Settings,
+        local: bool,
+        taking: Option<&Command>,
+    ) -> Https {
         let home = self.home(project, settings.source);
         let allowed = self
             .environment
@@ -307,8 +319,11 @@ impl Model {
             .iter()
             .find(|word| self.may_concern(project.source(word.span.source).folder(), home))
             .map(|word| word.text.as_str());
-        let knows =
-            |command: &Command| command.ends_tls() || command.trusts_forwarded_proto(allowed);
+        let knows = |command: &Command| {
+            command.ends_tls()
+                || command.trusts_forwarded_proto(allowed)
+                || local && command.trusts_loopback()
+        };
         let perhaps = self.commands.iter().any(|command| {
             command.program != Program::Runserver
                 && self.starts(project, command, home) == Starts::Perhaps
@@ -319,7 +334,11 @@ impl Model {
             return Https::Unclear;
         }
         let mut known = Https::NoServer;
-        for command in self.servers(project, home) {
+        let servers = match taking {
+            Some(command) => vec![command],
+            None => self.servers(project, home),
+        };
+        for command in servers {
             if knows(command) {
                 if known == Https::NoServer {
                     known = Https::Known;

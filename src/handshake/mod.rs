@@ -74,10 +74,19 @@ pub enum Peer {
     /// Anyone.
     #[default]
     Unknown,
-    /// Somebody of the same machine or private network (RFC 1918).
+    /// Somebody of the same machine, over loopback.
+    Local,
+    /// Somebody of the same private network (RFC 1918).
     Private,
     /// Somebody whose addresses are public.
     Public,
+}
+
+impl Peer {
+    /// Whether Caddy's `private_ranges` hold it.
+    pub const fn is_private(self) -> bool {
+        matches!(self, Self::Local | Self::Private)
+    }
 }
 
 /// A request on its way from hop to hop.
@@ -212,6 +221,8 @@ pub struct Upstream {
     pub host: Value,
     /// Port.
     pub port: Value<u16>,
+    /// Whether it is asked only where those before it do not answer at all.
+    pub spare: bool,
     /// The directive that names it.
     pub from: Span,
 }
@@ -234,15 +245,13 @@ impl Upstream {
             return Peer::Unknown;
         };
         let address = host.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
-        let is_private = match address {
-            Ok(std::net::IpAddr::V4(address)) => address.is_loopback() || address.is_private(),
-            Ok(std::net::IpAddr::V6(address)) => address.is_loopback(),
-            Err(_) => self.socket().is_none() && !host.contains('.'),
-        };
-        if is_private {
-            Peer::Private
-        } else {
-            Peer::Unknown
+        match address {
+            Ok(address) if address.is_loopback() => Peer::Local,
+            Ok(std::net::IpAddr::V4(address)) if address.is_private() => Peer::Private,
+            Ok(_) => Peer::Unknown,
+            Err(_) if host == "localhost" => Peer::Local,
+            Err(_) if self.socket().is_none() && !host.contains('.') => Peer::Private,
+            Err(_) => Peer::Unknown,
         }
     }
 }
@@ -439,6 +448,7 @@ mod tests {
             tls: false,
             host: Value::Known(host.to_owned()),
             port: Value::Known(8000),
+            spare: false,
             from: Span::new(crate::source::SourceId(0), 0..0),
         };
         let app = upstream("app");

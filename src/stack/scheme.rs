@@ -9,12 +9,12 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::Stack;
 use super::ways::{self, Reached};
 use crate::context::Context;
-use crate::django::Spared;
 use crate::django::settings::{Redirects, Settings};
 use crate::django::trusted_header::{
     Header as Trusted, SERVERS_WORD, header, meta_name, never, sent_name,
 };
-use crate::handshake::{Header, Outcome, Request};
+use crate::django::{Https, Spared};
+use crate::handshake::{Header, Outcome, Peer, Request};
 use crate::source::{SourceId, Span};
 use crate::trace::{Asked, Run, Step, Tracer, Way};
 
@@ -142,6 +142,17 @@ pub(crate) fn mistold(cx: &Context<'_>) -> Vec<Mistold> {
                     }
                     continue;
                 };
+                // The server's own word counts then.
+                if one.says.is_none()
+                    && one.proto_arrives
+                    && step.arrived.peer == Peer::Local
+                    && cx
+                        .django
+                        .servers_know_https_from(cx.project, settings, true, None)
+                        != Https::Unknown
+                {
+                    continue;
+                }
                 let known = found
                     .entry((settings.source, one.culprit))
                     .or_insert_with(|| one.clone());
@@ -358,5 +369,55 @@ pub(crate) fn redirects(cx: &Context<'_>, settings: &Settings) -> Redirects {
     match cx.django.spared(cx.project, settings) {
         Spared::Everything => Redirects::No,
         _ => settings.redirects(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::context::Context;
+    use crate::project::Project;
+    use crate::stack::tests::{conf, django};
+    use crate::trace::{Target, Verdict, trace};
+
+    /// What uvicorn and gunicorn take for the scheme where they believe 127.0.0.1.
+    #[test]
+    fn a_server_believes_the_proxy_beside_it_wherever_it_listens() {
+        let settings = "ROOT_URLCONF = 'site.urls'\nINSTALLED_APPS = ['channels']\nALLOWED_HOSTS = ['*']\nMIDDLEWARE = ['django.middleware.security.SecurityMiddleware']\nSECURE_SSL_REDIRECT = True\nSECURE_PROXY_SSL_HEADER = ('HTTP_X_SCHEME', 'https')\n";
+        for (command, host, status) in [
+            ("gunicorn -b 0.0.0.0:9000 site.wsgi", "127.0.0.1", None),
+            ("gunicorn -b 0.0.0.0:9000 site.wsgi", "10.0.0.7", Some(301)),
+            (
+                "uvicorn --ws none --port 9000 --no-proxy-headers site.asgi:application",
+                "127.0.0.1",
+                Some(301),
+            ),
+        ] {
+            let nginx = conf(&format!(
+                "server {{ listen 443 ssl; server_name a.example; location / {{ proxy_set_header X-Forwarded-Proto $scheme; proxy_pass http://{host}:9000; }} }}"
+            ));
+            let start = format!("{command}\n");
+            let mut files = django("");
+            files.retain(|(path, _)| !path.ends_with("settings.py"));
+            files.push(("site/settings.py".into(), settings.into()));
+            files.push(("nginx.conf".into(), nginx));
+            files.push(("start.sh".into(), start));
+            files.push((
+                "site/wsgi.py".into(),
+                "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n".into(),
+            ));
+            files.push(("site/urls.py".into(), "urlpatterns = []\n".into()));
+            let files = files.iter();
+            let files = files.map(|(path, text)| (path.as_str(), text.as_str()));
+            let project = Project::in_memory(files).expect("valid");
+            let cx = Context::resolve(&project);
+            let target = Target::parse("wss://a.example/x/").expect("a URL");
+            let ways = trace(&cx, &target, None);
+            let run = ways[0].decisive();
+            assert_eq!(
+                (run.verdict, run.status),
+                (Verdict::Fails, status),
+                "{command} {host}"
+            );
+        }
     }
 }

@@ -127,6 +127,7 @@ impl Hop for EdgeHop {
                     tls,
                     host: Value::Known(request.host.clone()),
                     port: Value::Known(if tls { 443 } else { 80 }),
+                    spare: false,
                     from: self.declared,
                 }],
                 request: Box::new(sent),

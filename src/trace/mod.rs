@@ -657,10 +657,11 @@ impl<'a> Tracer<'a> {
             step.siblings = siblings.collect();
         }
         // What opens only on some of the upstreams fails as often as the others are chosen.
+        let is_spare = |upstream: Option<&Upstream>| upstream.is_some_and(|own| own.spare);
         let chosen = runs
             .into_iter()
             .rev()
-            .max_by_key(|(_, _, run)| run.verdict.weight());
+            .max_by_key(|(upstream, _, run)| (!is_spare(*upstream), run.verdict.weight()));
         let Some((upstream, is_outside, mut run)) = chosen else {
             return undecided("it is sent to nobody".to_owned());
         };

@@ -5,7 +5,7 @@ use crate::django::data::{Data, Possible};
 use crate::django::routes::Page;
 use crate::django::trusted_header::{Header, header};
 use crate::django::{Https, origin};
-use crate::handshake::{Because, Hop, Outcome, Passage, Request};
+use crate::handshake::{Because, Hop, Outcome, Passage, Peer, Request};
 use crate::source::Span;
 
 const UNKNOWN_HEADER: &str = "SECURE_PROXY_SSL_HEADER is not to be known from the files";
@@ -176,7 +176,15 @@ impl Django<'_> {
         if request.tls {
             return Secure::Yes;
         }
-        match self.model.servers_know_https(self.project, self.settings) {
+        let local =
+            request.peer == Peer::Local && request.lines("x-forwarded-proto").next().is_some();
+        let https = self.model.servers_know_https_from(
+            self.project,
+            self.settings,
+            local,
+            self.command(request),
+        );
+        match https {
             Https::Unknown => Secure::No,
             _ => Secure::Perhaps("the server may know the scheme by itself"),
         }

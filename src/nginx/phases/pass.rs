@@ -511,6 +511,7 @@ fn servers(view: View<'_>, block: ItemId, tls: bool) -> Vec<Upstream> {
             tls,
             host: Value::Unknown("its servers are not in the files".to_owned()),
             port: Value::Unknown("its servers are not in the files".to_owned()),
+            spare: false,
             from,
         }];
     }
@@ -607,6 +608,7 @@ fn unknown_upstream(word: &Word, from: Span) -> Upstream {
         tls: word.text.starts_with("https://"),
         host: Value::Unknown(why.to_owned()),
         port: port.map_or_else(|| Value::Unknown(why.to_owned()), Value::Known),
+        spare: false,
         from,
     }
 }
@@ -618,6 +620,7 @@ fn upstream(authority: &str, tls: bool, standard: u16, from: Span) -> Upstream {
         tls,
         host: Value::Known(host.to_owned()),
         port: Value::Known(port.and_then(|port| port.parse().ok()).unwrap_or(standard)),
+        spare: false,
         from,
     }
 }

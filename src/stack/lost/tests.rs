@@ -430,3 +430,42 @@ fn sockets_at_the_address_of_the_pages_are_lost() {
         assert_eq!(found, expected, "{files:#?}");
     }
 }
+
+#[test]
+fn the_first_of_several_is_asked_as_long_as_it_answers() {
+    let start = "daphne -p 9000 site.asgi:application &\ngunicorn -b :9001 site.wsgi\n";
+    for (order, policy, verdict) in [
+        ("9000 127.0.0.1:9001", "first", crate::trace::Verdict::Opens),
+        ("9001 127.0.0.1:9000", "first", crate::trace::Verdict::Fails),
+        (
+            "9000 127.0.0.1:9001",
+            "round_robin",
+            crate::trace::Verdict::Fails,
+        ),
+        // It may be taken out.
+        (
+            "9000 127.0.0.1:9001",
+            "first\n\t\thealth_uri /",
+            crate::trace::Verdict::Fails,
+        ),
+    ] {
+        let caddy = format!(
+            "http://a.example {{\n\treverse_proxy 127.0.0.1:{order} {{\n\t\tlb_policy {policy}\n\t}}\n}}\n"
+        );
+        let files = [
+            ("Caddyfile", caddy.as_str()),
+            ("start.sh", start),
+            (
+                "site/wsgi.py",
+                "from django.core.wsgi import get_wsgi_application\napplication = get_wsgi_application()\n",
+            ),
+            ("site/urls.py", "urlpatterns = []\n"),
+        ];
+        with(&files, |cx| {
+            let target = crate::trace::Target::parse("ws://a.example/ws/news/").expect("a URL");
+            let ways = crate::trace::trace(cx, &target, None);
+            assert_eq!(ways[0].verdict(), verdict, "{caddy}");
+            assert_eq!(ways[0].runs[0].steps[0].siblings.len(), 2);
+        });
+    }
+}
