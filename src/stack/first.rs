@@ -13,6 +13,15 @@ impl Stack<'_> {
             let published = published(self.topology, index, request.port);
             firsts.extend(rank(index, hop.as_ref(), request, explicit, &published));
         }
+        // What the project itself dials is not what clients mean by a port that another one has.
+        let has_port = |first: &First| first.port == request.port && first.tls == request.tls;
+        if firsts.iter().any(|(_, first)| has_port(first))
+            && !firsts.iter().all(|(_, first)| has_port(first))
+        {
+            firsts.retain(|(_, first)| {
+                has_port(first) || first.mapped.is_some() || !self.is_dialled(first.hop)
+            });
+        }
         let Some(best) = firsts.iter().map(|(rank, _)| *rank).min() else {
             return Vec::new();
         };
@@ -21,6 +30,20 @@ impl Stack<'_> {
             .filter(|(rank, _)| *rank == best)
             .map(|(_, first)| first)
             .collect()
+    }
+}
+
+impl Stack<'_> {
+    /// Whether another hop of the project leads to this one.
+    fn is_dialled(&self, hop: usize) -> bool {
+        let others = (0..self.hops.len()).filter(|from| *from != hop);
+        others.into_iter().any(|from| {
+            let mut dials = self.dials(from).iter();
+            dials.any(|dial| {
+                let behind = self.behind(from, &dial.to);
+                behind.is_some_and(|behind| behind.hop == hop)
+            })
+        })
     }
 }
 
@@ -159,5 +182,27 @@ fn rank(
             ))
         }
         (_, None) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::context::Context;
+    use crate::project::Project;
+    use crate::trace::{Target, trace};
+
+    #[test]
+    fn what_the_project_dials_is_not_what_clients_ask_for() {
+        let nginx = "events {}\nhttp { server { listen 80; server_name _; location / { proxy_pass http://127.0.0.1:8080; } } }\n";
+        let caddy = "http://a.example:8080 {\n\trespond 403\n}\n";
+        let apart = nginx.replace("8080", "8090");
+        for (nginx, first) in [(nginx, "nginx"), (apart.as_str(), "caddy")] {
+            let project = Project::in_memory([("nginx.conf", nginx), ("Caddyfile", caddy)]);
+            let project = project.expect("valid");
+            let cx = Context::resolve(&project);
+            let target = Target::parse("ws://a.example/ws").expect("a URL");
+            let ways = trace(&cx, &target, None);
+            assert_eq!(ways[0].runs[0].steps[0].layer, first);
+        }
     }
 }

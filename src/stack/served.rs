@@ -68,10 +68,11 @@ pub(super) fn url(route: &Route) -> Option<Asked> {
 fn servers_before(project: &Project, django: &django::Model, view: View<'_>) -> BTreeSet<u32> {
     let passes = view.passes();
     let targets = passes.iter().map(|pass| &pass.target).collect();
-    let Some(application) = application(project, django, &targets) else {
-        return BTreeSet::new();
+    let application = application(project, django, &targets);
+    let there = || {
+        let passes = passes.iter();
+        passes.filter(|pass| application.contains(&&pass.target))
     };
-    let there = || passes.iter().filter(|pass| pass.target == *application);
     // The sockets have a way of their own: a prefix that clients put before the route.
     if there().any(|pass| pass.moves) {
         return BTreeSet::new();
@@ -79,12 +80,12 @@ fn servers_before(project: &Project, django: &django::Model, view: View<'_>) -> 
     there().map(|pass| pass.server).collect()
 }
 
-/// Which of the addresses that a proxy dials is surely the application's.
+/// Which of the addresses that a proxy dials are surely the application's.
 fn application<'a>(
     project: &Project,
     django: &django::Model,
     targets: &BTreeSet<&'a (String, u16)>,
-) -> Option<&'a (String, u16)> {
+) -> Vec<&'a (String, u16)> {
     let starts: Vec<&Command> = django
         .commands
         .iter()
@@ -97,19 +98,22 @@ fn application<'a>(
         .collect();
     let named: Vec<_> = targets
         .iter()
+        .copied()
         .filter(|(host, _)| services.contains(host))
         .collect();
     let at_port: Vec<_> = targets
         .iter()
+        .copied()
         .filter(|(_, port)| ports.contains(port))
         .collect();
-    let only: Vec<_> = targets.iter().collect();
-    match (named.as_slice(), at_port.as_slice(), only.as_slice()) {
-        ([one], _, _) => Some(one),
-        ([], [one], _) => Some(one),
+    // Of one machine each port is a command's; of several machines one may be another program's.
+    let on_one_machine = at_port.iter().all(|(host, _)| *host == at_port[0].0);
+    match (named.len(), at_port.len(), targets.len()) {
+        (1, _, _) => named,
+        (0, 1.., _) if on_one_machine => at_port,
         // Where a command says the port, another one is another program's.
-        ([], [], [one]) if ports.is_empty() => Some(one),
-        _ => None,
+        (0, 0, 1) if ports.is_empty() => targets.iter().copied().collect(),
+        _ => Vec::new(),
     }
 }
 
@@ -141,7 +145,10 @@ pub fn behind_caddy(
             }
         }
     }
-    application(project, django, &dialled.iter().collect()).cloned()
+    match application(project, django, &dialled.iter().collect())[..] {
+        [one] => Some(one.clone()),
+        _ => None,
+    }
 }
 
 /// The application's routes, each with a site of Caddy's through which it is reached.

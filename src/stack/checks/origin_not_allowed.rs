@@ -7,7 +7,7 @@ use crate::django::data::{Data, Origin};
 use crate::django::origin::{entries, is_dead, validates};
 use crate::django::settings::Settings;
 use crate::finding::{Finding, Report};
-use crate::handshake::{Because, Entrance, Outcome};
+use crate::handshake::{Because, Entrance, Outcome, Takes};
 use crate::rule::Severity;
 use crate::source::Span;
 use crate::stack::{Stack, Traced};
@@ -39,6 +39,11 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         let Some((step, because)) = refused(run) else {
             continue;
         };
+        // Nor does what serves every host of a domain.
+        let of_many = |entrance: &Entrance| is_one_of_many(&Stack::of(cx), traced.entry, entrance);
+        if traced.entrance.as_ref().is_some_and(of_many) {
+            continue;
+        }
         let mut production = cx.django.production();
         let Some(settings) = production.find(|settings| settings.source == step.place.source)
         else {
@@ -60,6 +65,14 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             report.push(finding);
         }
     }
+}
+
+/// Whether the host of an entrance is a sample of a name such as `*.example.com`.
+fn is_one_of_many(stack: &Stack<'_>, hop: usize, entrance: &Entrance) -> bool {
+    let takes =
+        |host: String| stack.hops[hop].takes(entrance.tls, &host, entrance.port) == Takes::ByName;
+    let domain = entrance.host.split_once('.').map_or("", |(_, rest)| rest);
+    takes(format!("some-host.{domain}")) || takes(format!("some-host.{}", entrance.host))
 }
 
 /// The validator that a run is lost at.
@@ -289,6 +302,14 @@ mod tests {
         assert_eq!(said("['localhost', '127.0.0.1']"), [Severity::Warning]);
         assert_eq!(said("['localhost', 'web']"), [Severity::Warning]);
         assert_eq!(said("['news.example.com']"), []);
+    }
+
+    #[test]
+    fn a_domain_of_many_hosts_may_have_the_one_that_is_let_in() {
+        for name in ["*.example.com", ".example.com", "~^(a|b)\\.example\\.com$"] {
+            let name = format!("server_name {name};");
+            assert_eq!(said_at(&name, "['b.example.com']"), [], "{name}");
+        }
     }
 
     #[test]

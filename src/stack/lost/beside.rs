@@ -8,7 +8,7 @@ use crate::handshake::{Judged, Outcome, judge};
 use crate::source::Span;
 use crate::stack::topology::Program;
 use crate::stack::{Stack, Traced};
-use crate::trace::{Asked, Step, Tracer};
+use crate::trace::{Asked, Step, Tracer, Verdict};
 
 /// A block that forwards upgrades to the application.
 #[derive(Clone, Debug)]
@@ -116,27 +116,41 @@ pub(super) fn beside(
     for path in named().take(MAX_PATHS) {
         let is_public = below.is_some_and(|below| below.is(path));
         // A prefix that the route begins with is none that clients put before it.
-        let before = (!traced.path.starts_with(path.as_str()))
-            .then(|| format!("{}{}", path.trim_end_matches('/'), traced.path));
-        for asked in before.iter().chain([path]) {
-            let way = tracer.through(traced.entry, entrance, asked, Asked::Handshake);
+        let prefix = path.trim_end_matches('/');
+        let before =
+            (!traced.path.starts_with(path.as_str())).then(|| format!("{prefix}{}", traced.path));
+        // `/app/ws/` may be such a prefix with the beginning of the route behind it.
+        let overlaps = prefix.match_indices('/').skip(1).filter_map(|(at, _)| {
+            let begins = traced.path.starts_with(&prefix[at..]);
+            begins.then(|| format!("{}{}", &prefix[..at], traced.path))
+        });
+        let before = before.into_iter().chain(overlaps).map(|path| (path, true));
+        for (asked, with_route) in before.chain([(path.clone(), false)]) {
+            let way = tracer.through(traced.entry, entrance, &asked, Asked::Handshake);
             let run = &way.runs[0];
-            let Some(last) = run.steps.last().filter(|last| is_own(stack, traced, last)) else {
+            // Of several backends that all open, its own is one.
+            let by_all = run.verdict == Verdict::Opens
+                && run.steps.iter().any(|step| !step.siblings.is_empty());
+            let is_own = |last: &&Step| by_all || is_own(stack, traced, last);
+            let Some(last) = run.steps.last().filter(is_own) else {
                 continue;
             };
             if !matches!(judge(&last.arrived), Judged::Opens) || is_for_pages(stack, traced, last) {
                 continue;
             }
             let opens = matches!(last.passage.outcome, Outcome::Answers { status: Some(101) });
-            if opens || route.matches(&last.arrived.path) != Some(false) {
+            if with_route && opens || route.matches(&last.arrived.path) != Some(false) {
                 return Beyond::Reached;
+            }
+            // It is another route's.
+            if opens {
+                continue;
             }
             let Some(at) = run.steps.iter().find(|step| step.hop.is_some()) else {
                 continue;
             };
             // Caddy forwards every upgrade; in nginx somebody wrote it down.
             if is_public || beside.is_none() && at.layer == "nginx" {
-                let prefix = path.trim_end_matches('/');
                 beside = Some(Beside {
                     span: block(cx, at, prefix),
                     path: path.clone(),

@@ -469,3 +469,72 @@ fn the_first_of_several_is_asked_as_long_as_it_answers() {
         });
     }
 }
+
+/// The rules about errors that a project breaks.
+fn errors(files: &[(&str, &str)]) -> Vec<String> {
+    with(files, |cx| {
+        let found = check_resolved(cx, &Selection::default()).findings;
+        let errors = found
+            .iter()
+            .filter(|finding| finding.severity == crate::rule::Severity::Error);
+        errors.map(|finding| finding.rule.to_string()).collect()
+    })
+}
+
+#[test]
+fn a_block_may_name_the_beginning_of_the_route_behind_its_prefix() {
+    let start = ("start.sh", "daphne -p 9000 site.asgi:application\n");
+    for (block, expected) in [
+        ("handle /app/ws/* {\n\t\turi strip_prefix /app\n", vec![]),
+        ("handle_path /app/* {\n", vec![]),
+        ("handle /app/ws/* {\n", vec!["stack/route-not-forwarded"]),
+    ] {
+        let caddy = format!(
+            "http://news.example.com {{\n\t{block}\t\treverse_proxy 127.0.0.1:9000\n\t}}\n}}\n"
+        );
+        let files = [("Caddyfile", caddy.as_str()), start];
+        assert_eq!(errors(&files), expected, "{block}");
+    }
+}
+
+#[test]
+fn two_ports_of_one_application_are_its_own() {
+    let routing = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': URLRouter([path('live', News.as_asgi())])})\n";
+    let nginx = conf(&format!(
+        "upstream app {{ server 127.0.0.1:9000; server 127.0.0.1:9001; }}\nserver {{ listen 80; server_name a.example; location /live/ {{ {UPGRADE} proxy_pass http://app; }} }}"
+    ));
+    let start = "daphne -p 9000 site.asgi:application &\ndaphne -p 9001 site.asgi:application\n";
+    let mut files: Vec<(String, String)> = crate::stack::tests::django("");
+    files.retain(|(path, _)| !path.ends_with("asgi.py"));
+    files.push(("site/asgi.py".into(), routing.into()));
+    files.push(("nginx.conf".into(), nginx));
+    files.push(("start.sh".into(), start.into()));
+    let files = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()));
+    let project = Project::in_memory(files).expect("valid");
+    let found = check(&project, &Selection::default()).findings;
+    let rules: Vec<_> = found.iter().map(|finding| &*finding.rule).collect();
+    assert_eq!(rules, ["nginx/trailing-slash-redirect"]);
+}
+
+#[test]
+fn another_routes_own_block_is_no_way_for_this_one() {
+    let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': URLRouter([path('ws/news/', News.as_asgi()), path('app/live/', News.as_asgi())])})\n";
+    let caddy = "http://a.example {\n\thandle /app/live/ {\n\t\treverse_proxy 127.0.0.1:9000\n\t}\n\thandle {\n\t\trespond 404\n\t}\n}\n";
+    let mut files = crate::stack::tests::django("");
+    files.retain(|(path, _)| !path.ends_with("asgi.py"));
+    files.push(("site/asgi.py".into(), asgi.into()));
+    files.push(("Caddyfile".into(), caddy.into()));
+    files.push((
+        "start.sh".into(),
+        "daphne -p 9000 site.asgi:application\n".into(),
+    ));
+    let files = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.as_str()));
+    let project = Project::in_memory(files).expect("valid");
+    let found = check(&project, &Selection::default()).findings;
+    let rules: Vec<_> = found.iter().map(|finding| &*finding.rule).collect();
+    assert_eq!(rules, ["stack/route-not-forwarded"]);
+}
