@@ -50,6 +50,8 @@ fn agree(caddy: &Path, count: u64) -> Result<(), Failed> {
         batch: 4,
         refused: 10,
         opened: 8,
+        undecided: 3.0,
+        sandboxes: 1,
     };
     differential::agree(&caddy, trial)
 }

@@ -29,6 +29,8 @@ fn main() -> ExitCode {
             batch: generate::BATCH,
             refused: 20,
             opened: 20,
+            undecided: 3.0,
+            sandboxes: 1,
         };
         differential::agree(&debian, trial)
     });

@@ -68,7 +68,7 @@ fn agree() -> Result<(), libtest_mimic::Failed> {
     let seeds = seeds(300);
     let began = Instant::now();
     let next = AtomicU64::new(seeds.start);
-    let found = on_every_core(|| -> Result<Found, String> {
+    let found = on_every_core(1, || -> Result<Found, String> {
         let mut python = Python::start()?;
         let mut found = Found::default();
         loop {

@@ -79,6 +79,16 @@ pub(crate) fn attempt(browser: &str, dial: &Dial) -> Attempt {
     attempt
 }
 
+impl Attempt {
+    /// The status, and where it points.
+    fn take(&mut self, head: &Head) {
+        let status = head.first.split(' ').nth(1);
+        self.status = status.and_then(|status| status.parse().ok());
+        let location = head.all("location");
+        self.location = location.first().map(|&location| location.to_owned());
+    }
+}
+
 /// A connection over which a handshake travels.
 pub(crate) trait Stream: Read + Write {}
 impl<T: Read + Write + ?Sized> Stream for T {}
@@ -108,23 +118,30 @@ pub(crate) fn speaks_tls(dial: &Dial) -> bool {
     connect(dial).is_ok_and(|mut stream| stream.write_all(b"\n").is_ok() && stream.flush().is_ok())
 }
 
+/// What an ordinary GET is answered.
+pub(crate) fn page(dial: &Dial, host: &str, target: &str) -> io::Result<Attempt> {
+    let mut stream = connect(dial)?;
+    let mut request = format!("GET {target} HTTP/1.1\r\nHost: {host}\r\n");
+    for (name, value) in &dial.headers {
+        request += &format!("{name}: {value}\r\n");
+    }
+    request += "Connection: close\r\n\r\n";
+    stream.write_all(request.as_bytes())?;
+    stream.flush()?;
+    let head = Head::read(&mut stream)?;
+    let mut answer = Attempt::default();
+    answer.take(&head);
+    Ok(answer)
+}
+
 fn talk(attempt: &mut Attempt, dial: &Dial) -> io::Result<()> {
     let key = key();
     let mut stream = connect(dial)?;
     stream.write_all(request(&attempt.browser, dial, &key).as_bytes())?;
     stream.flush()?;
     let head = Head::read(&mut stream)?;
-    let status = head
-        .first
-        .split(' ')
-        .nth(1)
-        .and_then(|status| status.parse().ok());
-    attempt.status = status;
-    attempt.location = head
-        .all("location")
-        .first()
-        .map(|&location| location.to_owned());
-    if status != Some(101) {
+    attempt.take(&head);
+    if attempt.status != Some(101) {
         return Ok(());
     }
     acceptable(&head, &key, dial).map_err(io::Error::other)?;
