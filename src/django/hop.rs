@@ -435,7 +435,16 @@ impl<'a> Django<'a> {
                     let why = format!(
                         "runs below `{root}`, with which the path does not begin: Channels finds no route"
                     );
-                    return answers(500, here(command.span, &why));
+                    // A validator stands before the routes.
+                    let at = match object {
+                        Some(Object::Application(at)) => Some(at),
+                        _ => self.model.only_application(self.project, self.home()),
+                    };
+                    let mut because = here(command.span, &why);
+                    let application = at.map(|at| &self.model.applications[at]);
+                    let refused =
+                        application.and_then(|own| self.guards(own, request, &mut because));
+                    return refused.unwrap_or_else(|| answers(500, because));
                 }
                 Ok(Some(path)) => {
                     below = Request {

@@ -62,6 +62,39 @@ mod tests {
     }
 
     #[test]
+    fn a_validator_stands_before_the_routes() {
+        let asgi = "from channels.generic.websocket import WebsocketConsumer\n\
+            from channels.routing import ProtocolTypeRouter, URLRouter\n\
+            from channels.security.websocket import OriginValidator\nfrom django.urls import path\n\
+            class Chat(WebsocketConsumer): pass\n\
+            routes = URLRouter([path('ws/', Chat.as_asgi())])\n\
+            application = ProtocolTypeRouter({'websocket': OriginValidator(routes, ['LIST'])})\n";
+        for (list, status) in [("b.example", 403), ("a.example", 500)] {
+            let asgi = asgi.replace("LIST", list);
+            let project = Project::in_memory([
+                ("site/asgi.py", asgi.as_str()),
+                (
+                    "site/settings.py",
+                    "ROOT_URLCONF = 'site.urls'\nINSTALLED_APPS = ['channels']\n",
+                ),
+                (
+                    "Procfile",
+                    "web: daphne --root-path /chat site.asgi:application\n",
+                ),
+                ("requirements.txt", "channels==4.3.2\ndaphne==4.2.3\n"),
+            ]);
+            let project = project.expect("a project");
+            let cx = Context::resolve(&project);
+            let stack = Stack::of(&cx);
+            let request = Request::handshake(Browser::Chrome, false, "a.example", 8000, "/ws/");
+            let Outcome::Answers { status: found } = stack.hops[0].receive(&request).outcome else {
+                unreachable!("an application answers")
+            };
+            assert_eq!(found, Some(status), "{list}");
+        }
+    }
+
+    #[test]
     fn a_root_path_is_told_or_put_before() {
         let new = "channels==4.3.2\nuvicorn==0.54.0\nwebsockets==17.4\ndaphne==4.2.3\n";
         let old = "channels==4.0.0\nuvicorn==0.54.0\nwebsockets==17.4\n";
