@@ -56,7 +56,15 @@ impl Generated {
     pub(crate) fn leads(&self) -> bool {
         let dials = |port: u16| {
             let to = format!("127.0.0.1:{port}");
-            self.proxies().any(|text| text.contains(&to))
+            self.proxies().any(|text| {
+                let block = text.contains(&format!("server {to};"));
+                let by_name = block && text.contains("proxy_pass http://application");
+                let mut lines = text.lines().map(str::trim);
+                let passes = |line: &str| {
+                    line.starts_with("proxy_pass ") || line.starts_with("reverse_proxy ")
+                };
+                by_name || lines.any(|line| passes(line) && line.contains(&to))
+            })
         };
         (dials(8000) || dials(8001)) && (self.proxies().count() == 1 || dials(8080))
     }
@@ -68,7 +76,15 @@ const HOST: &str = "chat.example.com";
 /// A project; `caddy` and `nginx` are the versions that run.
 pub(crate) fn generate(seed: u64, caddy: [u32; 3], nginx: [u32; 3]) -> Generated {
     let mut random = Random::new(seed);
-    let random = &mut random;
+    loop {
+        let generated = project(&mut random, seed, caddy, nginx);
+        if generated.leads() {
+            return generated;
+        }
+    }
+}
+
+fn project(random: &mut Random, seed: u64, caddy: [u32; 3], nginx: [u32; 3]) -> Generated {
     let [[a, b, c], [d, e, f]] = [caddy, nginx];
     let mut toml = format!("[targets]\ncaddy = \"{a}.{b}.{c}\"\nnginx = \"{d}.{e}.{f}\"\n");
     let behind_balancer = random.chance(15);

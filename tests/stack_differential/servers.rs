@@ -188,6 +188,10 @@ impl Running {
                     continue;
                 }
             };
+            // Caddy's redirect to https listens last.
+            if matches!(program, Program::Caddy(..)) && port == 443 {
+                awaited.push((80, log.clone(), Some(self.proxies.len() - 1)));
+            }
             awaited.push((port, log, Some(self.proxies.len() - 1)));
         }
         for (port, log, proxy) in awaited {
