@@ -219,6 +219,11 @@ impl Walk<'_, '_> {
             Module::Fastcgi | Module::Grpc => return (Reply::Replaced { status: None }, None),
         };
         let block = self.scope.location;
+        // Whatever it sends itself, nginx becomes a tunnel only for a client that asks for one
+        // (ngx_http_proxy_process_header: `if (r->headers_in.upgrade) u->upgrade = 1`).
+        if self.request.lines("upgrade").next().is_none() {
+            return (Reply::Replaced { status: None }, None);
+        }
         if let Some(item) = self.cleared(block) {
             self.note(item, What::Reply, WITHOUT);
             let mut args = self.view.directive(item).args().iter();

@@ -3,6 +3,7 @@
 use super::{Told, label, name};
 use crate::context::Context;
 use crate::finding::Report;
+use crate::rule::Severity;
 use crate::source::Span;
 use crate::stack::lost::{How, Lost};
 
@@ -46,7 +47,20 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             true => "takes no request for another host than the TLS handshake's".to_owned(),
             false => format!("only `{known}` leads to the sockets here"),
         };
-        let finding = label(finding, *place, said);
+        let mut finding = label(finding, *place, said);
+        // Who asks a server without a name may well ask for one that is known behind it.
+        let traced = &cx.ways()[lost.ways[0]];
+        let asked = traced.way.runs[0].steps.iter();
+        let passed_on = asked
+            .filter(|step| step.hop.is_some())
+            .all(|step| step.arrived.host == *host);
+        let is_nameless = traced
+            .entrance
+            .as_ref()
+            .is_some_and(|own| own.host.is_empty());
+        if passed_on && is_nameless {
+            finding = finding.severity(Severity::Warning);
+        }
         if is_strict {
             report.push(
                 told.because(finding)

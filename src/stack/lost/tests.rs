@@ -498,6 +498,61 @@ fn a_block_may_name_the_beginning_of_the_route_behind_its_prefix() {
 }
 
 #[test]
+fn a_host_that_only_clients_name_may_be_known_behind() {
+    let start = ("start.sh", "daphne -p 9000 site.asgi:application\n");
+    let inner = "http://news.example.com:8080 {\n\treverse_proxy 127.0.0.1:9000\n}\n";
+    for (outer, expected) in [
+        // A warning: the name that clients ask for is not in the files.
+        (":80 {\n\treverse_proxy 127.0.0.1:8080\n}\n", vec![]),
+        (
+            ":80 {\n\treverse_proxy 127.0.0.1:8080 {\n\t\theader_up Host inner\n\t}\n}\n",
+            vec!["stack/unknown-host"],
+        ),
+        (
+            "http://shop.example.com {\n\treverse_proxy 127.0.0.1:8080\n}\n",
+            vec!["stack/unknown-host"],
+        ),
+    ] {
+        let files = [
+            ("outer/Caddyfile", outer),
+            ("inner/Caddyfile", inner),
+            start,
+        ];
+        assert_eq!(errors(&files), expected, "{outer}");
+    }
+}
+
+#[test]
+fn an_upgrade_that_only_the_inner_nginx_sends_makes_it_no_tunnel() {
+    let server = |port: u16, lines: &str, to: u16| {
+        conf(&format!(
+            "server {{ listen {port}; location / {{ proxy_http_version 1.1; {lines} proxy_pass http://127.0.0.1:{to}; }} }}"
+        ))
+    };
+    let pair = "proxy_set_header Upgrade websocket; proxy_set_header Connection upgrade;";
+    let inner = server(8080, pair, 9000);
+    for (lines, verdict) in [
+        ("", crate::trace::Verdict::Fails),
+        (
+            "proxy_set_header Upgrade $http_upgrade;",
+            crate::trace::Verdict::Opens,
+        ),
+    ] {
+        let outer = server(80, lines, 8080);
+        let files = [
+            ("outer/nginx.conf", outer.as_str()),
+            ("inner/nginx.conf", inner.as_str()),
+            ("start.sh", "daphne -p 9000 site.asgi:application\n"),
+        ];
+        with(&files, |cx| {
+            let target = crate::trace::Target::parse("ws://localhost/ws/news/").expect("a URL");
+            let ways = crate::trace::trace(cx, &target, None);
+            assert_eq!(ways[0].verdict(), verdict, "{lines}");
+        });
+    }
+}
+
+#[test]
 fn two_ports_of_one_application_are_its_own() {
     let routing = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': URLRouter([path('live', News.as_asgi())])})\n";
     let nginx = conf(&format!(
