@@ -39,7 +39,7 @@ fn main() -> ExitCode {
             batch: 1,
             refused: 10,
             opened: 10,
-            undecided: 0.6,
+            undecided: 0.5,
             // An application takes its time for a refusal.
             sandboxes: 3,
         };

@@ -296,7 +296,8 @@ fn asked(random: &mut Random, paths: &[&'static str], public: &Public<'_>) -> Ve
     };
     let mut asked = Vec::new();
     for path in paths {
-        for path_there in [(*path).to_owned(), format!("/app{path}")] {
+        let prefixed = (!path.starts_with("/app/")).then(|| format!("/app{path}"));
+        for path_there in [(*path).to_owned()].into_iter().chain(prefixed) {
             let own = Asked {
                 route: Some(path),
                 ..plain(&path_there)

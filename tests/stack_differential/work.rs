@@ -11,6 +11,7 @@ use wslint::context::Context;
 use wslint::handshake::{Browser, Request};
 use wslint::project::Project;
 use wslint::rule::Severity;
+use wslint::source::Span;
 use wslint::stack::Stack;
 use wslint::trace::{Run, Target, Tracer, Verdict, Way};
 use wslint::value::Value;
@@ -131,10 +132,17 @@ impl Stacks {
         let met = all(generated, &sent);
         let mut differs = None;
         let mut routes: Vec<Route> = Vec::new();
+        let mut taken: Vec<Span> = Vec::new();
         for ((asked, browser, ours), met) in sent.iter().zip(&met) {
             found.handshakes += 1;
             let opens = met.iter().all(|attempt| attempt.opens);
             found.opened += u64::from(opens);
+            if opens && asked.route.is_some() {
+                // The blocks that pass it on; a server holds many.
+                let blocks = ours.steps.iter().flat_map(|step| &step.passage.because);
+                let blocks = blocks.map(|because| because.span);
+                taken.extend(blocks.chain(ours.steps.iter().map(|step| step.at)));
+            }
             if ours.verdict == Verdict::Undecided {
                 let story = told(&project, ours);
                 found.undecided(
@@ -172,7 +180,7 @@ impl Stacks {
                 differs.get_or_insert((what, format!("{} {statuses:?} {wrong}", asked.url)));
             }
         }
-        let differs = differs.or_else(|| said_wrong(&cx, generated, &routes));
+        let differs = differs.or_else(|| said_wrong(&cx, generated, &routes, &taken));
         running.stop(&mut self.python);
         differs
     }
@@ -480,6 +488,7 @@ fn said_wrong(
     cx: &Context<'_>,
     generated: &Generated,
     routes: &[Route],
+    taken: &[Span],
 ) -> Option<(String, String)> {
     let outcome = check::check_resolved(cx, &Selection::default());
     let lost = routes.iter().find(|route| {
@@ -501,7 +510,13 @@ fn said_wrong(
     let mut errors = outcome
         .findings
         .iter()
-        .filter(|finding| finding.severity == Severity::Error && finding.rule != OF_SETTINGS);
+        .filter(|finding| finding.severity == Severity::Error && finding.rule != OF_SETTINGS)
+        // What nginx or Caddy show of sockets by themselves may be of other ones than the routes.
+        .filter(|finding| {
+            let of_routes =
+                !finding.rule.starts_with("nginx/") && !finding.rule.starts_with("caddy/");
+            of_routes || taken.iter().any(|block| block.contains(finding.span))
+        });
     let error = errors.next()?;
     let all_open = !routes.is_empty() && routes.iter().all(Route::opens);
     let is_of_pages = OF_PAGES.contains(&&*error.rule);
