@@ -56,12 +56,13 @@ impl<'a> Context<'a> {
                 )
             },
         );
-        let served = stack::served(project, &django, &nginx);
+        let topology = stack::Topology::read(project, &nginx, &caddy, &django);
+        let served = stack::served(project, &topology, &django, &nginx);
         nginx.find_routes(project, &served);
-        let served = stack::served_by_caddy(project, &django, &caddy);
+        let served = stack::served_by_caddy(project, &topology, &django, &caddy);
         caddy.find_routes(project, served);
         Self {
-            topology: stack::Topology::read(project, &nginx, &caddy, &django),
+            topology,
             project,
             nginx,
             caddy,

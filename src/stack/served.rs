@@ -6,6 +6,7 @@
 
 use std::collections::BTreeSet;
 
+use super::topology::{Program, Topology};
 use crate::django::command::Command;
 use crate::django::routes::{Route, WebSocket};
 use crate::handshake::Evidence;
@@ -13,11 +14,16 @@ use crate::nginx::Served;
 use crate::nginx::model::View;
 use crate::nginx::stray::Asked;
 use crate::project::Project;
-use crate::source::{Kind, Source};
+use crate::source::Kind;
 use crate::{caddy, django, nginx};
 
 /// The application's routes, each with a server of nginx through which it is surely reached.
-pub fn served(project: &Project, django: &django::Model, nginx: &nginx::Model) -> Vec<Served> {
+pub fn served(
+    project: &Project,
+    topology: &Topology,
+    django: &django::Model,
+    nginx: &nginx::Model,
+) -> Vec<Served> {
     let [application] = django.applications.as_slice() else {
         return Vec::new();
     };
@@ -37,7 +43,7 @@ pub fn served(project: &Project, django: &django::Model, nginx: &nginx::Model) -
     let mut served = Vec::new();
     for config in 0..nginx.configs.len() as u32 {
         let view = nginx.view(config);
-        let servers = servers_before(project, django, view);
+        let servers = servers_before(topology, django, view);
         for server in servers {
             served.extend(urls.iter().map(|asked| Served {
                 config,
@@ -65,10 +71,10 @@ pub(super) fn url(route: &Route) -> Option<Asked> {
 }
 
 /// The servers of one configuration that surely stand before the application.
-fn servers_before(project: &Project, django: &django::Model, view: View<'_>) -> BTreeSet<u32> {
+fn servers_before(topology: &Topology, django: &django::Model, view: View<'_>) -> BTreeSet<u32> {
     let passes = view.passes();
     let targets = passes.iter().map(|pass| &pass.target).collect();
-    let application = application(project, django, &targets);
+    let application = application(topology, django, &targets);
     let there = || {
         let passes = passes.iter();
         passes.filter(|pass| application.contains(&&pass.target))
@@ -82,24 +88,30 @@ fn servers_before(project: &Project, django: &django::Model, view: View<'_>) -> 
 
 /// Which of the addresses that a proxy dials are surely the application's.
 fn application<'a>(
-    project: &Project,
+    topology: &Topology,
     django: &django::Model,
     targets: &BTreeSet<&'a (String, u16)>,
 ) -> Vec<&'a (String, u16)> {
-    let starts: Vec<&Command> = django
-        .commands
-        .iter()
-        .filter(|command| command.serves_websockets())
-        .collect();
-    let ports: BTreeSet<u16> = starts.iter().filter_map(|command| port(command)).collect();
-    let services: BTreeSet<String> = starts
-        .iter()
-        .filter_map(|command| service(project.source(command.span.source), command))
-        .collect();
+    let mut ports: BTreeSet<u16> = BTreeSet::new();
+    let mut services: BTreeSet<&str> = BTreeSet::new();
+    for place in &topology.places {
+        let Program::Django { commands, .. } = &place.program else {
+            continue;
+        };
+        let starts = commands.iter().map(|command| &django.commands[*command]);
+        let starts: Vec<&Command> = starts
+            .filter(|command| command.serves_websockets())
+            .collect();
+        if !starts.is_empty() {
+            let own = place.services.iter().map(|own| &topology.services[*own]);
+            services.extend(own.flat_map(|own| &own.names).map(String::as_str));
+        }
+        ports.extend(starts.iter().filter_map(|command| command.written_port()));
+    }
     let named: Vec<_> = targets
         .iter()
         .copied()
-        .filter(|(host, _)| services.contains(host))
+        .filter(|(host, _)| services.contains(host.to_ascii_lowercase().as_str()))
         .collect();
     let at_port: Vec<_> = targets
         .iter()
@@ -121,6 +133,7 @@ fn application<'a>(
 /// handshakes by their path; `None` where an upstream is hidden, or another proxy is there too.
 pub fn behind_caddy(
     project: &Project,
+    topology: &Topology,
     django: &django::Model,
     caddy: &caddy::Model,
 ) -> Option<(String, u16)> {
@@ -145,7 +158,7 @@ pub fn behind_caddy(
             }
         }
     }
-    match application(project, django, &dialled.iter().collect())[..] {
+    match application(topology, django, &dialled.iter().collect())[..] {
         [one] => Some(one.clone()),
         _ => None,
     }
@@ -154,10 +167,11 @@ pub fn behind_caddy(
 /// The application's routes, each with a site of Caddy's through which it is reached.
 pub fn served_by_caddy(
     project: &Project,
+    topology: &Topology,
     django: &django::Model,
     caddy: &caddy::Model,
 ) -> Vec<caddy::Served> {
-    let Some(dials) = behind_caddy(project, django, caddy) else {
+    let Some(dials) = behind_caddy(project, topology, django, caddy) else {
         return Vec::new();
     };
     let routes = django.routes.iter().filter(|route| route.certain);
@@ -171,42 +185,6 @@ pub fn served_by_caddy(
         routes.any(|route| route.matches(path) != Some(false))
     };
     caddy::served(caddy, &dials, &urls, &knows)
-}
-
-/// The port that a server listens on, as its command says it.
-fn port(command: &Command) -> Option<u16> {
-    let stated = command
-        .option(&["--port", "-p"])
-        .or_else(|| command.option(&["--bind", "-b"]))?;
-    let port = stated.rsplit(':').next()?;
-    port.parse().ok()
-}
-
-/// The compose service that runs a command: the key one level below `services:`.
-fn service(source: &Source, command: &Command) -> Option<String> {
-    let name = source.path.rsplit('/').next()?.to_ascii_lowercase();
-    if !name.ends_with(".yml") && !name.ends_with(".yaml") {
-        return None;
-    }
-    let before = &source.text[..command.span.start as usize];
-    let indent = |line: &str| line.len() - line.trim_start().len();
-    let mut deepest = usize::MAX;
-    let mut outer: Vec<&str> = Vec::new();
-    for line in before.lines().rev() {
-        let text = line.trim();
-        if text.is_empty() || text.starts_with('#') || indent(line) >= deepest {
-            continue;
-        }
-        deepest = indent(line);
-        outer.push(text);
-        if deepest == 0 {
-            break;
-        }
-    }
-    match outer.as_slice() {
-        [.., service, top] if *top == "services:" => Some(service.strip_suffix(':')?.to_owned()),
-        _ => None,
-    }
 }
 
 #[cfg(test)]
@@ -261,6 +239,28 @@ mod tests {
             started("services:\n  other:\n    command: daphne -p 9000 site.asgi:application\n")
                 .is_empty()
         );
+    }
+
+    #[test]
+    fn a_service_is_what_its_dockerfile_starts() {
+        let nginx = conf(
+            "location / { proxy_pass http://front:3000; } location /api/ { proxy_pass http://web:8000; } location /ws/ { return 404; }",
+        );
+        let compose = "services:\n  web:\n    build: .\n  front:\n    image: node\n";
+        let found = |command: &str| {
+            let dockerfile = format!("FROM python\nCOPY . .\nCMD {command}\n");
+            rules(&[
+                ("nginx.conf", &nginx),
+                ("site/asgi.py", ASGI),
+                ("compose.yaml", compose),
+                ("Dockerfile", &dockerfile),
+            ])
+        };
+        let daphne = "[\"daphne\", \"-b\", \"0.0.0.0\", \"site.asgi:application\"]";
+        assert_eq!(found(daphne), ["nginx/answered-locally"]);
+        // What is not seen to start it is no address of its for a rule about nginx alone.
+        let other = found("[\"node\", \"index.js\"]");
+        assert!(!other.contains(&"nginx/answered-locally".to_owned()));
     }
 
     #[test]

@@ -47,7 +47,7 @@ pub fn prefix_stripped(cx: &Context<'_>, report: &mut Report<'_>) {
 /// Every application route that loses its prefix; `None` where it is not sure that the prefix is
 /// missed: some route does without it, or another way leads to the application.
 fn found<'a>(cx: &'a Context<'_>) -> Option<Vec<Stripped<'a>>> {
-    let target = stack::behind_caddy(cx.project, &cx.django, &cx.caddy)?;
+    let target = stack::behind_caddy(cx.project, &cx.topology, &cx.django, &cx.caddy)?;
     let mut found: Vec<Stripped<'a>> = Vec::new();
     for route in &cx.django.routes {
         let asked = route.sample().filter(|_| route.certain)?;
