@@ -677,7 +677,8 @@ impl<'a> Django<'a> {
                     because.push(Because {
                         span,
                         message: format!(
-                            "lets in no page of the origin `{}`: closed before it opens, which is 403",
+                            "{} `{}`: closed before it opens, which is 403",
+                            origin::REFUSED,
                             sent.unwrap_or("(none)")
                         ),
                     });

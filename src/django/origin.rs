@@ -7,6 +7,9 @@
 use super::data::{Data, certain};
 use super::settings::Settings;
 
+/// How the reason begins for which a validator refuses a handshake.
+pub const REFUSED: &str = "lets in no page of the origin";
+
 /// The entries of a list that is wholly known, with the bytes of each; with `defaults`, what the
 /// environment may replace counts as well.
 pub fn entries(data: &Data, defaults: bool) -> Option<Vec<(&str, crate::source::Span)>> {

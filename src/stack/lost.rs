@@ -91,6 +91,21 @@ enum What<'a> {
     Shown(&'a Evidence, &'a str),
 }
 
+/// Whether clients are meant to ask for another path than the route's, which the way in of `traced`
+/// takes a prefix off.
+pub(super) fn is_reached_by_prefix(
+    cx: &Context<'_>,
+    stack: &Stack<'_>,
+    tracer: &Tracer<'_>,
+    traced: &Traced,
+) -> bool {
+    let below = Below::of(cx, stack, traced);
+    matches!(
+        beside(cx, stack, tracer, traced, below.as_ref()),
+        Beyond::Reached
+    )
+}
+
 /// Every cause for which routes are lost, if no rule about a single file names it.
 pub fn lost(cx: &Context<'_>) -> Vec<Lost> {
     let all = cx.ways();

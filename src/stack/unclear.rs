@@ -4,8 +4,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Stack;
-use super::ways::to_lone_applications;
+use super::lost::is_reached_by_prefix;
+use super::ways::{Traced, to_lone_applications};
 use crate::context::Context;
+use crate::django::origin::REFUSED;
 use crate::finding::Undecided;
 use crate::handshake::Evidence;
 use crate::source::Span;
@@ -13,8 +15,8 @@ use crate::trace::{Target, Tracer, Verdict, Way};
 
 /// A note for each place at which it is undecided what becomes of a route of an application or a
 /// declared endpoint, on every way that leads there, not where `known` notes say so already; and
-/// for each declared endpoint that is lost on all of them, where no finding says why: of the spans
-/// that findings point at, `None` if not all rules were asked.
+/// for each of them that is lost on all ways, where no finding says why: of the spans that findings
+/// point at, `None` if not all rules were asked.
 pub fn unclear(
     cx: &Context<'_>,
     known: &[Undecided],
@@ -23,20 +25,30 @@ pub fn unclear(
     let stack = Stack::of(cx);
     let tracer = Tracer::new(cx, &stack);
     let alone = to_lone_applications(cx, &stack, &tracer);
-    let mut of_route: BTreeMap<&Evidence, (&str, Vec<&Way>)> = BTreeMap::new();
+    let mut of_route: BTreeMap<&Evidence, Vec<&Traced>> = BTreeMap::new();
     let routes = cx.ways().iter().chain(&alone);
     for traced in routes.filter(|traced| traced.route.is_some()) {
-        let asked = of_route.entry(&traced.evidence);
-        let (_, ways) = asked.or_insert((&traced.path, Vec::new()));
-        ways.push(&traced.way);
+        of_route.entry(&traced.evidence).or_default().push(traced);
     }
     let mut found = Found {
         known,
         findings,
         notes: BTreeMap::new(),
     };
-    for (path, ways) in of_route.into_values() {
-        found.ask(path, &ways);
+    for traced in of_route.into_values() {
+        let Some(first) = traced.first() else {
+            continue;
+        };
+        let ways: Vec<&Way> = traced.iter().map(|traced| &traced.way).collect();
+        let meant = found.ask(&first.path, &ways);
+        // Clients may put a prefix before it, and pages of another host may open it.
+        let is_elsewhere = |traced: &&Traced| is_reached_by_prefix(cx, &stack, &tracer, traced);
+        if found.is_untold(&meant, None)
+            && !ways.iter().any(|way| is_for_other_pages(way))
+            && !traced.iter().any(is_elsewhere)
+        {
+            found.lost(&first.path, &meant, None);
+        }
     }
     for declared in &cx.project.config.endpoints {
         let Ok(target) = Target::parse(&declared.endpoint) else {
@@ -44,7 +56,9 @@ pub fn unclear(
         };
         let ways = tracer.ways(&target);
         let meant = found.ask(&declared.endpoint, &ways.iter().collect::<Vec<_>>());
-        found.lost(&declared.endpoint, &meant, declared.span);
+        if found.is_untold(&meant, declared.span) {
+            found.lost(&declared.endpoint, &meant, declared.span);
+        }
     }
     found.notes.into_values().collect()
 }
@@ -80,10 +94,11 @@ impl Found<'_> {
         meant
     }
 
-    /// Notes that a declared endpoint is lost on all `ways`, and no finding speaks of them.
-    fn lost(&mut self, asked: &str, ways: &[&Way], declared: Option<Span>) {
+    /// Whether a handshake is lost on all `ways`, and no finding speaks of them or of where it is
+    /// declared.
+    fn is_untold(&self, ways: &[&Way], declared: Option<Span>) -> bool {
         let Some(findings) = self.findings else {
-            return;
+            return false;
         };
         let is_lost = |way: &&Way| way.verdict() == Verdict::Fails;
         let passed = |way: &&Way| {
@@ -98,9 +113,12 @@ impl Found<'_> {
             let mut findings = findings.iter();
             findings.any(|found| found.contains(span) || span.contains(*found))
         };
-        if !ways.iter().all(is_lost) || ways.iter().flat_map(passed).chain(declared).any(is_told) {
-            return;
-        }
+        let mut spans = ways.iter().flat_map(passed).chain(declared);
+        ways.iter().all(is_lost) && !spans.any(is_told)
+    }
+
+    /// Notes that a handshake for `asked` is lost on all `ways`.
+    fn lost(&mut self, asked: &str, ways: &[&Way], declared: Option<Span>) {
         let first = ways.first();
         let Some(span) = declared.or_else(|| decisive(first?)) else {
             return;
@@ -108,7 +126,7 @@ impl Found<'_> {
         let why = first.and_then(|way| way.decisive().reasons.first());
         let why = why.map_or("nothing in this project receives it", String::as_str);
         self.note(span, format!(
-            "no way in this project lets a WebSocket through at `{asked}`, which is declared: {why}; `wslint trace {asked}` shows it"
+            "no way in this project lets a WebSocket through at `{asked}`: {why}; `wslint trace {asked}` shows it"
         ));
     }
 
@@ -124,6 +142,13 @@ impl Found<'_> {
         };
         self.notes.entry(span).or_insert(note);
     }
+}
+
+/// Whether only the page's origin is refused: pages of another host may be let in.
+fn is_for_other_pages(way: &Way) -> bool {
+    let last = way.decisive().steps.last();
+    let because = last.and_then(|step| step.passage.because.last());
+    because.is_some_and(|because| because.message.starts_with(REFUSED))
 }
 
 /// The bytes that decide what becomes of a handshake on its way.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::context::Context;
 use crate::django::data::{Data, Origin};
-use crate::django::origin::{entries, is_dead, validates};
+use crate::django::origin::{REFUSED, entries, is_dead, validates};
 use crate::django::settings::Settings;
 use crate::finding::{Finding, Report};
 use crate::handshake::{Because, Entrance, Outcome, Takes};
@@ -89,7 +89,7 @@ fn refused(run: &Run) -> Option<(&Step, &Because)> {
     let because = step.passage.because.last()?;
     because
         .message
-        .starts_with("lets in no page of the origin")
+        .starts_with(REFUSED)
         .then_some((step, because))
 }
 
