@@ -65,6 +65,10 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     if name == "package.json" {
         return Some(Perhaps(Kind::Requirements));
     }
+    // What sets variables and starts nothing that anybody here reads: Heroku's, systemd's drop-ins.
+    if name == "app.json" || name.ends_with(".conf") && path.contains(".service.d/") {
+        return Some(Perhaps(Kind::Tasks));
+    }
     // Most files of a large repository end here, before anything is allocated.
     if let Some((_, suffix)) = name.rsplit_once('.')
         && FOREIGN_SUFFIXES.contains(&suffix)
@@ -153,7 +157,7 @@ pub(super) fn guess(path: &str) -> Option<Guess> {
     {
         return Some(Perhaps(Kind::Tasks));
     }
-    if may_be_compose(path, &lower) {
+    if may_be_compose(path, &lower) || may_be_manifest(path, &lower) {
         return Some(Perhaps(Kind::Command));
     }
     if lower.ends_with(".service")
@@ -222,6 +226,34 @@ fn may_be_compose(path: &str, name: &str) -> bool {
         })
     };
     !stem.is_empty() && (folder.is_empty() || named(stem) || named(&folder.to_ascii_lowercase()))
+}
+
+/// Whether a YAML file may be a manifest of Kubernetes'.
+fn may_be_manifest(path: &str, name: &str) -> bool {
+    let stem = name
+        .strip_suffix(".yml")
+        .or_else(|| name.strip_suffix(".yaml"));
+    let is_word = |word: &str| {
+        matches!(
+            word,
+            "k8s" | "kubernetes" | "kube" | "manifests" | "kustomize" | "deployment" | "configmap"
+        )
+    };
+    let named = |text: &str| text.split(['-', '_', '.']).any(is_word);
+    stem.is_some_and(|stem| named(stem) || path.split('/').rev().skip(1).any(named))
+}
+
+/// The kind that a file has by its content where its name leaves it open: a manifest of Kubernetes
+/// is read for the variables that it sets.
+pub(super) fn told(kind: Kind, path: &str, bytes: &[u8]) -> Kind {
+    let name = path.rsplit('/').next().unwrap_or(path);
+    let is_yaml = (name.ends_with(".yml") || name.ends_with(".yaml")) && !is_platform(name);
+    let has = |mark: &[u8]| memmem::find(bytes, mark).is_some();
+    let is_manifest = || has(b"apiVersion:") && (has(b"containers:") || has(b"kind: ConfigMap"));
+    match kind {
+        Kind::Command if is_yaml && is_manifest() => Kind::Tasks,
+        _ => kind,
+    }
 }
 
 /// Whether a YAML file has services at its top that run an image or are built.
@@ -326,6 +358,9 @@ pub(super) fn confirms(path: &str, kind: Kind, bytes: &[u8]) -> bool {
             "COMPOSE_PROFILES=",
             "docker compose -",
             "docker-compose -",
+            // Through this an image starts its command, and it may set variables.
+            "exec \"$@\"",
+            "exec $@",
             // What starts Caddy may set the variables of its Caddyfile.
             "caddy run",
             "caddy start",
@@ -334,9 +369,16 @@ pub(super) fn confirms(path: &str, kind: Kind, bytes: &[u8]) -> bool {
         ]
         .iter()
         .any(|server| memmem::find(bytes, server.as_bytes()).is_some()),
-        Kind::Tasks => ["docker compose -", "docker-compose -", "COMPOSE_"]
-            .iter()
-            .any(|mark| memmem::find(bytes, mark.as_bytes()).is_some()),
+        Kind::Tasks => [
+            "docker compose -",
+            "docker-compose -",
+            "COMPOSE_",
+            "apiVersion:",
+            "Environment=",
+            "\"env\"",
+        ]
+        .iter()
+        .any(|mark| memmem::find(bytes, mark.as_bytes()).is_some()),
         _ => true,
     }
 }
@@ -491,6 +533,9 @@ mod tests {
             ("fly.staging.toml", Some(Perhaps(Kind::Command))),
             ("package.json", Some(Perhaps(Kind::Requirements))),
             ("package-lock.json", None),
+            ("app.json", Some(Perhaps(Kind::Tasks))),
+            ("etc/web.service.d/hosts.conf", Some(Perhaps(Kind::Tasks))),
+            ("k8s/base/web.yaml", Some(Perhaps(Kind::Command))),
         ] {
             assert_eq!(guess(path), expected, "{path}");
         }
@@ -510,6 +555,15 @@ mod tests {
         ));
         assert!(!tells("services:\n  - name: gunicorn\nspec:\n  image: x\n"));
         assert!(!tells("script: pip install gunicorn\n"));
+        let manifest = b"apiVersion: v1\nkind: ConfigMap\n";
+        for (path, kind) in [
+            ("deploy/web.yaml", Kind::Tasks),
+            ("app.yaml", Kind::Command),
+        ] {
+            assert_eq!(told(Kind::Command, path, manifest), kind, "{path}");
+        }
+        let compose = b"services:\n  web:\n    build: .\n";
+        assert_eq!(told(Kind::Command, "k8s/web.yml", compose), Kind::Command);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use super::discover::{File, Options, Plan, Problem};
-use super::kinds::{Guess, confirms, guess};
+use super::kinds::{Guess, confirms, guess, told};
 use super::{Config, Project, config, template};
 use crate::finding::Undecided;
 use crate::parallel;
@@ -98,6 +98,10 @@ fn beginning(path: &Path) -> std::io::Result<Vec<u8>> {
 
 /// The file with these bytes, if they bear out what its name suggested.
 fn judge(path: &str, guess: Guess, bytes: Vec<u8>) -> Option<Read> {
+    let guess = match guess {
+        Guess::Certain(kind) => Guess::Certain(kind),
+        Guess::Perhaps(kind) => Guess::Perhaps(told(kind, path, &bytes)),
+    };
     let (Guess::Certain(kind) | Guess::Perhaps(kind)) = guess;
     if let Some(text) = from_utf16(&bytes) {
         let ours = matches!(guess, Guess::Certain(_)) || confirms(path, kind, text.as_bytes());
