@@ -467,6 +467,7 @@ impl<'p> Files<'p> {
             container.environment.read_file();
         }
         for Layer { file, node } in layers.iter().rev() {
+            container.environment.read_in(file.source.id);
             if let Some(environment) = file.yaml.get(*node, "environment") {
                 let container = &mut container.environment;
                 container.compose(file.source, file.yaml, environment);

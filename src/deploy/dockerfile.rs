@@ -244,6 +244,7 @@ pub(super) fn container(
     }
     let mut container = Container::of_image(&stages[at].written, &stages[at].base);
     container.dockerfile = Some(source.id);
+    container.environment.read_in(source.id);
     let mut folder = "/".to_owned();
     let mut links = false;
     for instruction in chain.iter().rev().flat_map(|stage| &stage.instructions) {

@@ -1,10 +1,11 @@
 //! The environment of a container or a unit: which variables the files set there, and to what.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use super::{Container, is_compose, is_dockerfile, outward};
+use super::{Container, invoked, is_compose, is_dockerfile, outward};
+use crate::django::is_for_development;
 use crate::project::Project;
-use crate::source::{Kind, Source, Span};
+use crate::source::{Kind, Source, SourceId, Span};
 use crate::yaml::{Node, Yaml};
 
 /// Maps that are merged one into the other.
@@ -62,11 +63,22 @@ impl<'a, T> Owned<'a, T> {
     }
 }
 
+/// A file that speaks of a variable.
+#[derive(Clone, Copy, Debug)]
+struct Mention {
+    source: SourceId,
+    /// It is no unit, compose file or Dockerfile.
+    is_script: bool,
+    /// It does more than look the variable up, and is no list of tasks.
+    sets: bool,
+    /// It is for a developer's machine or for tests.
+    develops: bool,
+}
+
 /// The files of a project that speak of the variables that its programs ask for.
 #[derive(Debug, Default)]
 pub struct Mentions<'a> {
-    /// Whether they are scripts, by the names.
-    by_name: HashMap<&'a str, Owned<'a, bool>>,
+    by_name: HashMap<&'a str, Owned<'a, Mention>>,
     /// Those that start something with a file of variables.
     with_files: Owned<'a, ()>,
 }
@@ -89,12 +101,19 @@ impl<'a> Mentions<'a> {
             if about(source) && files.iter().any(|mark| text.contains(mark)) {
                 read.with_files.of(owner).push(());
             }
-            let is_script = !is_unit(source) && !is_compose(source) && !is_dockerfile(source);
-            let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
-            for name in words.filter(|word| asked(word)) {
+            let mention = Mention {
+                source: source.id,
+                is_script: !is_unit(source) && !is_compose(source) && !is_dockerfile(source),
+                sets: false,
+                // Drop-ins are called `override.conf`.
+                develops: is_for_development(source) && !source.folder().ends_with(".service.d"),
+            };
+            for (name, sets) in spoken_of(text).filter(|(name, _)| asked(name)) {
+                let sets = sets && !invoked::is_task_list(source);
                 let known = read.by_name.entry(name).or_default().of(owner);
-                if !known.contains(&is_script) {
-                    known.push(is_script);
+                match known.last_mut() {
+                    Some(last) if last.source == source.id => last.sets |= sets,
+                    _ => known.push(Mention { sets, ..mention }),
                 }
             }
         }
@@ -102,9 +121,9 @@ impl<'a> Mentions<'a> {
     }
 
     /// What is supplied for the variable `name` of a program in `home` that runs in each of these
-    /// environments. What they do not agree about nobody knows, nor what else a script sets; where
-    /// none is known, nor what any file says that may concern the program, or a file of variables
-    /// that such a file names.
+    /// environments. What they do not agree about nobody knows, nor what another file sets (a script,
+    /// a platform's, one for an image from elsewhere); where none is known, nor what any file says
+    /// that may concern the program, or a file of variables that such a file names.
     pub fn supplied(&self, name: &str, running: &[&Environment], home: &str) -> Supplied {
         let named = self.by_name.get(name).into_iter();
         let mut named = named.flat_map(|named| named.concerning(home));
@@ -124,14 +143,36 @@ impl<'a> Mentions<'a> {
             Supplied::Literal(..) => value(&other) == value(&first),
             _ => other == first,
         };
-        match told.all(is_same) {
-            false => Supplied::Hidden,
-            true if first == Supplied::Nothing && named.any(|is_script| *is_script) => {
-                Supplied::Hidden
-            }
-            true => first,
+        if !told.all(is_same) {
+            return Supplied::Hidden;
+        }
+        let is_here = |source| running.iter().any(|one| one.files.contains(&source));
+        let says = |mention: &Mention| match first {
+            Supplied::Nothing => mention.sets || mention.is_script,
+            _ => mention.sets,
+        };
+        match named.any(|one| says(one) && !one.develops && !is_here(one.source)) {
+            true => Supplied::Hidden,
+            false => first,
         }
     }
+}
+
+/// The variables that a file may speak of, each with whether it does more there than look it up.
+fn spoken_of(text: &str) -> impl Iterator<Item = (&str, bool)> {
+    text.lines().flat_map(|line| {
+        let is_comment = line.trim_start().starts_with('#');
+        let mut at = 0;
+        let words = line.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+        words.map(move |word| {
+            let before = &line[..at];
+            at += word.len();
+            // What divides it from the next word.
+            at += line[at..].chars().next().map_or(0, char::len_utf8);
+            let is_read = before.ends_with('$') || before.ends_with("${");
+            (word, !is_comment && !is_read)
+        })
+    })
 }
 
 /// The units of a project that start a server whose name is one of these, each with its
@@ -164,12 +205,17 @@ pub struct Environment {
     variables: HashMap<String, Option<(String, Span)>>,
     /// Something that is not read may set any of the others.
     open: bool,
+    /// Those that the command sets over all this.
+    commanded: HashSet<String>,
+    /// The files that say all this.
+    files: BTreeSet<SourceId>,
 }
 
 impl Environment {
     /// What it says of the variable `name`.
     pub fn supplies(&self, name: &str) -> Supplied {
         match self.variables.get(name) {
+            _ if self.commanded.contains(name) => Supplied::Hidden,
             Some(Some((value, span))) => Supplied::Literal(value.clone(), *span),
             Some(None) => Supplied::Hidden,
             None if self.open => Supplied::Hidden,
@@ -185,8 +231,28 @@ impl Environment {
             !value.is_empty()
                 && !value.contains(['$', '%', '{', '}', '"', '\'', '`', '#', '\\', '<', '\n'])
         };
-        let literal = value.map(str::trim).filter(plain).map(str::to_owned);
+        let literal = value.filter(plain).map(str::to_owned);
         self.variables.insert(name.to_owned(), literal.zip(span));
+    }
+
+    /// What that file says of the container is all read.
+    pub(super) fn read_in(&mut self, source: SourceId) {
+        self.files.insert(source);
+    }
+
+    /// What a command sets before it starts something: `A=b daphne …`, `env A=b daphne …`.
+    fn command(&mut self, command: &str) {
+        let between = |c: char| c.is_whitespace() || "\"',;&|()[]".contains(c);
+        for word in command.split(between) {
+            let is_name = |name: &str| {
+                !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+            };
+            if let Some((name, _)) = word.split_once('=')
+                && is_name(name)
+            {
+                self.commanded.insert(name.to_owned());
+            }
+        }
     }
 
     /// A file of variables comes over what was set before.
@@ -220,7 +286,7 @@ impl Environment {
                     Some(name) => match yaml.get(environment, name) {
                         Some(own) if own != value => {}
                         found => {
-                            let value = found.and_then(|value| yaml.text(value));
+                            let value = found.and_then(|value| passed(source, yaml, value));
                             self.set(name, value, yaml.place(source, key));
                         }
                     },
@@ -235,7 +301,9 @@ impl Environment {
     /// `ENV NAME=value …`, or `ENV NAME value`, of a Dockerfile.
     pub(super) fn dockerfile(&mut self, source: &Source, rest: &str) {
         let pairs = match rest.split_once(char::is_whitespace) {
-            Some((name, value)) if !name.contains('=') => vec![(name.to_owned(), value.to_owned())],
+            Some((name, value)) if !name.contains('=') => {
+                vec![(name.to_owned(), value.trim().to_owned())]
+            }
             _ => assignments(rest),
         };
         for (name, value) in pairs {
@@ -246,9 +314,14 @@ impl Environment {
     /// The environment of a systemd unit, over which its files come (systemd.exec(5)).
     fn unit(source: &Source) -> Self {
         let mut read = Self::default();
-        let lines = || source.text.lines().map(str::trim);
-        for line in lines() {
+        read.read_in(source.id);
+        let lines = invoked::lines(&source.text);
+        for line in &lines {
             if let Some(set) = line.strip_prefix("Environment=") {
+                // An empty one takes back what was set before.
+                if set.is_empty() {
+                    read.variables.clear();
+                }
                 for (name, value) in assignments(set) {
                     read.set(&name, Some(&value), place(source, &name));
                 }
@@ -256,9 +329,12 @@ impl Environment {
                 for name in names.split_whitespace() {
                     read.set(name, None, None);
                 }
+            } else if let Some(command) = line.strip_prefix("ExecStart=") {
+                read.command(command);
             }
         }
-        if lines().any(|line| line.starts_with("EnvironmentFile=") || line.contains(ENVFILE)) {
+        let mut lines = lines.iter();
+        if lines.any(|line| line.starts_with("EnvironmentFile=") || line.contains(ENVFILE)) {
             read.read_file();
         }
         read
@@ -273,6 +349,39 @@ impl Container {
     pub(super) fn note_command(&mut self, command: &str) {
         if command.contains(ENVFILE) {
             self.environment.read_file();
+        }
+        self.environment.command(command);
+    }
+}
+
+/// What compose passes on for a value of a map: what YAML takes for a truth value comes in small
+/// letters, `yes` and `on` are none, and nothing is passed on from outside
+/// (compose-go/types/mapping.go, mappingValue; gopkg.in/yaml.v3, resolve.go). Of what is a number in
+/// another form than Go's nobody here says how it looks.
+fn passed<'y>(source: &Source, yaml: &'y Yaml, value: usize) -> Option<&'y str> {
+    let text = yaml.text(value)?;
+    let place = yaml.place(source, value)?;
+    let written = &source.text[place.range()];
+    if written.starts_with(['"', '\'', '|', '>']) {
+        return Some(text);
+    }
+    match text {
+        "true" | "True" | "TRUE" => Some("true"),
+        "false" | "False" | "FALSE" => Some("false"),
+        "" | "~" | "null" | "Null" | "NULL" => None,
+        _ => {
+            let digits = text.strip_prefix('-').unwrap_or(text);
+            let is_plain = digits == "0"
+                || !digits.starts_with('0') && digits.bytes().all(|byte| byte.is_ascii_digit());
+            let is_based = ["0x", "0o", "0b"]
+                .iter()
+                .any(|base| digits.starts_with(base));
+            let is_date = digits.len() >= 8
+                && digits
+                    .bytes()
+                    .all(|byte| byte.is_ascii_digit() || byte == b'-');
+            let is_number = is_based || is_date || digits.replace('_', "").parse::<f64>().is_ok();
+            (is_plain || !is_number).then_some(text)
         }
     }
 }

@@ -79,8 +79,17 @@ struct Named<'t> {
     profiles: Vec<&'t str>,
 }
 
+/// Whether a file lists what developers start.
+pub(super) fn is_task_list(source: &Source) -> bool {
+    let name = source.name().to_ascii_lowercase();
+    matches!(
+        name.as_str(),
+        "makefile" | "gnumakefile" | "justfile" | ".justfile"
+    ) || name.ends_with(".mk")
+}
+
 /// The lines, each with those that a backslash adds.
-fn lines(text: &str) -> Vec<String> {
+pub(super) fn lines(text: &str) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     let mut open = false;
     for line in text.lines().map(str::trim) {

@@ -71,7 +71,10 @@ impl Told {
 
 impl<'p> Deployment<'p> {
     pub(super) fn read(project: &'p Project) -> Self {
-        let is_asked = |name: &str| name.bytes().any(|byte| byte.is_ascii_uppercase());
+        let is_asked = |name: &str| {
+            name.bytes()
+                .any(|byte| byte.is_ascii_uppercase() || byte == b'_')
+        };
         let mut units = Owned::default();
         for (unit, _, environment) in deploy::units(project, &SERVERS) {
             units.of(owner(project, unit)).push(environment);

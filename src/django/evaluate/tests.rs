@@ -461,3 +461,124 @@ fn hostile_modules_end() {
     let call = format!("A = f{}\n", "(1)".repeat(20_000));
     value(&[("settings.py", &call)], "settings.py", "A");
 }
+
+/// What `A` of these settings is where the deployment holds these files.
+fn deployed(settings: &str, files: &[(&str, &str)]) -> String {
+    let own = [("manage.py", ""), ("p/settings.py", settings)];
+    let files: Vec<(&str, &str)> = own.into_iter().chain(files.iter().copied()).collect();
+    value(&files, "p/settings.py", "A")
+}
+
+const SERVICE: &str =
+    "services:\n  web:\n    build: .\n    command: daphne p.asgi:application\n    environment:\n";
+
+#[test]
+fn what_another_file_sets_the_service_does_not_tell() {
+    let settings = "import os\nA = os.environ.get('A', 'a')\n";
+    let compose = format!("{SERVICE}      A: b\n");
+    let (known, hidden) = ("\"b\"=", "\"a\"~");
+    for (path, text, expected) in [
+        (
+            "fly.toml",
+            "[env]\nA = 'c'\n[processes]\nweb = 'daphne p.asgi'\n",
+            hidden,
+        ),
+        (
+            "k8s/web.yaml",
+            "apiVersion: apps/v1\nspec:\n  containers:\n  - env:\n    - name: A\n      value: c\n",
+            hidden,
+        ),
+        ("app.json", "{\"env\": {\"A\": \"c\"}}", hidden),
+        (
+            "p.service.d/override.conf",
+            "[Service]\nEnvironment=A=c\n",
+            hidden,
+        ),
+        ("entrypoint.sh", "export A=c\nexec \"$@\"\n", hidden),
+        (
+            "stack.yml",
+            "services:\n  web:\n    image: p\n    environment: {A: c}\n",
+            hidden,
+        ),
+        ("entrypoint.sh", "echo $A ${A}\n# A=c\nexec \"$@\"\n", known),
+        (
+            "compose.dev.yml",
+            "services:\n  web:\n    image: p\n    environment: {A: c}\n",
+            known,
+        ),
+        (
+            "Makefile",
+            "dev:\n\tA=c manage.py runserver\nup:\n\tdocker compose -f compose.yml up\n",
+            known,
+        ),
+    ] {
+        let files = [("compose.yml", compose.as_str()), (path, text)];
+        assert_eq!(deployed(settings, &files), expected, "{path} {text}");
+    }
+    let inline = compose
+        .replace("daphne", "sh -c \"A=c daphne")
+        .replace("application\n", "application\"\n");
+    assert_eq!(deployed(settings, &[("compose.yml", &inline)]), hidden);
+    // What sets it nowhere leaves the default, whatever the tests set.
+    let compose = format!("{SERVICE}      B: b\n");
+    let tests = ("test.sh", "pip install x\nA=c manage.py test\n");
+    assert_eq!(
+        deployed(
+            "import os\nA = os.environ.get('A', 'a').upper()\n",
+            &[("compose.yml", &compose), tests]
+        ),
+        "\"A\"~"
+    );
+}
+
+#[test]
+fn a_value_is_what_compose_passes_on() {
+    let settings = "import os\nA = os.environ.get('A', 'a')\n";
+    for (written, expected) in [
+        ("True", "\"true\"="),
+        ("FALSE", "\"false\"="),
+        ("'True'", "\"True\"="),
+        ("yes", "\"yes\"="),
+        ("8000", "\"8000\"="),
+        ("-1", "\"-1\"="),
+        ("10.0.0.1", "\"10.0.0.1\"="),
+        ("'b '", "\"b \"="),
+        ("010", "\"a\"~"),
+        ("1.10", "\"a\"~"),
+        ("2026-01-01", "\"a\"~"),
+        ("~", "\"a\"~"),
+        ("", "\"a\"~"),
+    ] {
+        let compose = format!("{SERVICE}      A: {written}\n");
+        assert_eq!(
+            deployed(settings, &[("compose.yml", &compose)]),
+            expected,
+            "{written}"
+        );
+    }
+    let list = format!("{SERVICE}      - A=True\n");
+    assert_eq!(deployed(settings, &[("compose.yml", &list)]), "\"True\"=");
+}
+
+#[test]
+fn a_unit_is_read_as_systemd_reads_it() {
+    let settings = "import os\nA = os.environ.get('A', 'a')\n";
+    for (lines, expected) in [
+        (
+            "Environment=\"B=1\" \\\n  \"A=b\"\nExecStart=daphne",
+            "\"b\"=",
+        ),
+        ("Environment=A=b\nEnvironment=\nExecStart=daphne", "\"a\"~"),
+        (
+            "Environment=A=b\nExecStart=/usr/bin/env A=c daphne",
+            "\"a\"~",
+        ),
+    ] {
+        let unit = format!("[Service]\n{lines} p.asgi:application\n");
+        assert_eq!(
+            deployed(settings, &[("p.service", &unit)]),
+            expected,
+            "{lines}"
+        );
+    }
+}
