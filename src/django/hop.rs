@@ -91,7 +91,7 @@ impl Hop for Django<'_> {
 
     fn entrances(&self) -> Vec<Entrance> {
         // A host that Django lets in, for who asks by a path alone.
-        let is_known = |origin: &Origin| matches!(origin, Origin::Literal | Origin::Supplied(..));
+        let is_known = |origin: &Origin| !matches!(origin, Origin::Hidden(_));
         let host = origin::allowed_hosts(self.settings, true)
             .filter(|_| self.hosts_from().iter().all(is_known))
             .and_then(|hosts| {

@@ -470,3 +470,35 @@ fn an_unknown_setting_that_changes_nothing_leaves_no_doubt() {
         assert_eq!(status(&files, "/ws/", None), expected, "{lines}");
     }
 }
+
+#[test]
+fn who_names_no_host_asks_for_one_that_is_let_in() {
+    let host = |compose: String| {
+        let settings = "import os\nROOT_URLCONF = 'p.urls'\nALLOWED_HOSTS = os.environ.get('HOSTS', 'a.example.com').split(',')\n";
+        let files = [
+            ("manage.py", ""),
+            ("p/settings.py", settings),
+            ("Procfile", "web: daphne p.asgi:application\n"),
+            ("compose.yml", compose.as_str()),
+        ];
+        let project = Project::in_memory(files).unwrap();
+        let model = Model::resolve(&project);
+        let settings = model.production().next().unwrap();
+        let entrances = Django::new(&project, &model, settings, Arc::from([])).entrances();
+        entrances.into_iter().map(|entrance| entrance.host).next()
+    };
+    let compose = |set: &str| {
+        format!(
+            "services:\n  web:\n    build: .\n    command: daphne p.asgi\n    environment: [{set}]\n"
+        )
+    };
+    for (set, expected) in [
+        ("HOSTS=b.example.com", "b.example.com"),
+        // The default is what runs.
+        ("OTHER=x", "a.example.com"),
+        // Nobody knows.
+        ("HOSTS", ""),
+    ] {
+        assert_eq!(host(compose(set)).as_deref(), Some(expected), "{set}");
+    }
+}
