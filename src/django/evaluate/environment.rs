@@ -39,13 +39,29 @@ const SERVERS: [&str; 9] = [
 /// What else of a project is started beside its servers.
 const OTHERS: [&str; 5] = ["celery", "manage.py", "rq ", "huey", "dramatiq"];
 
+/// Django's server for developers.
+const RUNSERVER: &str = "runserver";
+
 /// Whether a service may start a server: its command says so, or nothing about what else it does.
 fn serves(service: &Service) -> bool {
-    let says = |words: &[&str]| {
-        let mut commands = service.commands.iter();
-        commands.any(|(_, text)| words.iter().any(|word| text.contains(word)))
-    };
-    says(&SERVERS) || !says(&OTHERS)
+    starts(service, &SERVERS) || !starts(service, &OTHERS)
+}
+
+/// Whether the command of a service says one of these words.
+fn starts(service: &Service, words: &[&str]) -> bool {
+    let mut commands = service.commands.iter();
+    commands.any(|(_, text)| words.iter().any(|word| text.contains(word)))
+}
+
+/// Whether anything of a project starts a server that is none for developers alone.
+fn has_server(project: &Project) -> bool {
+    let mut commands = project
+        .of_kind(Kind::Command)
+        .filter(|source| !is_for_development(source));
+    commands.any(|source| {
+        let mut servers = SERVERS.iter().filter(|server| **server != RUNSERVER);
+        servers.any(|server| source.text.contains(server))
+    })
 }
 
 /// What a variable is.
@@ -58,6 +74,14 @@ pub(super) struct Told {
 }
 
 impl Told {
+    /// What nobody here follows.
+    pub(super) fn hidden(name: &str) -> Self {
+        Self {
+            value: None,
+            origin: Origin::Hidden(name.into()),
+        }
+    }
+
     /// What a variable holds that is looked up by its name alone.
     pub(super) fn looked_up(self, name: &str, span: Span) -> Possible {
         let unknown = environment(name, span);
@@ -81,9 +105,14 @@ impl<'p> Deployment<'p> {
         }
         let mut holding: HashMap<String, Vec<&Container>> = HashMap::new();
         let deployment = project.deployment();
-        let services = deployment.services.iter().filter(|service| {
-            !is_for_development(project.source(service.span.source)) && serves(service)
-        });
+        let has_server = has_server(project);
+        let runs = |service: &&Service| {
+            let develops = has_server && starts(service, &[RUNSERVER]);
+            serves(service) && !service.is_replaced && !develops
+        };
+        let services = deployment.services.iter().filter(runs);
+        let services =
+            services.filter(|service| !is_for_development(project.source(service.span.source)));
         let services = services.map(|service| &service.container);
         for container in services.chain(deployment.images.iter()) {
             for path in container.origins() {
@@ -148,10 +177,7 @@ impl<'p> Deployment<'p> {
                 value: Some(value),
                 origin: Origin::Supplied(name.into(), span),
             },
-            Supplied::Hidden => Told {
-                value: None,
-                origin: Origin::Hidden(name.into()),
-            },
+            Supplied::Hidden => Told::hidden(name),
             Supplied::Nothing => Told {
                 value: None,
                 origin: Origin::Default(name.into()),
@@ -226,7 +252,7 @@ pub(super) fn read_environment(
     symbol: &str,
     call: &Call,
     span: Span,
-    told: impl Fn(&str) -> Told,
+    told: impl Fn(&str, bool) -> Told,
 ) -> Option<Values> {
     let (reader, method) = match symbol {
         "os.environ.get" | "os.getenv" | "os.environ.setdefault" | "os.environ.pop" => {
@@ -284,7 +310,7 @@ pub(super) fn read_environment(
         Some(Data::Sequence(_)) => "list",
         _ => kind,
     };
-    let told = told(&name);
+    let told = told(&name, reader.starts_with("environ"));
     let unknown = || Possible {
         origin: told.origin.clone(),
         ..environment(&name, span)
@@ -308,11 +334,9 @@ pub(super) fn read_environment(
         .map(|value| {
             let data = match (kind, &value.data) {
                 (_, Data::Text(text)) if csv.is_some() => csv_items(text, csv == Some(true), value),
-                ("bool", Data::Text(text)) => match text.to_ascii_lowercase().as_str() {
-                    "true" | "1" | "yes" | "on" | "y" | "t" => Some(Data::Bool(true)),
-                    "false" | "0" | "no" | "off" | "n" | "f" => Some(Data::Bool(false)),
-                    _ => None,
-                },
+                ("bool", Data::Text(text)) => {
+                    boolean(reader, text, told.value.is_some()).map(Data::Bool)
+                }
                 ("int", Data::Text(text)) => text.trim().parse().ok().map(Data::Integer),
                 ("bool" | "int", data @ (Data::Bool(_) | Data::Integer(_))) => Some(data.clone()),
                 ("list" | "tuple", Data::Text(text)) if !text.is_empty() => {
@@ -342,6 +366,24 @@ pub(super) fn read_environment(
         })
         .collect();
     Some(bounded(values))
+}
+
+/// What a reader makes of a text where it expects a truth value: django-environ (environ.py,
+/// BOOLEAN_TRUE_STRINGS) takes all for False that it does not know, the others refuse that
+/// (decouple.py, strtobool; marshmallow/fields.py, Boolean).
+fn boolean(reader: &str, text: &str, is_supplied: bool) -> Option<bool> {
+    let word = text.to_ascii_lowercase();
+    if reader.starts_with("environ") && reader != "environs" && is_supplied {
+        return Some(matches!(
+            word.trim(),
+            "true" | "on" | "ok" | "y" | "yes" | "1"
+        ));
+    }
+    match word.as_str() {
+        "true" | "1" | "yes" | "on" | "y" | "t" => Some(true),
+        "false" | "0" | "no" | "off" | "n" | "f" => Some(false),
+        _ => None,
+    }
 }
 
 /// Whether a cast of decouple's is `Csv()`: Some(true) where it gives a tuple.

@@ -577,10 +577,24 @@ impl Frame<'_, '_> {
             return values;
         }
         let call = Call::new(function, positional, keywords, complete).at(places);
-        if let Some(values) = read_environment(&symbol, &call, span, |name| self.told(name)) {
+        if let Some(values) = read_environment(&symbol, &call, span, |name, may_prefix| {
+            match may_prefix && self.has_prefixes() {
+                true => Told::hidden(name),
+                false => self.told(name),
+            }
+        }) {
             return values;
         }
         returned(call, span)
+    }
+
+    /// Whether the module puts a prefix before the names that a reader looks up: `with
+    /// env.prefixed("A_")` of environs, `env.prefix = "A_"` of django-environ.
+    fn has_prefixes(&self) -> bool {
+        *self.prefixes.get_or_init(|| {
+            let text = &self.program.project.source(self.source).text;
+            text.contains(".prefixed(") || text.contains(".prefix =")
+        })
     }
 
     /// What the deployment says of a variable of the environment.

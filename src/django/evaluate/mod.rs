@@ -403,6 +403,7 @@ pub fn is_development(name: &str) -> bool {
                 | "testing"
                 | "ci"
                 | "debug"
+                | "devcontainer"
                 | "pytest"
                 | "example"
                 | "sample"

@@ -46,6 +46,8 @@ pub(super) struct Frame<'a, 'p> {
     pub(super) source: SourceId,
     /// What runs it in production, once it asks for a variable.
     pub(super) running: OnceCell<Vec<&'a Environment>>,
+    /// Whether it puts prefixes before the names of variables.
+    pub(super) prefixes: OnceCell<bool>,
     /// The module's names, and on top of them what each branch that is being followed assigned.
     pub(super) layers: Vec<HashMap<String, Binding>>,
     pub(super) opens: Vec<Open>,
@@ -71,6 +73,7 @@ impl<'a, 'p> Frame<'a, 'p> {
             program,
             source,
             running: OnceCell::new(),
+            prefixes: OnceCell::new(),
             layers: vec![HashMap::new()],
             opens: Vec::new(),
             touched: HashSet::new(),

@@ -532,6 +532,41 @@ fn what_another_file_sets_the_service_does_not_tell() {
 }
 
 #[test]
+fn a_service_of_developers_is_not_what_runs() {
+    let settings = "import os\nA = os.environ.get('A', 'a')\n";
+    let local = format!("{SERVICE}      A: b\n")
+        .replace("daphne p.asgi:application", "manage.py runserver");
+    let more = "services:\n  web:\n    command: daphne p.asgi\n    environment: {A: c}\n";
+    let make = "up:\n\tdocker compose -f compose.yml -f compose.prod.yml up\n";
+    let base = format!("{SERVICE}      A: b\n");
+    for (files, expected) in [
+        (vec![("compose.yml", local.as_str())], "\"b\"="),
+        (
+            vec![
+                ("compose.yml", &local),
+                ("Procfile", "web: daphne p.asgi\n"),
+            ],
+            "\"a\"~",
+        ),
+        (
+            vec![("compose.yml", &local), ("compose.prod.yml", more)],
+            "\"c\"=",
+        ),
+        (
+            vec![
+                ("compose.yml", &base),
+                ("compose.prod.yml", more),
+                ("Makefile", make),
+            ],
+            "\"c\"=",
+        ),
+        (vec![(".devcontainer/compose.yml", &base)], "\"a\"~"),
+    ] {
+        assert_eq!(deployed(settings, &files), expected, "{files:?}");
+    }
+}
+
+#[test]
 fn a_value_is_what_compose_passes_on() {
     let settings = "import os\nA = os.environ.get('A', 'a')\n";
     for (written, expected) in [
@@ -579,6 +614,41 @@ fn a_unit_is_read_as_systemd_reads_it() {
             deployed(settings, &[("p.service", &unit)]),
             expected,
             "{lines}"
+        );
+    }
+}
+
+#[test]
+fn each_reader_has_its_own_truth() {
+    let environ = "import environ\nenv = environ.Env()\nA = env.bool('A')\n";
+    let decouple = "from decouple import config\nA = config('A', cast=bool)\n";
+    for (settings, value, expected) in [
+        (environ, "t", "False="),
+        (environ, "ok ", "True="),
+        (environ, "enabled", "False="),
+        (decouple, "t", "True="),
+        (decouple, "off", "False="),
+    ] {
+        let compose = format!("{SERVICE}      A: '{value}'\n");
+        assert_eq!(
+            deployed(settings, &[("compose.yml", &compose)]),
+            expected,
+            "{settings} {value}"
+        );
+    }
+}
+
+#[test]
+fn names_with_a_prefix_are_not_looked_up_without() {
+    let compose = format!("{SERVICE}      A: b\n      P_A: c\n");
+    for settings in [
+        "from environs import Env\nenv = Env()\nwith env.prefixed('P_'):\n    A = env('A', 'a')\n",
+        "import environ\nenv = environ.Env()\nenv.prefix = 'P_'\nA = env('A', default='a')\n",
+    ] {
+        assert_eq!(
+            deployed(settings, &[("compose.yml", &compose)]),
+            "\"a\"~",
+            "{settings}"
         );
     }
 }
