@@ -301,6 +301,7 @@ pub(super) fn read_environment(
         (_, Some("bool")) => "bool",
         (_, Some("int")) => "int",
         (_, Some("str")) => "str",
+        (_, Some("list")) if reader == "environ" => "list",
         (_, Some(_)) => "other",
     };
     // django-environ casts to what the scheme of the variable says.

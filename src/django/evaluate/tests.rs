@@ -626,6 +626,11 @@ fn each_reader_has_its_own_truth() {
         (environ, "t", "False="),
         (environ, "ok ", "True="),
         (environ, "enabled", "False="),
+        (
+            "import environ\nenv = environ.Env()\nA = env('A', cast=list)\n",
+            "b,c",
+            "[\"b\"=, \"c\"=]=",
+        ),
         (decouple, "t", "True="),
         (decouple, "off", "False="),
     ] {
