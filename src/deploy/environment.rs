@@ -69,7 +69,7 @@ struct Mention {
     source: SourceId,
     /// It is no unit, compose file or Dockerfile.
     is_script: bool,
-    /// It does more than look the variable up, and is no list of tasks.
+    /// It does more than look the variable up, and is neither a Dockerfile nor a list of tasks.
     sets: bool,
     /// It is for a developer's machine or for tests.
     develops: bool,
@@ -109,7 +109,9 @@ impl<'a> Mentions<'a> {
                 develops: is_for_development(source) && !source.folder().ends_with(".service.d"),
             };
             for (name, sets) in spoken_of(text).filter(|(name, _)| asked(name)) {
-                let sets = sets && !invoked::is_task_list(source);
+                // An image that holds the program is one of those in which it runs.
+                let is_other = is_dockerfile(source) || invoked::is_task_list(source);
+                let sets = sets && !is_other;
                 let known = read.by_name.entry(name).or_default().of(owner);
                 match known.last_mut() {
                     Some(last) if last.source == source.id => last.sets |= sets,

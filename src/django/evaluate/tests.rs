@@ -500,6 +500,7 @@ fn what_another_file_sets_the_service_does_not_tell() {
             "services:\n  web:\n    image: p\n    environment: {A: c}\n",
             hidden,
         ),
+        ("site/Dockerfile", "FROM node\nENV A=c\n", known),
         ("entrypoint.sh", "echo $A ${A}\n# A=c\nexec \"$@\"\n", known),
         (
             "compose.dev.yml",
