@@ -65,6 +65,15 @@ fn said(settings: &str, asgi: &str, procfile: &str, config: &str) -> Vec<String>
         .collect()
 }
 
+const BY_HOSTS: &str = "application = ProtocolTypeRouter({'http': django, 'websocket': AllowedHostsOriginValidator(URLRouter(routes))})";
+
+/// An application that lets in what `list` says.
+fn validated(list: &str) -> String {
+    format!(
+        "application = ProtocolTypeRouter({{'http': django, 'websocket': OriginValidator(AuthMiddlewareStack(URLRouter(routes)), {list})}})"
+    )
+}
+
 fn silent(cases: impl IntoIterator<Item = (String, Vec<String>)>) {
     let loud: Vec<_> = cases
         .into_iter()
@@ -108,16 +117,8 @@ fn origins_that_let_the_page_in() {
         "['https://example.com:443']",
         "['https://example.com/']",
         "['EXAMPLE.com', 'app://native']",
-        "os.environ['ORIGINS'].split(',')",
-        "[*os.environ.get('ORIGINS', 'wss://a').split(',')]",
     ]
-    .map(|list| {
-        let asgi = format!(
-            "application = ProtocolTypeRouter({{'http': django, 'websocket': OriginValidator(AuthMiddlewareStack(URLRouter(routes)), {list})}})"
-        );
-        (list.to_owned(), said("", &asgi, DAPHNE, ""))
-    });
-    let asgi = "application = ProtocolTypeRouter({'http': django, 'websocket': AllowedHostsOriginValidator(URLRouter(routes))})";
+    .map(|list| (list.to_owned(), said("", &validated(list), DAPHNE, "")));
     let hosts = [
         "ALLOWED_HOSTS = ['*']",
         "ALLOWED_HOSTS = ['.example.com', '*.example.com']",
@@ -126,14 +127,33 @@ fn origins_that_let_the_page_in() {
         "ALLOWED_HOSTS = ['example.com/']",
         "ALLOWED_HOSTS = ['[::1]', '127.0.0.1']",
         "DEBUG = True\nALLOWED_HOSTS = []",
+        "ALLOWED_HOSTS = []\nif other:\n    ALLOWED_HOSTS = ['example.com']",
+    ]
+    .map(|settings| (settings.to_owned(), said(settings, BY_HOSTS, DAPHNE, "")));
+    silent(validators.into_iter().chain(hosts));
+}
+
+/// What the environment, or a file that is not there, decides: no finding, and not called clean.
+#[test]
+fn origins_that_the_files_do_not_show() {
+    let validators = [
+        "os.environ['ORIGINS'].split(',')",
+        "[*os.environ.get('ORIGINS', 'wss://a').split(',')]",
+    ]
+    .map(|list| (list, said("", &validated(list), DAPHNE, "")));
+    let hosts = [
         "import os\nDEBUG = os.environ.get('DEBUG', '') == '1'\nALLOWED_HOSTS = []",
         "import os\nALLOWED_HOSTS = os.environ.get('HOSTS', '').split(',')",
         "import os\nALLOWED_HOSTS = os.environ.get('HOSTS', 'a,b')",
         "ALLOWED_HOSTS = []\nfrom .local import *",
-        "ALLOWED_HOSTS = []\nif other:\n    ALLOWED_HOSTS = ['example.com']",
     ]
-    .map(|settings| (settings.to_owned(), said(settings, asgi, DAPHNE, "")));
-    silent(validators.into_iter().chain(hosts));
+    .map(|settings| (settings, said(settings, BY_HOSTS, DAPHNE, "")));
+    for (case, said) in validators.into_iter().chain(hosts) {
+        assert!(
+            matches!(said.as_slice(), [one] if one.contains("which origins the validator lets in is not in the files")),
+            "{case}: {said:?}"
+        );
+    }
 }
 
 #[test]
@@ -210,16 +230,29 @@ fn servers_beside_the_one_that_takes_the_sockets() {
     silent(
         [
             "web: gunicorn proj.wsgi\nsockets: daphne proj.asgi:application\n",
-            "web: gunicorn proj.wsgi --config somewhere.py\n",
-            "web: gunicorn proj.wsgi -k own.Worker\n",
             "web: gunicorn proj.asgi -k uvicorn.workers.UvicornWorker\n",
-            "web: gunicorn proj.asgi --config somewhere.py\n",
             "web: gunicorn proj.wsgi\ndev: python manage.py runserver\n",
-            "web: uwsgi --ini uwsgi.ini\n",
             "web: hypercorn proj.asgi:application\n",
         ]
         .map(|procfile| (procfile.to_owned(), said("", asgi, procfile, ""))),
     );
+}
+
+#[test]
+fn servers_of_which_another_file_says_how_they_serve() {
+    let asgi = "application = ProtocolTypeRouter({'http': django, 'websocket': URLRouter(routes)})";
+    for procfile in [
+        "web: gunicorn proj.wsgi --config somewhere.py\n",
+        "web: gunicorn proj.wsgi -k own.Worker\n",
+        "web: gunicorn proj.asgi --config somewhere.py\n",
+        "web: uwsgi --ini uwsgi.ini\n",
+    ] {
+        let said = said("", asgi, procfile, "");
+        assert!(
+            matches!(said.as_slice(), [one] if one.contains("not in the files decides how it serves")),
+            "{procfile}: {said:?}"
+        );
+    }
 }
 
 #[test]

@@ -6,7 +6,9 @@ use super::proxy::{Dialect, HANDSHAKE, HeaderLine, Proxy, Scheme, opens, rebuild
 use super::response::{Answers, ResponseHandler, Returned, Spoiled, returned};
 pub use super::walk::{End, PathChange, Walk, walk};
 use super::walk::{rewritten, walk_error, walk_list};
-use crate::handshake::{Because, Outcome, Passage, Protocol, Reply, Request, Upstream};
+use crate::handshake::{
+    Because, OF_THE_CLIENT, Outcome, Passage, Protocol, Reply, Request, Upstream,
+};
 use crate::source::Span;
 use crate::value::Value;
 
@@ -65,7 +67,9 @@ impl SiteHop<'_> {
             End::Undecided(span, doubt) => {
                 let why = match doubt {
                     Doubt::Circumstances => {
-                        "a matcher depends on more than the handshake".to_owned()
+                        format!(
+                            "a matcher depends on more than the handshake: {OF_THE_CLIENT} address, its cookies or the like"
+                        )
                     }
                     Doubt::Hidden(what) => what,
                 };

@@ -12,9 +12,10 @@ use super::address::host_matches;
 use super::expand::Word;
 use super::path::{clean, path_matches};
 use super::placeholder::{Scene, fill, value_of};
-use crate::handshake::{Protocol, Request};
+use crate::handshake::{Header, Protocol, Request, USER_AGENTS};
 use crate::project::Version;
 use crate::source::Span;
+use crate::value::Value;
 
 /// One condition.
 #[derive(Clone, Debug)]
@@ -288,6 +289,12 @@ impl Test {
 
     fn decide_in(&self, scene: &Scene<'_>) -> Result<bool, Doubt> {
         let request = scene.request;
+        if let Self::Header(field, _) | Self::HeaderRegexp(field, _) = self
+            && field.eq_ignore_ascii_case("User-Agent")
+            && request.lines(field).next().is_none()
+        {
+            return self.for_each_browser(scene, field);
+        }
         match self {
             Self::Path(patterns) => any(patterns, scene, |pattern| {
                 path_matches(pattern, &request.path)
@@ -408,6 +415,29 @@ impl Test {
                 Tried::Hidden(_, what) => Err(Doubt::Hidden(what)),
             },
             Self::Open(_) => Err(Doubt::Circumstances),
+        }
+    }
+}
+
+impl Test {
+    /// What all browsers, which each call themselves something in `field`, make of it alike.
+    fn for_each_browser(&self, scene: &Scene<'_>, field: &str) -> Result<bool, Doubt> {
+        let mut told = USER_AGENTS.iter().map(|agent| {
+            let mut request = scene.request.clone();
+            request.headers.push(Header {
+                name: field.to_owned(),
+                value: Value::Known((*agent).to_owned()),
+                from: None,
+            });
+            self.decide_in(&Scene {
+                request: &request,
+                ..*scene
+            })
+        });
+        let first = told.next().unwrap_or(Err(Doubt::Circumstances))?;
+        match told.all(|other| other == Ok(first)) {
+            true => Ok(first),
+            false => Err(Doubt::Circumstances),
         }
     }
 }

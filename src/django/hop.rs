@@ -342,6 +342,12 @@ impl<'a> Django<'a> {
             false => request,
         };
         match (command.speaks_asgi(), object) {
+            (false, _) if command.is_configured_elsewhere() || command.has_own_worker() => {
+                return undecided(
+                    "a configuration or a worker class that is not in the files decides how it serves",
+                    here(command.span, "says where"),
+                );
+            }
             (false, _) if command.program == Program::Granian && command.may_speak_asgi() => {
                 return undecided(
                     "granian calls by `rsgi`, which Django does not speak, unless `--interface` or GRANIAN_INTERFACE says `asgi`",

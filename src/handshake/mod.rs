@@ -119,6 +119,18 @@ pub struct Request {
     pub headers: Vec<Header>,
 }
 
+/// In the reason for which something is undecided: no file decides it, but what each client sends, or
+/// where it is.
+pub const OF_THE_CLIENT: &str = "the client's";
+
+/// What browsers call themselves; a condition that all of these decide alike is decided.
+pub const USER_AGENTS: &[&str] = &[
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
+    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36",
+    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:143.0) Gecko/20100101 Firefox/143.0",
+    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1",
+];
+
 impl Request {
     /// The handshake that `browser` sends to open `path` (with query) on `host`.
     pub fn handshake(browser: Browser, tls: bool, host: &str, port: u16, target: &str) -> Self {

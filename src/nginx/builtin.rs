@@ -3,16 +3,8 @@
 
 use super::model::ItemId;
 use super::variables::{Scope, unknown};
-use crate::handshake::Request;
+use crate::handshake::{OF_THE_CLIENT, Request, USER_AGENTS};
 use crate::value::Value;
-
-/// What browsers call themselves; a condition that all of these decide alike is decided.
-const USER_AGENTS: &[&str] = &[
-    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36",
-    "Mozilla/5.0 (Linux; Android 10; K) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Mobile Safari/537.36",
-    "Mozilla/5.0 (Windows NT 10.0; Win64; x64; rv:143.0) Gecko/20100101 Firefox/143.0",
-    "Mozilla/5.0 (iPhone; CPU iPhone OS 18_6 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/18.6 Mobile/15E148 Safari/604.1",
-];
 
 /// Headers that a browser may put into a handshake, with values that differ.
 const MAYBE_SENT: &[&str] = &[
@@ -168,7 +160,7 @@ impl Scope<'_> {
                 value => value,
             },
             (None, _) => unknown(format!(
-                "the client's `{}` header",
+                "{OF_THE_CLIENT} `{}` header",
                 header.replace('_', "-")
             )),
         }

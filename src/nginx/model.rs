@@ -17,6 +17,9 @@ use crate::project::Version;
 use crate::source::Span;
 use crate::syntax::{Directive, Tree};
 
+/// Why nothing is known of what stands around a file that others include.
+pub const SURROUNDINGS: &str = "the file that includes this one is not in the project";
+
 /// Index of an item in [`Config::items`].
 pub type ItemId = u32;
 
@@ -448,7 +451,7 @@ impl Config {
         if !self.complete {
             self.levels.entry(ROOT).or_default().unseen = Some(Unseen {
                 span: None,
-                why: "the file that includes this one is not in the project".to_owned(),
+                why: SURROUNDINGS.to_owned(),
             });
         }
         for root in self.roots.clone() {

@@ -9,7 +9,8 @@ use super::ways::{Traced, to_lone_applications};
 use crate::context::Context;
 use crate::django::origin::REFUSED;
 use crate::finding::Undecided;
-use crate::handshake::Evidence;
+use crate::handshake::{Evidence, OF_THE_CLIENT};
+use crate::nginx::model::SURROUNDINGS;
 use crate::source::Span;
 use crate::trace::{Target, Tracer, Verdict, Way};
 
@@ -76,12 +77,16 @@ impl Found<'_> {
     /// that are meant: a server that answers by itself may have nothing to do with it.
     fn ask<'w>(&mut self, asked: &str, ways: &[&'w Way]) -> Vec<&'w Way> {
         let mut meant: Vec<&Way> = ways.to_vec();
-        if meant.iter().any(|way| !way.answers_itself) {
-            meant.retain(|way| !way.answers_itself);
+        // Nor is a file meant whose surroundings are not there, beside those that are.
+        for is_other in [is_part as fn(&Way) -> bool, |way| way.answers_itself] {
+            if !meant.iter().all(|way| is_other(way)) {
+                meant.retain(|way| !is_other(way));
+            }
         }
         let is_unclear = |way: &&Way| way.verdict() == Verdict::Undecided;
         if let Some(first) = meant.first().filter(|_| meant.iter().all(is_unclear))
             && let Some(why) = first.decisive().reasons.first()
+            && !why.contains(OF_THE_CLIENT)
             && let Some(span) = decisive(first)
             && !self
                 .known
@@ -100,7 +105,7 @@ impl Found<'_> {
         let Some(findings) = self.findings else {
             return false;
         };
-        let is_lost = |way: &&Way| way.verdict() == Verdict::Fails;
+        let is_lost = |way: &&Way| way.verdict() == Verdict::Fails && !is_guarded(way);
         let passed = |way: &&Way| {
             let steps = way.decisive().steps.iter();
             let spans = steps.flat_map(|step| {
@@ -141,6 +146,22 @@ impl Found<'_> {
             alike: None,
         };
         self.notes.entry(span).or_insert(note);
+    }
+}
+
+/// Whether what stands around the file that takes it is not known.
+fn is_part(way: &Way) -> bool {
+    let mut reasons = way.decisive().reasons.iter();
+    reasons.any(|why| why == SURROUNDINGS)
+}
+
+/// Whether it is turned away as those are who lack a password, a token or a key, which another client
+/// may have; or at a server that does not start, of which another file may say more.
+fn is_guarded(way: &Way) -> bool {
+    let run = way.decisive();
+    match run.status {
+        Some(status) => matches!(status, 400 | 401 | 403 | 407),
+        None => run.steps.last().is_some_and(|step| step.layer == "django"),
     }
 }
 
