@@ -318,7 +318,8 @@ impl Data {
         shallow(call.depth, || Self::Call(Arc::new(call)))
     }
 
-    fn depth(&self) -> usize {
+    /// How many values lie in each other here; 0 for what holds none.
+    pub(super) fn depth(&self) -> usize {
         match self {
             Self::Sequence(sequence) => sequence.depth,
             Self::Dictionary(dictionary) => dictionary.depth,

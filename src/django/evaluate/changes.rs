@@ -146,6 +146,7 @@ impl Frame<'_, '_> {
         }
         let mut replacement = Replacement {
             old,
+            depth: old.depth(),
             new,
             seen: HashMap::new(),
             work: 0,
@@ -194,6 +195,7 @@ struct Changed {
 /// Looks for one list or dictionary in values and puts another in its place.
 struct Replacement<'a> {
     old: &'a Data,
+    depth: usize,
     new: &'a [Data],
     /// What became of each list, dictionary, class and call; `None` where nothing did.
     seen: HashMap<*const (), Option<Data>>,
@@ -234,6 +236,10 @@ impl Replacement<'_> {
     }
 
     fn data(&mut self, data: &Data) -> Option<Data> {
+        // What holds it is deeper than it.
+        if data.depth() <= self.depth {
+            return None;
+        }
         let place: *const () = match data {
             Data::Sequence(sequence) => Arc::as_ptr(sequence).cast(),
             Data::Dictionary(dictionary) => Arc::as_ptr(dictionary).cast(),
