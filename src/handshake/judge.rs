@@ -127,6 +127,19 @@ pub fn judge(request: &Request) -> Judged {
     }
 }
 
+/// Judges a request as the servers of this project do: daphne and uvicorn open a WebSocket that is
+/// asked for in HTTP/1.0 as well (uvicorn/protocols/http/httptools_impl.py `_should_upgrade` looks at
+/// headers alone), and a proxy speaks its own version to whoever is behind it.
+pub fn judge_leniently(request: &Request) -> Judged {
+    match request.protocol {
+        Protocol::Http10 => judge(&Request {
+            protocol: Protocol::Http11,
+            ..request.clone()
+        }),
+        _ => judge(request),
+    }
+}
+
 /// Whether it is 16 bytes in base64: 22 digits and two signs of padding.
 fn is_key(text: &str) -> bool {
     text.strip_suffix("==").is_some_and(|digits| {

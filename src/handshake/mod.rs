@@ -6,7 +6,7 @@
 mod judge;
 mod route;
 
-pub use judge::{Judged, judge};
+pub use judge::{Judged, judge, judge_leniently};
 pub use route::{Endpoint, Evidence, endpoints, is_companion, is_plain_http, known_endpoint};
 
 use std::collections::BTreeSet;

@@ -13,7 +13,9 @@ use super::{Stack, Traced};
 use crate::context::Context;
 use crate::django::command::Command;
 use crate::finding::{Finding, Report};
-use crate::handshake::{Entrance, Evidence, Judged, Outcome, Takes, Upstream, judge};
+use crate::handshake::{
+    Entrance, Evidence, Judged, Outcome, Takes, Upstream, judge, judge_leniently,
+};
 use crate::rule::{Check, Severity, rules};
 use crate::source::{SourceId, Span};
 use crate::trace::{Run, Step, Tracer, Verdict, names};
@@ -288,7 +290,7 @@ fn fate(stack: &Stack<'_>, traced: &Traced, run: &Run) -> Fate {
         run.steps.iter().rposition(arrives_whole)
     };
     if is_own(stack, traced, last) {
-        return match judge(&last.arrived) {
+        return match judge_leniently(&last.arrived) {
             Judged::Lost(_) => match spoils() {
                 Some(at) => Fate::Lost(How::Plain, at),
                 None => Fate::Unclear,

@@ -17,7 +17,7 @@ use crate::edge::hints;
 use crate::finding::Finding;
 use crate::handshake::{
     Because, Browser, Entrance, Header, Hop, Judged, Outcome, Passage, Reply, Request, Upstream,
-    judge,
+    judge, judge_leniently,
 };
 use crate::source::Span;
 use crate::stack::{First, Leads, Stack};
@@ -527,14 +527,16 @@ impl<'a> Tracer<'a> {
                 ends(Verdict::Fails, status, step, Some(why))
             }
             // Whatever an application makes of it, it opens no socket for what is no handshake.
-            Outcome::Undecided { why } if hop.is_application() => match judge(&step.arrived) {
-                Judged::Lost(lost) => {
-                    let mut run = ends(Verdict::Fails, None, step, None);
-                    run.reasons = lost.into_iter().map(|(why, _)| why).collect();
-                    run
+            Outcome::Undecided { why } if hop.is_application() => {
+                match judge_leniently(&step.arrived) {
+                    Judged::Lost(lost) => {
+                        let mut run = ends(Verdict::Fails, None, step, None);
+                        run.reasons = lost.into_iter().map(|(why, _)| why).collect();
+                        run
+                    }
+                    _ => ends(Verdict::Undecided, None, step, Some(why)),
                 }
-                _ => ends(Verdict::Undecided, None, step, Some(why)),
-            },
+            }
             Outcome::Undecided { why } => ends(Verdict::Undecided, None, step, Some(why)),
             sent @ Outcome::Forwards { .. } => self.pass_on(step, sent, at),
         }
@@ -564,7 +566,7 @@ impl<'a> Tracer<'a> {
                 Leads::To(behind) => Some(behind),
                 Leads::Outside => None,
                 // Whoever it is, nobody makes a handshake of what is none.
-                _ if matches!(judge(&sent), Judged::Lost(_)) => None,
+                _ if matches!(judge_leniently(&sent), Judged::Lost(_)) => None,
                 Leads::OneOf(_) => {
                     let why =
                         "its upstream may be one of several in the project, and nothing says which";
@@ -726,7 +728,11 @@ impl<'a> Tracer<'a> {
             run.lost_at = run.lost_at.map(|at| at + 1);
         }
         // A handshake that arrived whole and leaves broken is lost here, whatever comes after.
-        if let Judged::Lost(lost) = judge(&sent)
+        let judged = match run.steps.is_empty() {
+            true => judge(&sent),
+            false => judge_leniently(&sent),
+        };
+        if let Judged::Lost(lost) = judged
             && !matches!(judge(&step.arrived), Judged::Lost(_))
             && run.verdict == Verdict::Fails
         {

@@ -1,10 +1,10 @@
 //! Other paths than a route's that lead to its application: those that clients are meant to ask for,
 //! and those that a proxy forgot to shorten.
 
-use super::{MAX_PATHS, is_for_pages, is_own, pass};
+use super::{MAX_PATHS, is_for_pages, is_own, listening, pass};
 use crate::context::Context;
 use crate::django::command::Program as Server;
-use crate::handshake::{Judged, Outcome, judge};
+use crate::handshake::{Judged, Outcome, judge_leniently};
 use crate::source::Span;
 use crate::stack::topology::Program;
 use crate::stack::{Stack, Traced};
@@ -135,11 +135,20 @@ pub(super) fn beside(
             let Some(last) = run.steps.last().filter(is_own) else {
                 continue;
             };
-            if !matches!(judge(&last.arrived), Judged::Opens) || is_for_pages(stack, traced, last) {
+            if !matches!(judge_leniently(&last.arrived), Judged::Opens)
+                || is_for_pages(stack, traced, last)
+            {
                 continue;
             }
             let opens = matches!(last.passage.outcome, Outcome::Answers { status: Some(101) });
-            if with_route && opens || route.matches(&last.arrived.path) != Some(false) {
+            let takes = |path: &str| route.matches(path) != Some(false);
+            // Whether Channels takes the root path off is not always known.
+            let is_unclear = matches!(last.passage.outcome, Outcome::Undecided { .. });
+            let mut below = below_root(stack, last).into_iter();
+            if with_route && opens
+                || takes(&last.arrived.path)
+                || is_unclear && below.any(|path| takes(&path))
+            {
                 return Beyond::Reached;
             }
             // It is another route's.
@@ -166,6 +175,20 @@ pub(super) fn beside(
         }
     }
     beside.map_or(Beyond::Nothing, Beyond::Beside)
+}
+
+/// What is left of a path behind the `--root-path` of those who listen where it arrives.
+fn below_root(stack: &Stack<'_>, step: &Step) -> Vec<String> {
+    let Some(hop) = step.hop else {
+        return Vec::new();
+    };
+    let (socket, port) = (step.arrived.socket.as_deref(), step.arrived.port);
+    let here = listening(stack, hop, socket, Some(port)).into_iter();
+    let roots = here.filter_map(|command| command.option(&["--root-path"]));
+    let rests = roots.filter_map(|root| step.arrived.path.strip_prefix(root));
+    rests
+        .map(|rest| format!("/{}", rest.trim_start_matches('/')))
+        .collect()
 }
 
 /// The block of a step that names a path.

@@ -593,3 +593,42 @@ fn another_routes_own_block_is_no_way_for_this_one() {
     let rules: Vec<_> = found.iter().map(|finding| &*finding.rule).collect();
     assert_eq!(rules, ["stack/route-not-forwarded"]);
 }
+
+#[test]
+fn a_root_path_that_channels_may_take_off_is_no_error() {
+    let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import re_path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': URLRouter([re_path('^ws/news/$', News.as_asgi())])})\n";
+    let caddy = ":80 {\n\thandle /app/ws/* {\n\t\treverse_proxy 127.0.0.1:9000\n\t}\n}\n";
+    for (root, expected) in [
+        ("--root-path /app", [].as_slice()),
+        ("", &["stack/route-not-forwarded"]),
+    ] {
+        let start = format!("daphne -p 9000 {root} site.asgi:application\n");
+        let files = [
+            ("site/asgi.py", asgi),
+            ("Caddyfile", caddy),
+            ("start.sh", start.as_str()),
+        ];
+        assert_eq!(errors(&files), expected, "{root}");
+    }
+}
+
+#[test]
+fn what_an_application_refuses_in_http_1_0_is_not_lost_for_that() {
+    let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom channels.security.websocket import OriginValidator\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': OriginValidator(URLRouter([path('ws/news/', News.as_asgi())]), ['chat.example.com'])})\n";
+    let upgrade = UPGRADE.replace("proxy_http_version 1.1;", "");
+    let nginx = conf(&format!(
+        "server {{ listen 80; location / {{ {upgrade} proxy_pass http://127.0.0.1:9000; }} }}"
+    ));
+    let files = [
+        ("site/asgi.py", asgi),
+        ("nginx.conf", nginx.as_str()),
+        ("start.sh", "daphne -p 9000 site.asgi:application\n"),
+    ];
+    assert!(!errors(&files).contains(&"stack/route-not-forwarded".to_owned()));
+    with(&files, |cx| {
+        let target = crate::trace::Target::parse("ws://localhost/ws/news/").expect("a URL");
+        let ways = crate::trace::trace(cx, &target, None);
+        let run = &ways[0].runs[0];
+        assert_eq!((run.lost_at, run.status), (Some(1), Some(403)));
+    });
+}
