@@ -10,7 +10,7 @@ use crate::project::{Project, Suppressions};
 use crate::source::{Kind, SourceId, Span};
 use crate::stack::redirected::{self, Redirected};
 use crate::stack::scheme::{self, Mistold};
-use crate::stack::{Graph, Lost, Stack, Traced};
+use crate::stack::{Graph, Lost, Mended, Stack, Traced};
 use crate::{caddy, django, nginx, parallel, stack};
 
 /// The project with its models.
@@ -33,6 +33,7 @@ pub struct Context<'a> {
     processes: OnceLock<HashMap<String, (u32, Span)>>,
     proxies_text: OnceLock<[String; 2]>,
     ways: OnceLock<Vec<Traced>>,
+    mended: OnceLock<Mended>,
     mistold: OnceLock<Vec<Mistold>>,
     redirected: OnceLock<Vec<Redirected>>,
     lost: OnceLock<Vec<Lost>>,
@@ -74,6 +75,7 @@ impl<'a> Context<'a> {
             processes: OnceLock::new(),
             proxies_text: OnceLock::new(),
             ways: OnceLock::new(),
+            mended: OnceLock::new(),
             mistold: OnceLock::new(),
             redirected: OnceLock::new(),
             lost: OnceLock::new(),
@@ -99,6 +101,7 @@ impl<'a> Context<'a> {
     /// part of a parallel task takes up others in the meantime, and would wait for itself where
     /// such a rule asks for what it is just computing.
     pub(crate) fn prepare(&self) {
+        self.mended();
         self.mistold();
         self.redirected();
         self.lost();
@@ -145,6 +148,11 @@ impl<'a> Context<'a> {
     /// What becomes of handshakes on their ways to the applications.
     pub fn ways(&self) -> &[Traced] {
         self.ways.get_or_init(|| stack::ways(self))
+    }
+
+    /// What leaves nginx broken and opens nevertheless.
+    pub(crate) fn mended(&self) -> &Mended {
+        self.mended.get_or_init(|| Mended::of(self))
     }
 
     /// Applications that take a client which uses TLS for one that does not.

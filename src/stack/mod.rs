@@ -8,6 +8,7 @@
 pub mod checks;
 mod first;
 mod lost;
+mod mended;
 mod missed;
 mod processes;
 pub(crate) mod redirected;
@@ -19,6 +20,7 @@ mod ways;
 
 pub use first::First;
 pub use lost::{Lost, lost};
+pub(crate) use mended::Mended;
 pub(crate) use processes::processes;
 pub use served::{behind_caddy, served, served_by_caddy};
 pub use topology::Topology;

@@ -16,17 +16,23 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
         match in_force(&place) {
             InForce::Line(item) => {
                 let version = place.view.directive(item).arg(0).unwrap_or_default();
-                if matches!(version, "1.0" | "2") {
-                    causes.add(place.head(item), place.broken(), || {
+                let span = place.head(item);
+                match version {
+                    // What stands behind is known, and opens it.
+                    "1.0" if cx.mended().has(cx, place.route) => causes.add(span, None, || {
+                        fragile(&place, Some(item), report).severity(Severity::Warning)
+                    }),
+                    "1.0" | "2" => causes.add(span, place.broken(), || {
                         explicit(&place, item, version, report)
-                    });
+                    }),
+                    _ => {}
                 }
             }
             InForce::Default => {
                 let target = place.view.config.target;
                 if target.is_none_or(|target| target < KEEPALIVE_BY_DEFAULT) {
                     causes.add(place.pass(), None, || {
-                        let finding = default(&place, report);
+                        let finding = fragile(&place, None, report);
                         // A newer nginx needs no line, and nothing says that this one is older; or
                         // what stands behind the image's is known, and daphne and uvicorn take it.
                         let declared = cx.project.config.targets.nginx.is_some();
@@ -94,18 +100,28 @@ fn explicit(place: &Place<'_>, item: ItemId, version: &str, report: &Report<'_>)
     super::with_fix(finding, super::fixes::version(place))
 }
 
-fn default(place: &Place<'_>, report: &Report<'_>) -> Finding {
+/// What some servers refuse.
+fn fragile(place: &Place<'_>, written: Option<ItemId>, report: &Report<'_>) -> Finding {
+    let (span, label) = match written {
+        Some(item) => (place.head(item), "says HTTP/1.0"),
+        None => (place.pass(), "HTTP/1.0 by default before nginx 1.29.7"),
+    };
     let message = format!(
         "the upstream of {} is spoken to in HTTP/1.0, and not every server opens a WebSocket then",
         place.name()
     );
     let finding = report
-        .finding(message, place.pass(), "HTTP/1.0 by default before nginx 1.29.7")
+        .finding(message, span, label)
         .note("a server has to ignore an Upgrade that arrives in HTTP/1.0 (RFC 9110, 7.8): python's websockets answers 505 and tornado says 101 and closes, while node's ws, aiohttp and uvicorn let it pass");
-    let finding = place.because(finding).help(format!(
-        "write in {}:\n{}proxy_http_version 1.1;",
-        place.level(place.own_level()),
-        place.indent(place.route.pass)
-    ));
+    let (how, indent) = match written {
+        Some(item) => ("instead".to_owned(), place.indent(item)),
+        None => {
+            let level = place.level(place.own_level());
+            (format!("in {level}"), place.indent(place.route.pass))
+        }
+    };
+    let finding = place
+        .because(finding)
+        .help(format!("write {how}:\n{indent}proxy_http_version 1.1;"));
     super::with_fix(finding, super::fixes::version(place))
 }

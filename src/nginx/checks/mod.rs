@@ -78,11 +78,12 @@ fn places<'a>(cx: &'a Context<'a>) -> impl Iterator<Item = Place<'a>> {
     })
 }
 
-/// The routes that lose something.
+/// The routes that lose something which nobody behind makes good.
 fn lost<'a>(cx: &'a Context<'a>) -> impl Iterator<Item = (Place<'a>, &'a Loss)> {
     places(cx)
         .filter(|place| !place.is_refused())
         .filter_map(|place| Some((place, place.route.loss.as_ref()?)))
+        .filter(|(place, _)| !cx.mended().has(cx, place.route))
 }
 
 /// The routes that both headers of the upgrade get through.

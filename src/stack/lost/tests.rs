@@ -632,3 +632,37 @@ fn what_an_application_refuses_in_http_1_0_is_not_lost_for_that() {
         assert_eq!((run.lost_at, run.status), (Some(1), Some(403)));
     });
 }
+
+#[test]
+fn what_the_next_proxy_makes_good_is_no_loss() {
+    let server = |port: u16, lines: &str, to: u16| {
+        conf(&format!(
+            "server {{ listen {port}; location / {{ {lines} proxy_pass http://127.0.0.1:{to}; }} }}"
+        ))
+    };
+    let broken = UPGRADE.replace("Connection upgrade", "Connection \"\"");
+    let old = UPGRADE.replace("1.1", "1.0");
+    let start = ("start.sh", "daphne -p 9000 site.asgi:application\n");
+    let outer = server(80, &broken, 8080);
+    for (inner, expected) in [
+        (UPGRADE, [].as_slice()),
+        // It mends nothing.
+        (
+            "proxy_http_version 1.1; proxy_set_header Upgrade $http_upgrade;",
+            &["nginx/upgrade-half-forwarded", "nginx/connection-value"],
+        ),
+        (
+            &broken,
+            &["nginx/connection-value", "nginx/connection-value"],
+        ),
+        (&old, &[]),
+    ] {
+        let inner = server(8080, inner, 9000);
+        let files = [
+            ("outer/nginx.conf", outer.as_str()),
+            ("inner/nginx.conf", inner.as_str()),
+            start,
+        ];
+        assert_eq!(errors(&files), expected, "{inner}");
+    }
+}
