@@ -485,6 +485,20 @@ mod tests {
     }
 
     #[test]
+    fn a_path_with_an_ending_may_be_a_file() {
+        for (path, answers) in [("/ws/chat", true), ("/index.html", false)] {
+            for files in ["root /srv;", "root /srv; try_files $uri $uri/ =404;"] {
+                let server = format!("server {{ location / {{ {files} }} }}");
+                let outcome = passage(&server, "x", path).outcome;
+                let is_404 = matches!(outcome, Outcome::Answers { status: Some(404) });
+                assert_eq!(is_404, answers, "{path} {outcome:?}");
+                let is_open = matches!(outcome, Outcome::Undecided { .. });
+                assert_eq!(is_open, !answers, "{path} {outcome:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_nginx_answers_itself_never_reaches_the_upstream() {
         for (servers, status) in [
             (

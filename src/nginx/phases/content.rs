@@ -135,7 +135,9 @@ impl Walk<'_, '_> {
             );
             return Step::Status(404, by, item);
         }
-        if self.named_file {
+        let is_there = self.named_file
+            || self.has_ending() && self.suppose(item, format!("whether there is a file `{path}`"));
+        if is_there {
             self.note(item, What::Handler, format!("sends the file `{path}`"));
             return Step::End(self.found(Answer::File, item));
         }

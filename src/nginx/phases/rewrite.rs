@@ -258,8 +258,14 @@ impl Walk<'_, '_> {
         value
     }
 
+    /// Whether the path has the ending of a file, which may well be there.
+    pub(super) fn has_ending(&self) -> bool {
+        let name = self.uri().rsplit('/').next();
+        name.is_some_and(|name| name.contains('.'))
+    }
+
     /// Whether the file that a word names is there. What the path of a handshake names is no
-    /// file, as far as anyone can tell, and what the configuration names as one is; other files
+    /// file, as far as anyone can tell, unless it has the ending of one, and what the configuration names as one is; other files
     /// are the disk's business.
     pub(super) fn is_there(&self, word: &Word, kind: Kind) -> Option<bool> {
         if word.templated {
@@ -282,7 +288,11 @@ impl Walk<'_, '_> {
             // The root itself: a folder.
             return itself.then_some(matches!(kind, Kind::Folder | Kind::Any | Kind::Program));
         }
-        Some(self.named_file && itself && matches!(kind, Kind::File | Kind::Any))
+        let is_file = itself && matches!(kind, Kind::File | Kind::Any);
+        match is_file && !self.named_file && self.has_ending() {
+            true => None,
+            false => Some(self.named_file && is_file),
+        }
     }
 }
 
