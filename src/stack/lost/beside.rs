@@ -3,7 +3,7 @@
 
 use super::{MAX_PATHS, is_for_pages, is_own, listening, pass};
 use crate::context::Context;
-use crate::django::command::Program as Server;
+use crate::django::command::{Command, Program as Server};
 use crate::handshake::{Judged, Outcome, judge_leniently};
 use crate::source::Span;
 use crate::stack::topology::Program;
@@ -142,13 +142,8 @@ pub(super) fn beside(
             }
             let opens = matches!(last.passage.outcome, Outcome::Answers { status: Some(101) });
             let takes = |path: &str| route.matches(path) != Some(false);
-            // Whether Channels takes the root path off is not always known.
-            let is_unclear = matches!(last.passage.outcome, Outcome::Undecided { .. });
             let mut below = below_root(stack, last).into_iter();
-            if with_route && opens
-                || takes(&last.arrived.path)
-                || is_unclear && below.any(|path| takes(&path))
-            {
+            if with_route && opens || takes(&last.arrived.path) || below.any(|path| takes(&path)) {
                 return Beyond::Reached;
             }
             // It is another route's.
@@ -177,14 +172,19 @@ pub(super) fn beside(
     beside.map_or(Beyond::Nothing, Beyond::Beside)
 }
 
-/// What is left of a path behind the `--root-path` of those who listen where it arrives.
+/// What is left of a path behind the `--root-path` of those who listen where it arrives, where
+/// Channels takes that off, or may: uvicorn puts it before the path first.
 fn below_root(stack: &Stack<'_>, step: &Step) -> Vec<String> {
     let Some(hop) = step.hop else {
         return Vec::new();
     };
     let (socket, port) = (step.arrived.socket.as_deref(), step.arrived.port);
     let here = listening(stack, hop, socket, Some(port)).into_iter();
-    let roots = here.filter_map(|command| command.option(&["--root-path"]));
+    let is_unclear = matches!(step.passage.outcome, Outcome::Undecided { .. });
+    let takes_off = |command: &&Command| command.program == Server::Daphne || is_unclear;
+    let roots = here
+        .filter(takes_off)
+        .filter_map(|command| command.option(&["--root-path"]));
     let rests = roots.filter_map(|root| step.arrived.path.strip_prefix(root));
     rests
         .map(|rest| format!("/{}", rest.trim_start_matches('/')))

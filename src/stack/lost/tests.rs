@@ -4,7 +4,7 @@ use crate::check::{Selection, check, check_resolved};
 use crate::context::Context;
 use crate::project::Project;
 use crate::rule::rules;
-use crate::stack::tests::{FRONT, UPGRADE, WSGI, conf, with};
+use crate::stack::tests::{FRONT, SETTINGS, UPGRADE, WSGI, conf, with};
 
 /// The helps of what a rule finds.
 fn helps(files: &[(&str, &str)], rule: &str) -> Vec<String> {
@@ -596,14 +596,20 @@ fn another_routes_own_block_is_no_way_for_this_one() {
 
 #[test]
 fn a_root_path_that_channels_may_take_off_is_no_error() {
-    let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import re_path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': URLRouter([re_path('^ws/news/$', News.as_asgi())])})\n";
+    let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom channels.security.websocket import AllowedHostsOriginValidator\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import re_path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': AllowedHostsOriginValidator(URLRouter([re_path('^ws/news/$', News.as_asgi())]))})\n";
     let caddy = ":80 {\n\thandle /app/ws/* {\n\t\treverse_proxy 127.0.0.1:9000\n\t}\n}\n";
-    for (root, expected) in [
-        ("--root-path /app", [].as_slice()),
-        ("", &["stack/route-not-forwarded"]),
+    let of_other_hosts = format!("{SETTINGS}\nALLOWED_HOSTS = ['www.example.com']\n");
+    let requirements = "channels==4.2.0\ndaphne==4.1.0\n";
+    for (root, settings, requirements, expected) in [
+        ("--root-path /app", SETTINGS, "", [].as_slice()),
+        // What is refused there for its Origin got there.
+        ("--root-path /app", &of_other_hosts, requirements, &[]),
+        ("", SETTINGS, "", &["stack/route-not-forwarded"]),
     ] {
         let start = format!("daphne -p 9000 {root} site.asgi:application\n");
         let files = [
+            ("site/settings.py", settings),
+            ("requirements.txt", requirements),
             ("site/asgi.py", asgi),
             ("Caddyfile", caddy),
             ("start.sh", start.as_str()),
