@@ -16,6 +16,7 @@ use super::location::{self, Listen, Location, Matcher};
 use super::model::{ItemId, View};
 use super::uri::normalise;
 use super::way::{Cause, End, Way, is_led_to, upgrades};
+use super::words::variables;
 use crate::edge::EdgeChain;
 use crate::handshake::{Browser, Evidence, Header, Request};
 use crate::project::{Project, Version};
@@ -501,10 +502,23 @@ fn is_excused(view: View<'_>, project: &Project, stray: &Stray) -> bool {
     else {
         return false;
     };
+    // A path or a part of it, as in `rewrite ^(.*[^/])$ $1/ permanent`, leads to the same server.
+    let is_path = |name: &str| {
+        matches!(name, "uri" | "document_uri" | "request_uri") || name.parse::<u8>().is_ok()
+    };
     let to_https = view.directive(item).args().iter().any(|word| {
-        word.templated || word.text.starts_with("https://") || word.text.starts_with('$')
+        let by_variable = word.text.starts_with('$')
+            && variables(&word.text)
+                .first()
+                .is_some_and(|name| !is_path(name));
+        word.templated || word.text.starts_with("https://") || by_variable
     });
-    if stray.tls || edge.speaks_plain_http() || !to_https {
+    if !to_https {
+        let mut words = view.directive(item).args().iter();
+        let adds_slash = words.any(|word| word.text.starts_with('$') && word.text.ends_with('/'));
+        return adds_slash && takes_both_forms(&stray.evidence);
+    }
+    if stray.tls || edge.speaks_plain_http() {
         return false;
     }
     let own = &view.config.servers[stray.server as usize];
@@ -523,6 +537,16 @@ fn is_excused(view: View<'_>, project: &Project, stray: &Stray) -> bool {
     });
     // Without a block that upgrades, a plain server that redirects has its TLS server elsewhere.
     sibling || stray.right.is_none()
+}
+
+/// Whether an application takes a path with the slash at its end and without: clients may ask for
+/// the one to which a redirect leads.
+fn takes_both_forms(evidence: &Evidence) -> bool {
+    let Evidence::Application { pattern, .. } = evidence else {
+        return false;
+    };
+    let end = pattern.trim_end_matches("\\Z").trim_end_matches('$');
+    end.ends_with("/?") || end.ends_with("/*")
 }
 
 /// The servers of `view` to which a URL goes: those in whose locations its path is named, else all.

@@ -274,4 +274,27 @@ mod tests {
             assert!(found.is_empty(), "{locations}: {found:?}");
         }
     }
+
+    #[test]
+    fn a_redirect_to_the_path_with_a_slash_is_no_way_to_https() {
+        let nginx = conf(
+            "rewrite ^([^.]*[^/])$ $1/ permanent; location / { proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection upgrade; proxy_http_version 1.1; proxy_pass http://web:8000; }",
+        );
+        let asgi = |route: &str| {
+            ASGI.replace("path('ws/news/'", route)
+                .replace("import path\n", "import path, re_path\n")
+        };
+        for (route, expected) in [
+            ("path('ws/news'", ["nginx/redirects-handshake"].as_slice()),
+            // Clients may ask for the other form.
+            ("re_path(r'^ws/news/?$'", &[]),
+            ("path('ws/news/'", &[]),
+        ] {
+            let files = [
+                ("nginx.conf", nginx.as_str()),
+                ("site/asgi.py", &asgi(route)),
+            ];
+            assert_eq!(rules(&files), expected, "{route}");
+        }
+    }
 }
