@@ -91,6 +91,34 @@ pub(crate) struct Mistold {
     pub(crate) handshakes_are_right: bool,
 }
 
+/// Whether a page may come to the application of these settings; not where the proxies before it
+/// send it handshakes alone.
+pub(crate) fn takes_pages(cx: &Context<'_>, settings: SourceId) -> bool {
+    let stack = Stack::of(cx);
+    let tracer = Tracer::new(cx, &stack);
+    let reached = ways::reached(cx, &stack, &tracer);
+    let is_own = |hop: &usize| stack.hops[*hop].place().source == settings;
+    let own = reached.iter().filter(|one| one.hops.iter().any(is_own));
+    let own: Vec<_> = own.collect();
+    let sockets: Vec<String> = own.iter().flat_map(|one| handshakes(cx, one)).collect();
+    let entrances: Vec<_> = own.iter().flat_map(|one| &one.entrances).collect();
+    if entrances.is_empty() || entrances.len() > MAX_ENTRANCES {
+        return true;
+    }
+    entrances.into_iter().any(|(entry, entrance)| {
+        let is_page = |path: &String| !sockets.iter().any(|own| own.starts_with(path.as_str()));
+        let named = stack.hops[*entry].paths(entrance).into_iter();
+        let named = named.filter(is_page);
+        let mut pages = PAGES.map(str::to_owned).into_iter().chain(named);
+        pages.any(|page| {
+            let way = tracer.through(*entry, entrance, &page, Asked::PageOverTls);
+            let [run, _] = &way.runs;
+            let last = run.steps.last().map(|step| &step.passage.outcome);
+            application(run).is_some() || matches!(last, None | Some(Outcome::Undecided { .. }))
+        })
+    })
+}
+
 /// Everything that is told wrong on its way through a proxy of the project.
 pub(crate) fn mistold(cx: &Context<'_>) -> Vec<Mistold> {
     let trusting: HashMap<SourceId, (&Settings, Trust)> = cx

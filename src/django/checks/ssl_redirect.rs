@@ -12,6 +12,7 @@ use crate::edge::hints;
 use crate::finding::Report;
 use crate::rule::Severity;
 use crate::source::{SourceId, Span};
+use crate::stack::scheme;
 
 /// `django/ssl-redirect-loop`.
 pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
@@ -64,7 +65,9 @@ pub fn redirect_loop(cx: &Context<'_>, report: &mut Report<'_>) {
         }
         let who = subject(spared);
         let ends_tls = ends_tls(cx, settings.source);
-        let proved = certain && (edge.speaks_plain_http() || ends_tls.is_some());
+        let proved = certain
+            && (edge.speaks_plain_http() || ends_tls.is_some())
+            && scheme::takes_pages(cx, settings.source);
         let mut finding = report.finding(
             if proved {
                 format!("SECURE_SSL_REDIRECT is on and Django trusts no header: behind what ends TLS here {who} is redirected to itself")
@@ -264,6 +267,36 @@ mod tests {
                 said("SECURE_SSL_REDIRECT = True", &files),
                 [expected],
                 "{listen}"
+            );
+        }
+    }
+
+    #[test]
+    fn where_sockets_alone_come_no_page_is_redirected_for_sure() {
+        let asgi = (
+            "p/asgi.py",
+            "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+             application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', f)])})\n",
+        );
+        let daphne = (
+            "Procfile",
+            "web: daphne -b 0.0.0.0 -p 8000 p.asgi:application\n",
+        );
+        let alb = ("wslint.toml", "[edge]\nkind = \"alb\"\n");
+        let sockets = "http://a.example {\n\t@sockets {\n\t\theader Connection *Upgrade*\n\t\theader Upgrade websocket\n\t}\n\thandle @sockets {\n\t\treverse_proxy 127.0.0.1:8000\n\t}\nPAGES\troot * /srv/site\n\tfile_server\n}\n";
+        for (pages, expected) in [
+            ("", Severity::Warning),
+            (
+                "\thandle /api/* {\n\t\treverse_proxy 127.0.0.1:8000\n\t}\n",
+                Severity::Error,
+            ),
+        ] {
+            let caddy = sockets.replace("PAGES", pages);
+            let files = [asgi, daphne, alb, ("Caddyfile", caddy.as_str())];
+            assert_eq!(
+                said("SECURE_SSL_REDIRECT = True", &files),
+                [expected],
+                "{pages}"
             );
         }
     }
