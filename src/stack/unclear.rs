@@ -31,6 +31,9 @@ pub fn unclear(
     for traced in routes.filter(|traced| traced.route.is_some()) {
         of_route.entry(&traced.evidence).or_default().push(traced);
     }
+    // The rules of the stack tell of these, if at another block.
+    let lost = cx.lost().iter().flat_map(|lost| &lost.ways);
+    let lost: BTreeSet<&Evidence> = lost.map(|way| &cx.ways()[*way].evidence).collect();
     let mut found = Found {
         known,
         findings,
@@ -44,7 +47,8 @@ pub fn unclear(
         let meant = found.ask(&first.path, &ways);
         // Clients may put a prefix before it, and pages of another host may open it.
         let is_elsewhere = |traced: &&Traced| is_reached_by_prefix(cx, &stack, &tracer, traced);
-        if found.is_untold(&meant, None)
+        if !lost.contains(&first.evidence)
+            && found.is_untold(&meant, None)
             && !ways.iter().any(|way| is_for_other_pages(way))
             && !traced.iter().any(is_elsewhere)
         {

@@ -27,7 +27,7 @@ fn main() -> ExitCode {
     // In turn, since each of them uses every core.
     let trial = libtest_mimic::Trial::test("caddy_and_wslint_agree", move || {
         let both = [
-            agree(&current, 1000),
+            agree(&current, 700),
             agree(Path::new("/usr/bin/caddy"), 120),
         ];
         let wrong: Vec<String> = both

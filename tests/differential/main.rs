@@ -25,7 +25,7 @@ fn main() -> ExitCode {
     let trial = libtest_mimic::Trial::test("nginx_and_wslint_agree", || {
         let debian = Server::installed("nginx", Path::new("/usr/sbin/nginx"), "-v")?;
         let trial = Trial {
-            count: 2000,
+            count: 1200,
             batch: generate::BATCH,
             refused: 20,
             opened: 20,
