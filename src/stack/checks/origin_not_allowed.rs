@@ -26,6 +26,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
     let mut closed: BTreeMap<Span, Closed<'_>> = BTreeMap::new();
     // Servers by one of whose names the sockets open.
     let mut open: BTreeSet<Span> = BTreeSet::new();
+    let stack = Stack::of(cx);
     for traced in cx.ways() {
         let run = traced.way.decisive();
         if run.verdict != Verdict::Fails {
@@ -40,7 +41,7 @@ pub fn check(cx: &Context<'_>, report: &mut Report<'_>) {
             continue;
         };
         // Nor does what serves every host of a domain.
-        let of_many = |entrance: &Entrance| is_one_of_many(&Stack::of(cx), traced.entry, entrance);
+        let of_many = |entrance: &Entrance| is_one_of_many(&stack, traced.entry, entrance);
         if traced.entrance.as_ref().is_some_and(of_many) {
             continue;
         }
@@ -122,9 +123,12 @@ fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) 
                 Origin::Supplied(name, set) => report
                     .finding(message, set, format!("sets {name}, from which ALLOWED_HOSTS is made"))
                     .label(span, compares)
-                    .help(format!(
-                        "add the host that is served, `{host}`, to what {name} is here, as the settings read it"
-                    )),
+                    .help(match joined(cx.project.slice(span), &list, host) {
+                        Some(value) => format!("add the host that is served, so that {name} is:\n{value}"),
+                        None => format!(
+                            "add the host that is served, `{host}`, to what {name} is here, as the settings read it"
+                        ),
+                    }),
                 Origin::Default(name) | Origin::Hidden(name) => {
                     report.finding(message, span, compares).help(format!(
                         "set the variable {name} where the application is started, so that the host that is served is among them: `{host}`"
@@ -175,6 +179,19 @@ fn explain(cx: &Context<'_>, report: &Report<'_>, span: Span, one: &Closed<'_>) 
         "`wslint trace {}` shows the whole way",
         one.traced.way.url
     )))
+}
+
+/// What a variable has to be for `host` to stand in the list that the settings read from it, where
+/// `reader` shows what separates the entries.
+fn joined(reader: &str, list: &[(&str, Span)], host: &str) -> Option<String> {
+    let commas = ["split(\",\")", "split(',')", "Csv()", ".list("];
+    let separator = match reader {
+        _ if commas.iter().any(|mark| reader.contains(mark)) => ",",
+        _ if reader.contains("split()") => " ",
+        _ => return None,
+    };
+    let entries = list.iter().map(|(entry, _)| *entry).chain([host]);
+    Some(entries.collect::<Vec<_>>().join(separator))
 }
 
 /// A list as it is written, on one line, with one more entry; the entry alone where it is none.
