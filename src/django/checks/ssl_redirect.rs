@@ -244,17 +244,18 @@ mod tests {
         assert_eq!(said(on, &[alb, gunicorn]), [Severity::Error]);
     }
 
+    const ROUTED: (&str, &str) = (
+        "p/asgi.py",
+        "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
+         application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', f)])})\n",
+    );
+    const DAPHNE: (&str, &str) = (
+        "Procfile",
+        "web: daphne -b 0.0.0.0 -p 8000 p.asgi:application\n",
+    );
+
     #[test]
     fn a_proxy_of_the_project_that_ends_tls_is_proof() {
-        let asgi = (
-            "p/asgi.py",
-            "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
-             application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', f)])})\n",
-        );
-        let daphne = (
-            "Procfile",
-            "web: daphne -b 0.0.0.0 -p 8000 p.asgi:application\n",
-        );
         for (listen, expected) in [
             ("listen 443 ssl;", Severity::Error),
             ("listen 80;", Severity::Warning),
@@ -262,7 +263,7 @@ mod tests {
             let nginx = format!(
                 "events {{}}\nhttp {{ server {{ {listen} location / {{ proxy_pass http://127.0.0.1:8000; }} }} }}\n"
             );
-            let files = [asgi, daphne, ("nginx.conf", nginx.as_str())];
+            let files = [ROUTED, DAPHNE, ("nginx.conf", nginx.as_str())];
             assert_eq!(
                 said("SECURE_SSL_REDIRECT = True", &files),
                 [expected],
@@ -273,15 +274,6 @@ mod tests {
 
     #[test]
     fn where_sockets_alone_come_no_page_is_redirected_for_sure() {
-        let asgi = (
-            "p/asgi.py",
-            "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.urls import path\n\
-             application = ProtocolTypeRouter({'websocket': URLRouter([path('ws/', f)])})\n",
-        );
-        let daphne = (
-            "Procfile",
-            "web: daphne -b 0.0.0.0 -p 8000 p.asgi:application\n",
-        );
         let alb = ("wslint.toml", "[edge]\nkind = \"alb\"\n");
         let sockets = "http://a.example {\n\t@sockets {\n\t\theader Connection *Upgrade*\n\t\theader Upgrade websocket\n\t}\n\thandle @sockets {\n\t\treverse_proxy 127.0.0.1:8000\n\t}\nPAGES\troot * /srv/site\n\tfile_server\n}\n";
         for (pages, expected) in [
@@ -292,7 +284,7 @@ mod tests {
             ),
         ] {
             let caddy = sockets.replace("PAGES", pages);
-            let files = [asgi, daphne, alb, ("Caddyfile", caddy.as_str())];
+            let files = [ROUTED, DAPHNE, alb, ("Caddyfile", caddy.as_str())];
             assert_eq!(
                 said("SECURE_SSL_REDIRECT = True", &files),
                 [expected],

@@ -552,6 +552,20 @@ fn an_upgrade_that_only_the_inner_nginx_sends_makes_it_no_tunnel() {
     }
 }
 
+/// The rules that a project with this `asgi.py` and these other files breaks.
+fn routed(asgi: &str, others: &[(&str, &str)]) -> Vec<String> {
+    let own = crate::stack::tests::django("");
+    let own = own.iter().filter(|(path, _)| !path.ends_with("asgi.py"));
+    let own = own.map(|(path, text)| (path.as_str(), text.as_str()));
+    let files = own.chain([("site/asgi.py", asgi)]);
+    let project = Project::in_memory(files.chain(others.iter().copied())).expect("valid");
+    let found = check(&project, &Selection::default()).findings;
+    found
+        .iter()
+        .map(|finding| finding.rule.to_string())
+        .collect()
+}
+
 #[test]
 fn two_ports_of_one_application_are_its_own() {
     let routing = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': URLRouter([path('live', News.as_asgi())])})\n";
@@ -559,39 +573,17 @@ fn two_ports_of_one_application_are_its_own() {
         "upstream app {{ server 127.0.0.1:9000; server 127.0.0.1:9001; }}\nserver {{ listen 80; server_name a.example; location /live/ {{ {UPGRADE} proxy_pass http://app; }} }}"
     ));
     let start = "daphne -p 9000 site.asgi:application &\ndaphne -p 9001 site.asgi:application\n";
-    let mut files: Vec<(String, String)> = crate::stack::tests::django("");
-    files.retain(|(path, _)| !path.ends_with("asgi.py"));
-    files.push(("site/asgi.py".into(), routing.into()));
-    files.push(("nginx.conf".into(), nginx));
-    files.push(("start.sh".into(), start.into()));
-    let files = files
-        .iter()
-        .map(|(path, text)| (path.as_str(), text.as_str()));
-    let project = Project::in_memory(files).expect("valid");
-    let found = check(&project, &Selection::default()).findings;
-    let rules: Vec<_> = found.iter().map(|finding| &*finding.rule).collect();
-    assert_eq!(rules, ["nginx/trailing-slash-redirect"]);
+    let files = [("nginx.conf", nginx.as_str()), ("start.sh", start)];
+    assert_eq!(routed(routing, &files), ["nginx/trailing-slash-redirect"]);
 }
 
 #[test]
 fn another_routes_own_block_is_no_way_for_this_one() {
     let asgi = "from channels.routing import ProtocolTypeRouter, URLRouter\nfrom django.core.asgi import get_asgi_application\nfrom django.urls import path\nhttp = get_asgi_application()\nfrom news.consumers import News\napplication = ProtocolTypeRouter({'http': http, 'websocket': URLRouter([path('ws/news/', News.as_asgi()), path('app/live/', News.as_asgi())])})\n";
     let caddy = "http://a.example {\n\thandle /app/live/ {\n\t\treverse_proxy 127.0.0.1:9000\n\t}\n\thandle {\n\t\trespond 404\n\t}\n}\n";
-    let mut files = crate::stack::tests::django("");
-    files.retain(|(path, _)| !path.ends_with("asgi.py"));
-    files.push(("site/asgi.py".into(), asgi.into()));
-    files.push(("Caddyfile".into(), caddy.into()));
-    files.push((
-        "start.sh".into(),
-        "daphne -p 9000 site.asgi:application\n".into(),
-    ));
-    let files = files
-        .iter()
-        .map(|(path, text)| (path.as_str(), text.as_str()));
-    let project = Project::in_memory(files).expect("valid");
-    let found = check(&project, &Selection::default()).findings;
-    let rules: Vec<_> = found.iter().map(|finding| &*finding.rule).collect();
-    assert_eq!(rules, ["stack/route-not-forwarded"]);
+    let start = "daphne -p 9000 site.asgi:application\n";
+    let files = [("Caddyfile", caddy), ("start.sh", start)];
+    assert_eq!(routed(asgi, &files), ["stack/route-not-forwarded"]);
 }
 
 #[test]
